@@ -1,0 +1,5 @@
+//! TensorLogic: a tensor language and the engine that runs it on any GPU through wgpu.
+//!
+//! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
+
+pub mod tensor;
