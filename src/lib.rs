@@ -3,4 +3,5 @@
 //! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
 
 pub mod graph;
+pub mod plan;
 pub mod tensor;

@@ -8,6 +8,7 @@ mod einsum;
 mod executor;
 mod infer;
 mod key;
+pub mod math;
 mod node;
 mod op;
 mod rope;
