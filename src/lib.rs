@@ -2,4 +2,7 @@
 //!
 //! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
 
+pub mod diag;
+pub mod source;
+pub mod syntax;
 pub mod tensor;
