@@ -4,4 +4,7 @@
 
 pub mod graph;
 pub mod plan;
+pub mod diag;
+pub mod source;
+pub mod syntax;
 pub mod tensor;
