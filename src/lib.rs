@@ -2,4 +2,5 @@
 //!
 //! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
 
+pub mod format;
 pub mod tensor;

@@ -54,10 +54,13 @@ pub struct QuantFormat {
     /// Writes the `block_len` values of one block of `block_bytes` bytes. Exact: every value is what ggml's own f32 code gives.
     pub dequantize: fn(block: &[u8], out: &mut [f32]),
     /// Writes one block of `block_bytes` bytes from `block_len` finite values, for files that the project writes itself.
-    pub quantize: Option<fn(values: &[f32], block: &mut [u8])>,
+    pub quantize: Option<QuantizeBlock>,
     /// Where a block's floating-point scales lie; a file whose scales hold inf or NaN is refused.
     pub scales: Scales,
 }
+
+/// Writes the bytes of one block from its values.
+pub type QuantizeBlock = fn(values: &[f32], block: &mut [u8]);
 
 /// The floating-point scale fields of a block. Integer sub-scales are not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
