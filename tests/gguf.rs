@@ -86,9 +86,9 @@ fn a_split_model_opens_from_any_part() {
         let gguf = Gguf::open(path, false).unwrap();
         assert_eq!(gguf.metadata.str("general.architecture"), Some("llama"), "the first part has the metadata");
         assert_eq!(gguf.tensors.parts().len(), 3);
-        for i in 0..3 {
+        for (i, part) in paths.iter().enumerate() {
             assert_eq!(gguf.data(&format!("blk.{i}.w")).unwrap(), (i as f32).to_le_bytes());
-            assert_eq!(gguf.tensors.path_of(gguf.tensors.get(&format!("blk.{i}.w")).unwrap()), paths[i]);
+            assert_eq!(gguf.tensors.path_of(gguf.tensors.get(&format!("blk.{i}.w")).unwrap()), part);
         }
     }
 }

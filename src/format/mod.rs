@@ -6,9 +6,11 @@ mod directory;
 mod error;
 pub mod gguf;
 mod metadata;
+mod model_file;
 
 pub use bytes::FileBytes;
 pub use directory::{Part, TensorDirectory, TensorInfo};
 pub use error::FormatError;
 pub use gguf::{Gguf, GgufWriter};
 pub use metadata::{Metadata, MetadataArray, MetadataValue, ValueType};
+pub use model_file::ModelFile;
