@@ -4,4 +4,5 @@
 
 pub mod graph;
 pub mod plan;
+pub mod reference;
 pub mod tensor;
