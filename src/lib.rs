@@ -8,4 +8,5 @@ pub mod plan;
 pub mod reference;
 pub mod source;
 pub mod syntax;
+pub mod format;
 pub mod tensor;
