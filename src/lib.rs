@@ -2,5 +2,11 @@
 //!
 //! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
 
+pub mod diag;
 pub mod format;
+pub mod graph;
+pub mod plan;
+pub mod reference;
+pub mod source;
+pub mod syntax;
 pub mod tensor;

@@ -1,0 +1,196 @@
+//! The interface of a backend: compile a graph once, run it many times, keep tensors and caches on the device.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::tensor::{DType, HostTensor, Shape};
+
+use super::node::{Graph, NodeId, Origin};
+use super::scalar::{Literal, Sampling};
+
+/// A compiled graph on one executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProgramId(pub u32);
+
+/// A key-value cache on one executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CacheId(pub u32);
+
+/// How keys and values are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KvType {
+    F32,
+    F16,
+    Q8_0,
+}
+
+/// The shape of a key-value ring: R = `slots` a layer, of which the first `sinks` stay. Position p < s has slot p, any other
+/// `s + (p - s) mod (R - s)`. The query at p sees the key at k when `k <= p` and (`k > p - (W - s)` or `k < s`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CacheSpec {
+    pub n_layers: usize,
+    pub n_kv_heads: usize,
+    pub head_dim: usize,
+    /// W: tokens in view, sinks included.
+    pub window: usize,
+    /// R = W + U.
+    pub slots: usize,
+    /// s.
+    pub sinks: usize,
+    pub kv_type: KvType,
+}
+
+impl CacheSpec {
+    /// The slot of position `p`.
+    pub fn slot(&self, p: usize) -> usize {
+        if p < self.sinks { p } else { self.sinks + (p - self.sinks) % (self.slots - self.sinks) }
+    }
+
+    /// Whether the query at `p` sees the key at `k`.
+    pub fn sees(&self, p: usize, k: usize) -> bool {
+        k <= p && (k + (self.window - self.sinks) > p || k < self.sinks)
+    }
+}
+
+/// Ids of tensors whose last handle is gone; the executor empties it.
+pub type Released = Rc<RefCell<Vec<u64>>>;
+
+/// A tensor on a device, by reference count: when the last handle goes, its buffer returns to the executor's pool.
+#[derive(Clone, Debug)]
+pub struct DeviceTensor {
+    pub shape: Shape,
+    pub dtype: DType,
+    handle: Rc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    id: u64,
+    released: Released,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.released.borrow_mut().push(self.id);
+    }
+}
+
+impl DeviceTensor {
+    /// For executors: a handle to tensor `id`, which is pushed to `released` when the last clone is dropped.
+    pub fn new(id: u64, shape: Shape, dtype: DType, released: &Released) -> Self {
+        DeviceTensor { shape, dtype, handle: Rc::new(Handle { id, released: released.clone() }) }
+    }
+
+    pub fn id(&self) -> u64 {
+        self.handle.id
+    }
+
+    /// The same elements under another shape of equal size.
+    pub fn reshaped(&self, shape: Shape) -> Self {
+        debug_assert_eq!(self.shape.len(), shape.len());
+        DeviceTensor { shape, ..self.clone() }
+    }
+}
+
+/// What an input is bound to in a run.
+#[derive(Clone, Debug)]
+pub enum Binding {
+    Host(Arc<HostTensor>),
+    Device(DeviceTensor),
+}
+
+/// A cache of a run and where its first token goes.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheUse {
+    pub cache: CacheId,
+    pub position: usize,
+}
+
+/// Everything that changes from run to run of one program.
+#[derive(Clone, Debug, Default)]
+pub struct RunArgs {
+    /// By `InputId`. A binding may have fewer rows than a token bucket; the rest of the bucket is undefined.
+    pub inputs: Vec<Binding>,
+    /// By `ScalarSource::Literal::index`; empty: those of the compiled graph.
+    pub literals: Vec<Literal>,
+    /// By `CacheIdx`.
+    pub caches: Vec<CacheUse>,
+    /// The true number of tokens; at most the bucket. Without a token input: 0.
+    pub n_tokens: usize,
+    pub sampling: Sampling,
+}
+
+/// How a graph is compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CompileOptions {
+    /// Off: every node is a step of its own, so that each value can be seen.
+    pub fuse: bool,
+    /// The specifications of the graph's caches, by `CacheIdx`.
+    pub caches: Vec<CacheSpec>,
+}
+
+/// A failure of a backend.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ExecError {
+    /// The device has not enough memory. `what` names the buffer, `hint` the flag that lowers its size.
+    #[error("out of device memory: {mb} MB for {what}; {hint}")]
+    OutOfMemory { mb: usize, what: String, hint: String },
+    #[error("the device was lost: {0}")]
+    DeviceLost(String),
+    /// A value in a weight that no model can hold.
+    #[error("{0}")]
+    BadWeight(String),
+    /// The backend cannot run an op or a shape.
+    #[error("{message}")]
+    Unsupported { message: String, origin: Origin },
+    /// An error of the device at a step of the program.
+    #[error("{message}")]
+    Device { message: String, origin: Origin },
+    #[error("cannot read a weight: {0}")]
+    Io(String),
+}
+
+/// What an executor has made and done since it started; a warm step changes only `dispatches`, `submits` and `steps`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub programs: u64,
+    pub buffers: u64,
+    pub pipelines: u64,
+    pub bind_groups: u64,
+    pub dispatches: u64,
+    pub submits: u64,
+    pub steps: u64,
+    /// Bytes allocated on the device now, and the most there ever were.
+    pub device_bytes: u64,
+    pub peak_device_bytes: u64,
+}
+
+/// A backend.
+pub trait Executor {
+    /// One line: `vulkan: NVIDIA H200`, `cpu: 2 threads, AVX-512 VNNI`.
+    fn describe(&self) -> String;
+
+    /// Prepares a graph: plan, weights placed and uploaded, pipelines. A graph with an equal key and equal options is prepared once.
+    fn compile(&mut self, graph: &Graph, outputs: &[NodeId], options: &CompileOptions) -> Result<ProgramId, ExecError>;
+
+    /// Starts a run and returns handles to its outputs without waiting for it.
+    fn run(&mut self, program: ProgramId, args: &RunArgs) -> Result<Vec<DeviceTensor>, ExecError>;
+
+    fn upload(&mut self, tensor: &HostTensor) -> Result<DeviceTensor, ExecError>;
+
+    /// Waits for the tensor and copies it to the host. While later runs are in flight, waits for this one's run alone.
+    fn read(&mut self, tensor: &DeviceTensor) -> Result<HostTensor, ExecError>;
+
+    /// Waits for everything submitted.
+    fn finish(&mut self) -> Result<(), ExecError>;
+
+    fn new_cache(&mut self, spec: &CacheSpec) -> Result<CacheId, ExecError>;
+
+    fn free_cache(&mut self, cache: CacheId);
+
+    /// Records the ids of tokens at `position…` in the cache's history, which the repeat penalty reads (`Op::Sample`).
+    fn record_history(&mut self, cache: CacheId, position: usize, ids: &[i32]) -> Result<(), ExecError>;
+
+    fn counters(&self) -> Counters;
+}

@@ -1,0 +1,30 @@
+//! The op graph that a program builds, and the interface through which a backend runs it.
+//!
+//! A [`Graph`] is an append-only arena of [`Node`]s in topological order. It holds no device and does no I/O: weights are
+//! descriptors that name their bytes. [`Executor`] is how the language and the model reach a backend.
+
+mod build;
+mod einsum;
+mod executor;
+mod infer;
+mod key;
+pub mod math;
+mod node;
+mod op;
+pub mod philox;
+mod rope;
+mod scalar;
+mod weight;
+
+pub use build::GraphError;
+pub use einsum::EinsumSpec;
+pub use executor::{
+    Binding, CacheId, CacheSpec, CacheUse, CompileOptions, Counters, DeviceTensor, ExecError, Executor, KvType, ProgramId, Released,
+    RunArgs,
+};
+pub use key::GraphKey;
+pub use node::{Graph, InputId, Node, NodeId, Origin};
+pub use op::{BinaryOp, Op, RandomKind, ReduceOp, RopeRowsKind, UnaryOp};
+pub use rope::{RopeScaling, RopeSpec, RopeStyle, rope_rows};
+pub use scalar::{CacheIdx, Literal, RuntimeScalar, Sampling, ScalarSource};
+pub use weight::{Weight, WeightId, WeightSource};

@@ -1,0 +1,130 @@
+//! The arena of nodes.
+
+use std::rc::Rc;
+
+use crate::tensor::{DType, Shape};
+
+use super::op::Op;
+use super::scalar::Literal;
+
+/// A node of one graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u32);
+
+/// An input of one graph, bound at each run in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InputId(pub u32);
+
+/// The place in a program that made a node: a key that only the language can resolve. 0 is nowhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Origin(pub u32);
+
+/// One operation and what it gives.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub op: Op,
+    pub inputs: Vec<NodeId>,
+    pub shape: Shape,
+    pub dtype: DType,
+    pub origin: Origin,
+    /// The name of the step it is, for a person: `blk.0.attn_norm`.
+    pub label: Option<Rc<str>>,
+}
+
+/// An append-only arena of nodes; inputs always precede their users.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    pub(super) nodes: Vec<Node>,
+    /// The values of `ScalarSource::Literal`, in order of appearance.
+    pub(super) literals: Vec<Literal>,
+    pub(super) n_inputs: u32,
+    /// The input whose dimension 0 is a bucket of which only `TokenCount` rows are true.
+    pub(super) tokens: Option<NodeId>,
+    /// Given to nodes as they are made.
+    pub(super) origin: Origin,
+}
+
+impl Graph {
+    pub fn new() -> Self {
+        Graph::default()
+    }
+
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0 as usize]
+    }
+
+    pub fn shape(&self, id: NodeId) -> &Shape {
+        &self.node(id).shape
+    }
+
+    pub fn dtype(&self, id: NodeId) -> DType {
+        self.node(id).dtype
+    }
+
+    /// All nodes, inputs before users.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i as u32), node))
+    }
+
+    pub fn literals(&self) -> &[Literal] {
+        &self.literals
+    }
+
+    pub fn n_inputs(&self) -> usize {
+        self.n_inputs as usize
+    }
+
+    /// The input whose dimension 0 is the token bucket, where the graph has one.
+    pub fn tokens(&self) -> Option<NodeId> {
+        self.tokens
+    }
+
+    /// Nodes made from here on come from `origin`.
+    pub fn set_origin(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
+    /// Names a step. A node keeps its first name.
+    pub fn set_label(&mut self, id: NodeId, label: &str) {
+        let slot = &mut self.nodes[id.0 as usize].label;
+        if slot.is_none() {
+            *slot = Some(label.into());
+        }
+    }
+
+    /// The part of the graph that `outputs` need, compacted in the same order, with the outputs' new ids. Inputs keep their ids,
+    /// literals are renumbered in order of use. Iterative, so depth costs no stack.
+    pub fn subgraph(&self, outputs: &[NodeId]) -> (Graph, Vec<NodeId>) {
+        let mut needed = vec![false; self.nodes.len()];
+        let mut stack: Vec<NodeId> = outputs.to_vec();
+        while let Some(id) = stack.pop() {
+            if !std::mem::replace(&mut needed[id.0 as usize], true) {
+                stack.extend(&self.nodes[id.0 as usize].inputs);
+            }
+        }
+        let mut new_ids = vec![NodeId(0); self.nodes.len()];
+        let mut sub = Graph { n_inputs: self.n_inputs, ..Graph::default() };
+        for (i, node) in self.nodes.iter().enumerate().filter(|(i, _)| needed[*i]) {
+            let mut node = node.clone();
+            for input in &mut node.inputs {
+                *input = new_ids[input.0 as usize];
+            }
+            if let Op::Scalar(super::ScalarSource::Literal { index, .. }) = &mut node.op {
+                sub.literals.push(self.literals[*index as usize]);
+                *index = (sub.literals.len() - 1) as u32;
+            }
+            new_ids[i] = NodeId(sub.nodes.len() as u32);
+            sub.nodes.push(node);
+        }
+        sub.tokens = self.tokens.filter(|t| needed[t.0 as usize]).map(|t| new_ids[t.0 as usize]);
+        (sub, outputs.iter().map(|id| new_ids[id.0 as usize]).collect())
+    }
+}

@@ -1,0 +1,125 @@
+//! From graph to plan: fuse, place weights, lay out scalars, assign slots. Pure: no device, no I/O.
+//!
+//! Both device backends run the same [`Plan`]; what a [`Kernel`] computes is defined by the graph ops it covers, and those by
+//! `reference`.
+
+mod kernel;
+mod scalars;
+
+pub use kernel::{
+    Attention, CacheStore, Cumulate, EinsumKernel, Elementwise, Embedding, Epilogue, Expr, ExprOp, Gather, Kernel, Linear, Norm, Reduce,
+    Rope, RopeTable, Rows, Sample, ScatterAdd, Softmax, View,
+};
+pub use scalars::{ScalarExpr, ScalarRef, Scalars};
+
+use std::sync::Arc;
+
+use crate::graph::{CompileOptions, InputId, NodeId, Origin, RopeRowsKind, RopeSpec, Weight};
+use crate::tensor::{DType, Shape};
+
+/// An intermediate buffer of a plan. A slot is a whole buffer, re-used by liveness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlotId(pub u32);
+
+/// One upload of weights: one tensor, or several of equal format and width whose rows follow one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PlacedId(pub u32);
+
+/// Where a kernel reads or writes. Values are four bytes an element, row-major, but for weights and caches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Buf {
+    Slot(SlotId),
+    Input(InputId),
+    /// By index in `Plan::outputs`: a buffer of its own that outlives the run.
+    Output(u32),
+    /// A weight placed dense as f32: norms, biases, and what an op without a kernel of its format reads.
+    Weight(PlacedId),
+    /// By index in `Plan::rope_rows`: rows that the host makes for each run.
+    RopeRows(u32),
+}
+
+/// How the rows of a placed weight are stored on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Storage {
+    /// In the weight's own type, in whatever layout the backend's kernels of that type want.
+    Native,
+    /// Widened to f32, row-major.
+    F32,
+}
+
+/// One buffer of weights.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Placement {
+    /// Concatenated by rows, in this order. All have one dtype and one row length.
+    pub parts: Vec<Arc<Weight>>,
+    pub storage: Storage,
+}
+
+impl Placement {
+    /// Rows of all parts together; a vector is one row.
+    pub fn n_rows(&self) -> usize {
+        self.parts.iter().map(|w| w.shape.rows()).sum()
+    }
+
+    pub fn row_len(&self) -> usize {
+        self.parts[0].shape.last_dim()
+    }
+
+    pub fn dtype(&self) -> DType {
+        self.parts[0].dtype
+    }
+}
+
+/// Rows of (cos, sin) that the host makes for each run (`graph::rope_rows`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RopeRowsSpec {
+    pub spec: Arc<RopeSpec>,
+    pub kind: RopeRowsKind,
+    pub first: ScalarRef,
+    pub rows: Rows,
+}
+
+/// One dispatch, or the few that its kernel needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    pub kernel: Kernel,
+    /// The graph nodes that it covers, the one whose value it writes last.
+    pub nodes: Vec<NodeId>,
+    /// Labels of those nodes, joined: what trace, explain and bench print.
+    pub name: String,
+    pub origin: Origin,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputSpec {
+    pub buf: Buf,
+    pub shape: Shape,
+    pub dtype: DType,
+}
+
+/// What a backend runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+    /// Elements (four bytes each) of each slot.
+    pub slots: Vec<usize>,
+    pub placements: Vec<Placement>,
+    pub rope_rows: Vec<RopeRowsSpec>,
+    pub scalars: Scalars,
+    /// Shape and dtype by `InputId`; `None` for inputs that no output needs.
+    pub inputs: Vec<Option<(Shape, DType)>>,
+    /// In the order asked for. Two outputs may name one buffer; an output may be an input, read through `Buf::Input`.
+    pub outputs: Vec<OutputSpec>,
+    /// The token bucket, where the graph has a token input.
+    pub bucket: Option<usize>,
+    pub options: CompileOptions,
+}
+
+/// What a backend wants of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The most rows for which a norm is folded into the matvec that follows. 0: never.
+    pub norm_prologue_rows: usize,
+    /// The most rows for which gating, and RoPE with the cache write, become epilogues of the linear before them.
+    pub epilogue_rows: usize,
+}
