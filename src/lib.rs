@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
 
 pub mod diag;
+pub mod doctor;
 pub mod format;
 pub mod graph;
 pub mod plan;

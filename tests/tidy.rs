@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cpu", &["tensor", "graph", "plan"]),
     ("gpu", &["tensor", "graph", "plan"]),
     ("model", &["tensor", "graph", "format", "text"]),
+    ("doctor", &["tensor", "graph", "reference"]),
     ("lang", &["source", "diag", "syntax", "tensor", "graph", "format", "text", "model"]),
 ];
 
