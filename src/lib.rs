@@ -2,9 +2,12 @@
 //!
 //! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
 
+pub mod diag;
+pub mod doctor;
+pub mod format;
 pub mod graph;
 pub mod plan;
-pub mod diag;
+pub mod reference;
 pub mod source;
 pub mod syntax;
 pub mod tensor;
