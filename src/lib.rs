@@ -2,6 +2,8 @@
 //!
 //! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
 
+pub mod cpu;
+pub mod format;
 pub mod graph;
 pub mod plan;
 pub mod tensor;
