@@ -6,3 +6,4 @@ pub mod graph;
 pub mod plan;
 pub mod reference;
 pub mod tensor;
+pub mod text;
