@@ -11,3 +11,4 @@ pub mod reference;
 pub mod source;
 pub mod syntax;
 pub mod tensor;
+pub mod text;
