@@ -31,7 +31,7 @@ use crate::source::{FileId, Span};
 
 /// How many constructs may stand inside each other. Each level costs the parser some stack frames, and a thread of
 /// 2 MiB must be enough for a hostile file.
-const MAX_NESTING: usize = 96;
+const MAX_NESTING: usize = 200;
 
 /// The largest height of a tree that parsing yields. Chains such as `a + b + c` grow a tree without nesting, so they
 /// count too. Whoever walks a tree by recursion needs stack for this many levels.
