@@ -6,6 +6,7 @@ pub mod diag;
 pub mod doctor;
 pub mod format;
 pub mod graph;
+pub mod model;
 pub mod plan;
 pub mod reference;
 pub mod source;
