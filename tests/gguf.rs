@@ -1,9 +1,14 @@
 //! The GGUF reader and writer: what comes back, split files, and one line for each thing that can be wrong.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+mod scratch;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use tensorlogic::format::{FormatError, Gguf, GgufWriter, MetadataArray, MetadataValue, ValueType};
+use scratch::{Scratch, assert_contains, one_line};
+use tensorlogic::format::{Gguf, GgufWriter, MetadataArray, MetadataValue, ValueType};
 use tensorlogic::tensor::quant::{FORMATS, Quant};
 use tensorlogic::tensor::{DType, Shape};
 
@@ -11,9 +16,11 @@ use tensorlogic::tensor::{DType, Shape};
 fn what_is_written_is_read() {
     for alignment in [8u32, 32, 4096] {
         let bytes = sample().set("general.alignment", alignment).to_bytes();
-        let file = Scratch::file("round-trip", &bytes);
+        let folder = Scratch::new("round-trip");
+        let path = folder.path("file.gguf");
+        std::fs::write(&path, &bytes).unwrap();
         for gguf in
-            [Gguf::open(&file.0, false).unwrap(), Gguf::open(&file.0, true).unwrap(), Gguf::from_bytes("sample", bytes.clone()).unwrap()]
+            [Gguf::open(&path, false).unwrap(), Gguf::open(&path, true).unwrap(), Gguf::from_bytes("sample", bytes.clone()).unwrap()]
         {
             assert_eq!(gguf.metadata.str("general.architecture"), Some("llama"));
             assert_eq!(gguf.metadata.u64("llama.block_count"), Some(2));
@@ -80,8 +87,8 @@ fn an_array_has_every_number_type() {
 
 #[test]
 fn a_split_model_opens_from_any_part() {
-    let folder = Scratch::folder("split");
-    let paths = write_parts(&folder.0, 3);
+    let folder = Scratch::new("split");
+    let paths = write_parts(&folder.path(""), 3);
     for path in &paths {
         let gguf = Gguf::open(path, false).unwrap();
         assert_eq!(gguf.metadata.str("general.architecture"), Some("llama"), "the first part has the metadata");
@@ -95,12 +102,12 @@ fn a_split_model_opens_from_any_part() {
 
 #[test]
 fn a_split_model_with_parts_that_do_not_fit_is_refused() {
-    let folder = Scratch::folder("split-broken");
-    let paths = write_parts(&folder.0, 3);
+    let folder = Scratch::new("split-broken");
+    let paths = write_parts(&folder.path(""), 3);
     let open = || one_line(Gguf::open(&paths[0], false));
 
-    std::fs::copy(&paths[0], folder.0.join("renamed.gguf")).unwrap();
-    assert_contains(&one_line(Gguf::open(&folder.0.join("renamed.gguf"), false)), &["part 1 of 3", "model-00001-of-00003.gguf"]);
+    std::fs::copy(&paths[0], folder.path("renamed.gguf")).unwrap();
+    assert_contains(&one_line(Gguf::open(&folder.path("renamed.gguf"), false)), &["part 1 of 3", "model-00001-of-00003.gguf"]);
     let name = paths[0].file_name().unwrap().to_str().unwrap();
     assert_contains(&one_line(Gguf::from_bytes(name, std::fs::read(&paths[0]).unwrap())), &["3 parts"]);
 
@@ -182,11 +189,11 @@ fn each_fault_is_one_line_with_the_file_the_field_and_the_numbers() {
 
 #[test]
 fn a_path_that_is_no_file_is_one_line() {
-    let folder = Scratch::folder("not-a-file");
-    assert_contains(&one_line(Gguf::open(&folder.0.join("absent.gguf"), false)), &["cannot open", "absent.gguf"]);
-    assert_contains(&one_line(Gguf::open(&folder.0, false)), &["is a folder"]);
-    std::fs::write(folder.0.join("empty.gguf"), []).unwrap();
-    assert_contains(&one_line(Gguf::open(&folder.0.join("empty.gguf"), true)), &["empty"]);
+    let folder = Scratch::new("not-a-file");
+    assert_contains(&one_line(Gguf::open(&folder.path("absent.gguf"), false)), &["cannot open", "absent.gguf"]);
+    assert_contains(&one_line(Gguf::open(&folder.path(""), false)), &["is a folder"]);
+    std::fs::write(folder.path("empty.gguf"), []).unwrap();
+    assert_contains(&one_line(Gguf::open(&folder.path("empty.gguf"), true)), &["empty"]);
 }
 
 #[test]
@@ -306,42 +313,4 @@ fn with_tensor(dims: &[u64], ggml_type: u32, offset: u64) -> Vec<u8> {
 
 fn find(bytes: &[u8], needle: &[u8]) -> usize {
     bytes.windows(needle.len()).position(|w| w == needle).unwrap()
-}
-
-fn one_line(result: Result<Gguf, FormatError>) -> String {
-    let message = result.unwrap_err().to_string();
-    assert!(!message.contains('\n'), "{message}");
-    message
-}
-
-fn assert_contains(message: &str, words: &[&str]) {
-    for word in words {
-        assert!(message.contains(word), "`{word}` is missing in: {message}");
-    }
-}
-
-/// A file or folder under the system's temporary folder that goes away with its owner.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn folder(name: &str) -> Scratch {
-        let path = std::env::temp_dir().join(format!("tl-gguf-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Scratch(path)
-    }
-
-    fn file(name: &str, bytes: &[u8]) -> Scratch {
-        let folder = Scratch::folder(name);
-        std::fs::write(folder.0.join("file.gguf"), bytes).unwrap();
-        let path = folder.0.join("file.gguf");
-        std::mem::forget(folder);
-        Scratch(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let folder = if self.0.is_dir() { self.0.as_path() } else { self.0.parent().unwrap() };
-        let _ = std::fs::remove_dir_all(folder);
-    }
 }

@@ -23,16 +23,7 @@ impl FileBytes {
     /// Maps the file, or with `no_mmap` reads all of it. A mapped file that someone else truncates takes the process down
     /// when the lost part is touched: that is what reading is for.
     pub fn open(path: &Path, no_mmap: bool) -> Result<FileBytes, FormatError> {
-        // Opening a pipe would wait for its writer, so the kind of file is looked at first.
-        let kind = std::fs::metadata(path).map_err(|e| FormatError::io(path, "open", e))?;
-        if kind.is_dir() {
-            return Err(FormatError::invalid(path, "is a folder, not a file"));
-        }
-        if !kind.is_file() {
-            return Err(FormatError::invalid(path, "is no regular file; copy it to a disk first"));
-        }
-        let mut file = File::open(path).map_err(|e| FormatError::io(path, "open", e))?;
-        let len = file.metadata().map_err(|e| FormatError::io(path, "open", e))?.len();
+        let (mut file, len) = open(path)?;
         if len == 0 {
             return Err(FormatError::invalid(path, "the file is empty (0 bytes); download it again"));
         }
@@ -51,6 +42,14 @@ impl FileBytes {
         words.resize(len.div_ceil(8), 0);
         file.read_exact(&mut bytemuck::cast_slice_mut(&mut words)[..len]).map_err(|e| FormatError::io(path, "read", e))?;
         Ok(FileBytes(Storage::Read(words, len)))
+    }
+
+    /// The first bytes of a file, at most `len`, and the length of the whole.
+    pub(crate) fn peek(path: &Path, len: u64) -> Result<(Vec<u8>, u64), FormatError> {
+        let (file, file_bytes) = open(path)?;
+        let mut start = Vec::new();
+        file.take(len).read_to_end(&mut start).map_err(|e| FormatError::io(path, "read", e))?;
+        Ok((start, file_bytes))
     }
 
     /// Tells the operating system that all bytes will be read soon and in order, so that it reads ahead.
@@ -84,4 +83,20 @@ impl Deref for FileBytes {
             Storage::Owned(bytes) => bytes,
         }
     }
+}
+
+/// Opens a regular file and gives its length.
+fn open(path: &Path) -> Result<(File, u64), FormatError> {
+    let io = |e| FormatError::io(path, "open", e);
+    // Opening a pipe would wait for its writer, so the kind of file is looked at first.
+    let kind = std::fs::metadata(path).map_err(io)?;
+    if kind.is_dir() {
+        return Err(FormatError::invalid(path, "is a folder, not a file"));
+    }
+    if !kind.is_file() {
+        return Err(FormatError::invalid(path, "is no regular file; copy it to a disk first"));
+    }
+    let file = File::open(path).map_err(io)?;
+    let len = file.metadata().map_err(io)?.len();
+    Ok((file, len))
 }

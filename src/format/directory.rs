@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::error::one_line;
 use super::{FileBytes, FormatError};
 use crate::tensor::{DType, Shape, first_nonfinite};
 
@@ -103,7 +104,7 @@ impl TensorDirectory {
             None => Ok(()),
             Some(block) => Err(FormatError::NonFinite {
                 path: self.path_of(tensor).to_path_buf(),
-                tensor: tensor.name.clone(),
+                tensor: one_line(&tensor.name),
                 dtype: tensor.dtype.name(),
                 block,
                 n_blocks: bytes.len() / tensor.dtype.block_bytes(),

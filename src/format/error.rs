@@ -1,5 +1,6 @@
 //! What is wrong with a file: one line that names it, the field and the numbers.
 
+use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -19,10 +20,29 @@ pub enum FormatError {
 
 impl FormatError {
     pub(crate) fn invalid(path: &Path, message: impl Into<String>) -> Self {
-        FormatError::Invalid { path: path.to_path_buf(), message: message.into() }
+        FormatError::Invalid { path: path.to_path_buf(), message: one_line(&message.into()) }
     }
 
     pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
         FormatError::Io { path: path.to_path_buf(), action, source }
     }
+}
+
+/// Text that may hold pieces of an untrusted file, as one line of bounded length: a tensor's name must not move the cursor.
+pub(crate) fn one_line(text: &str) -> String {
+    const MAX_CHARS: usize = 600;
+    let mut line = String::new();
+    for (i, c) in text.chars().enumerate() {
+        match c {
+            _ if i == MAX_CHARS => {
+                line.push('…');
+                break;
+            }
+            c if c.is_control() => {
+                let _ = write!(line, "{}", c.escape_debug());
+            }
+            c => line.push(c),
+        }
+    }
+    line
 }

@@ -5,8 +5,11 @@ mod bytes;
 mod directory;
 mod error;
 pub mod gguf;
+pub mod hf;
+mod json;
 mod metadata;
 mod model_file;
+mod safetensors;
 
 pub use bytes::FileBytes;
 pub use directory::{Part, TensorDirectory, TensorInfo};
@@ -14,3 +17,4 @@ pub use error::FormatError;
 pub use gguf::{Gguf, GgufWriter};
 pub use metadata::{Metadata, MetadataArray, MetadataValue, ValueType};
 pub use model_file::ModelFile;
+pub use safetensors::{Safetensors, save_safetensors};

@@ -11,6 +11,7 @@ mod key;
 pub mod math;
 mod node;
 mod op;
+pub mod philox;
 mod rope;
 mod scalar;
 mod weight;

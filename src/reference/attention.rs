@@ -1,0 +1,54 @@
+//! `Op::Attention`: softmax(q · kᵀ · scale) · v over the keys that each query sees. Source: Vaswani et al., arXiv:1706.03762; grouped
+//! queries, arXiv:2305.13245; sinks, arXiv:2309.17453.
+
+use crate::graph::RopeStyle;
+use crate::tensor::DType;
+
+use super::cache::Ring;
+use super::rope::rotate;
+use super::value::Value;
+
+/// `q [T, H, D]`, of which the first `rows` are true. `window` 0: none but the ring's. `sink`: style, dimensions and rows of the second rotation.
+#[allow(clippy::too_many_arguments, reason = "the op's operands")]
+pub fn attention(
+    q: &Value,
+    ring: &Ring,
+    layer: usize,
+    position: usize,
+    rows: usize,
+    scale: f64,
+    window: usize,
+    sink: Option<(RopeStyle, usize, &Value)>,
+) -> Value {
+    let (n_heads, d) = (q.shape[1], q.shape[2]);
+    let group = n_heads / ring.spec.n_kv_heads;
+    let mut out = vec![0.0; q.data.len()];
+    for t in 0..rows.min(q.shape[0]) {
+        let p = position + t;
+        for h in 0..n_heads {
+            let at = (t * n_heads + h) * d;
+            let query = &q.data[at..at + d];
+            let mut against_sinks = query.to_vec();
+            if let Some((style, n_dims, rows)) = sink {
+                rotate(&mut against_sinks, &rows.data[t * n_dims..(t + 1) * n_dims], style, n_dims);
+            }
+            let seen: Vec<usize> = (0..=p).filter(|&k| ring.spec.sees(p, k) && (window == 0 || k + window > p)).collect();
+            let scores: Vec<f64> = seen
+                .iter()
+                .map(|&k| {
+                    let query = if k < ring.spec.sinks { &against_sinks[..] } else { query };
+                    ring.key(layer, k, h / group).iter().zip(query).map(|(a, b)| a * b).sum::<f64>() * scale
+                })
+                .collect();
+            let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let weights: Vec<f64> = scores.iter().map(|s| (s - max).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            for (&k, w) in seen.iter().zip(&weights) {
+                for (o, v) in out[at..at + d].iter_mut().zip(ring.value(layer, k, h / group)) {
+                    *o += w / total * v;
+                }
+            }
+        }
+    }
+    Value::new(q.shape.clone(), DType::F32, out)
+}

@@ -1,0 +1,299 @@
+//! Runs a graph node by node.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::graph::{
+    Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, Literal, NodeId, Op,
+    ProgramId, Released, RopeRowsKind, RunArgs, RuntimeScalar, ScalarSource, WeightId, rope_rows,
+};
+use crate::tensor::{DType, HostTensor};
+
+use super::cache::Ring;
+use super::value::Value;
+use super::{attention, einsum, elementwise, embedding, gather, layout, linear, random, reduce, rms_norm, rope, sample, softmax};
+
+struct Program {
+    graph: Graph,
+    outputs: Vec<NodeId>,
+    caches: Vec<CacheSpec>,
+}
+
+/// The executor that defines what every op computes.
+#[derive(Default)]
+pub struct ReferenceExecutor {
+    programs: Vec<Program>,
+    by_key: HashMap<(GraphKey, CompileOptions), ProgramId>,
+    weights: HashMap<WeightId, Rc<Value>>,
+    tensors: HashMap<u64, Rc<Value>>,
+    next_tensor: u64,
+    released: Released,
+    caches: Vec<Option<Ring>>,
+    counters: Counters,
+}
+
+impl ReferenceExecutor {
+    pub fn new() -> Self {
+        ReferenceExecutor { released: Rc::new(RefCell::new(Vec::new())), ..Self::default() }
+    }
+
+    fn store(&mut self, value: Rc<Value>) -> DeviceTensor {
+        for id in self.released.borrow_mut().drain(..) {
+            self.tensors.remove(&id);
+        }
+        let id = self.next_tensor;
+        self.next_tensor += 1;
+        let tensor = DeviceTensor::new(id, value.shape.clone(), value.dtype, &self.released);
+        self.tensors.insert(id, value);
+        tensor
+    }
+
+    fn tensor(&self, tensor: &DeviceTensor) -> Result<Rc<Value>, ExecError> {
+        let value = self.tensors.get(&tensor.id()).ok_or_else(|| unsupported("a tensor of another executor"))?;
+        Ok(if value.shape == tensor.shape { value.clone() } else { Rc::new(Value { shape: tensor.shape.clone(), ..(**value).clone() }) })
+    }
+
+    /// The exact f64 values of a tensor, not rounded to f32.
+    ///
+    /// # Errors
+    /// When the tensor is of another executor.
+    pub fn read_f64(&self, tensor: &DeviceTensor) -> Result<Vec<f64>, ExecError> {
+        Ok(self.tensor(tensor)?.data.clone())
+    }
+
+    fn weight(&mut self, weight: &crate::graph::Weight) -> Result<Rc<Value>, ExecError> {
+        if let Some(value) = self.weights.get(&weight.id) {
+            return Ok(value.clone());
+        }
+        let bytes = weight.source.bytes().map_err(|e| ExecError::Io(format!("{}: {e}", weight.name)))?;
+        let value = Value::from_weight_bytes(&weight.shape, weight.dtype, &bytes)?;
+        if let Some(i) = value.data.iter().position(|v| !v.is_finite()) {
+            return Err(ExecError::BadWeight(format!("{} holds {} in block {}", weight.name, value.data[i], i / weight.dtype.block_len())));
+        }
+        let value = Rc::new(value);
+        self.weights.insert(weight.id, value.clone());
+        Ok(value)
+    }
+
+    fn evaluate(
+        &mut self,
+        graph: &Graph,
+        id: NodeId,
+        values: &[Option<Rc<Value>>],
+        args: &RunArgs,
+        specs: &[CacheSpec],
+    ) -> Result<Rc<Value>, ExecError> {
+        let node = graph.node(id);
+        let input = |i: usize| -> &Value {
+            let id = node.inputs[i];
+            values[id.0 as usize].as_deref().expect("inputs come before their users")
+        };
+        let n_tokens = args.n_tokens;
+        let shape = node.shape.clone();
+        let value = match &node.op {
+            Op::Input(input) => return self.bound(graph, id, args.inputs.get(input.0 as usize)),
+            Op::Weight(weight) => return self.weight(&weight.clone()),
+            Op::Scalar(source) => scalar(*source, args, graph.literals()),
+            Op::RopeRows { spec, kind } => {
+                let window = match kind {
+                    RopeRowsKind::Position => None,
+                    RopeRowsKind::SinkDelta(cache) => Some(specs[cache.0 as usize].window),
+                };
+                let rows = rope_rows(spec, input(0).data[0] as i64, shape[0], window);
+                Value::new(shape, DType::F32, rows.into_iter().map(f64::from).collect())
+            }
+            Op::Iota => Value::new(shape.clone(), DType::I32, (0..shape.len()).map(|i| i as f64).collect()),
+            Op::Random(kind) => Value::new(shape.clone(), DType::F32, random::random(*kind, input(0).data[0] as i32 as u32, shape.len())),
+            Op::Unary(op) => elementwise::unary(*op, input(0)),
+            Op::Binary(op) => elementwise::binary(*op, input(0), input(1), &shape, node.dtype),
+            Op::Where => elementwise::select(input(0), input(1), input(2), &shape, node.dtype),
+            Op::Cast(to) => elementwise::cast(input(0), *to),
+            Op::Reshape => Value::new(shape, input(0).dtype, input(0).data.clone()),
+            Op::Permute(axes) => layout::permute(input(0), axes),
+            Op::Broadcast => layout::broadcast(input(0), &shape),
+            Op::Slice { starts, steps } => layout::slice(input(0), starts, steps, &shape),
+            Op::Concat { axis } => layout::concat(&(0..node.inputs.len()).map(input).collect::<Vec<_>>(), *axis, &shape),
+            Op::SelectRow => layout::select_row(input(0), input(1).data[0] as i64),
+            Op::Gather { axis } => gather::gather(input(0), input(1), *axis, &shape),
+            Op::ScatterAdd { axis } => gather::scatter_add(input(0), input(1), input(2), *axis),
+            Op::Reduce { op, axis, .. } => reduce::reduce(*op, input(0), *axis, &shape),
+            Op::ArgMax { axis, .. } => reduce::arg_extremum(input(0), *axis, &shape, |a, b| a > b),
+            Op::ArgMin { axis, .. } => reduce::arg_extremum(input(0), *axis, &shape, |a, b| a < b),
+            Op::CumSum { axis } => reduce::cumsum(input(0), *axis),
+            Op::ArgSort { descending } => reduce::argsort(input(0), *descending),
+            Op::Einsum(spec) => einsum::einsum(spec, &(0..node.inputs.len()).map(input).collect::<Vec<_>>(), &shape),
+            Op::Linear => linear::linear(input(0), input(1), &shape),
+            Op::Embedding => embedding::embedding(input(0), input(1), &shape),
+            Op::RmsNorm => rms_norm::rms_norm(input(0), input(1), input(2).data[0]),
+            Op::Softmax { axis } => softmax::softmax(input(0), *axis),
+            Op::Rope { style, n_dims } => rope::rope(input(0), input(1), *style, *n_dims),
+            Op::CacheAppend { cache, layer } => {
+                let (ring, position) = self.ring(args, cache.0)?;
+                let rows = if graph.tokens().is_some() { n_tokens } else { input(0).shape[0] };
+                ring.append(*layer, position, rows, input(0), input(1))?;
+                // The value is never read: attention reads the ring itself.
+                Value::new([0].into(), DType::F32, Vec::new())
+            }
+            Op::Attention { sink } => {
+                let Op::CacheAppend { cache, layer } = graph.node(node.inputs[1]).op else {
+                    return Err(unsupported("attention of something else than a cache"));
+                };
+                let rows = if graph.tokens().is_some() { n_tokens } else { input(0).shape[0] };
+                let (ring, position) = self.ring(args, cache.0)?;
+                let sink = sink.map(|(style, n_dims)| (style, n_dims, input(4)));
+                attention::attention(input(0), ring, layer, position, rows, input(2).data[0], input(3).data[0] as usize, sink)
+            }
+            Op::Sample { history } => {
+                let settings: Vec<f64> = (1..9).map(|i| input(i).data[0]).collect();
+                let position = settings[7] as usize;
+                let recent = match history {
+                    Some(cache) => self.ring(args, cache.0)?.0.recent(position, settings[5] as usize),
+                    None => Vec::new(),
+                };
+                let id = sample::choose(&input(0).data, &settings, &recent).id;
+                if let Some(cache) = history {
+                    self.ring(args, cache.0)?.0.record(position, id as i32);
+                }
+                Value::new([1].into(), DType::I32, vec![id as f64])
+            }
+        };
+        Ok(Rc::new(value))
+    }
+
+    fn bound(&self, graph: &Graph, id: NodeId, binding: Option<&Binding>) -> Result<Rc<Value>, ExecError> {
+        let node = graph.node(id);
+        let mut value = match binding {
+            Some(Binding::Host(host)) => Rc::new(Value::from_host(host)),
+            Some(Binding::Device(tensor)) => self.tensor(tensor)?,
+            None => return Err(unsupported("an input that is not bound")),
+        };
+        let len = node.shape.len();
+        if value.data.len() != len {
+            // A token bucket may be bound to fewer rows; the rest is undefined, here 0.
+            let mut data = value.data.clone();
+            data.resize(len, 0.0);
+            value = Rc::new(Value::new(node.shape.clone(), node.dtype, data));
+        }
+        Ok(value)
+    }
+
+    fn ring(&mut self, args: &RunArgs, cache: u32) -> Result<(&mut Ring, usize), ExecError> {
+        let used = args.caches.get(cache as usize).ok_or_else(|| unsupported("a cache that is not bound"))?;
+        match self.caches.get_mut(used.cache.0 as usize) {
+            Some(Some(ring)) => Ok((ring, used.position)),
+            _ => Err(unsupported("a cache that was freed")),
+        }
+    }
+}
+
+fn scalar(source: ScalarSource, args: &RunArgs, literals: &[Literal]) -> Value {
+    let s = &args.sampling;
+    match source {
+        ScalarSource::Literal { index, dtype } => {
+            let literal = args.literals.get(index as usize).unwrap_or(&literals[index as usize]);
+            let value = match *literal {
+                Literal::F32(v) => f64::from(v),
+                Literal::I32(v) => f64::from(v),
+            };
+            Value::scalar(dtype, value)
+        }
+        ScalarSource::Runtime(scalar) => {
+            let value = match scalar {
+                RuntimeScalar::Position(cache) => args.caches.get(cache.0 as usize).map_or(0.0, |c| c.position as f64),
+                RuntimeScalar::TokenCount => args.n_tokens as f64,
+                RuntimeScalar::Temperature => f64::from(s.temperature),
+                RuntimeScalar::TopK => f64::from(s.top_k),
+                RuntimeScalar::TopP => f64::from(s.top_p),
+                RuntimeScalar::MinP => f64::from(s.min_p),
+                RuntimeScalar::RepeatPenalty => f64::from(s.repeat_penalty),
+                RuntimeScalar::RepeatLastN => f64::from(s.repeat_last_n),
+                RuntimeScalar::Seed => f64::from(s.seed as i32),
+            };
+            Value::scalar(scalar.dtype(), value)
+        }
+    }
+}
+
+fn unsupported(what: &str) -> ExecError {
+    ExecError::Unsupported { message: format!("the reference was given {what}"), origin: Default::default() }
+}
+
+impl Executor for ReferenceExecutor {
+    fn describe(&self) -> String {
+        "reference: f64, one thread".to_owned()
+    }
+
+    fn compile(&mut self, graph: &Graph, outputs: &[NodeId], options: &CompileOptions) -> Result<ProgramId, ExecError> {
+        let (graph, outputs) = graph.subgraph(outputs);
+        let key = (graph.key(&outputs), options.clone());
+        if let Some(&program) = self.by_key.get(&key) {
+            return Ok(program);
+        }
+        let id = ProgramId(self.programs.len() as u32);
+        self.programs.push(Program { graph, outputs, caches: options.caches.clone() });
+        self.by_key.insert(key, id);
+        self.counters.programs += 1;
+        Ok(id)
+    }
+
+    fn run(&mut self, program: ProgramId, args: &RunArgs) -> Result<Vec<DeviceTensor>, ExecError> {
+        let Program { graph, outputs, caches } = &self.programs[program.0 as usize];
+        let (graph, outputs, caches) = (graph.clone(), outputs.clone(), caches.clone());
+        let mut values: Vec<Option<Rc<Value>>> = vec![None; graph.len()];
+        let mut uses = vec![0usize; graph.len()];
+        for (_, node) in graph.nodes() {
+            node.inputs.iter().for_each(|i| uses[i.0 as usize] += 1);
+        }
+        outputs.iter().for_each(|o| uses[o.0 as usize] += 1);
+        for (id, node) in graph.nodes() {
+            values[id.0 as usize] = Some(self.evaluate(&graph, id, &values, args, &caches)?);
+            for input in &node.inputs {
+                let left = &mut uses[input.0 as usize];
+                *left -= 1;
+                if *left == 0 {
+                    values[input.0 as usize] = None;
+                }
+            }
+        }
+        self.counters.steps += 1;
+        Ok(outputs.iter().map(|o| self.store(values[o.0 as usize].clone().expect("outputs are kept"))).collect())
+    }
+
+    fn upload(&mut self, tensor: &HostTensor) -> Result<DeviceTensor, ExecError> {
+        Ok(self.store(Rc::new(Value::from_host(tensor))))
+    }
+
+    fn read(&mut self, tensor: &DeviceTensor) -> Result<HostTensor, ExecError> {
+        Ok(self.tensor(tensor)?.to_host())
+    }
+
+    fn finish(&mut self) -> Result<(), ExecError> {
+        Ok(())
+    }
+
+    fn new_cache(&mut self, spec: &CacheSpec) -> Result<CacheId, ExecError> {
+        self.caches.push(Some(Ring::new(spec)));
+        Ok(CacheId(self.caches.len() as u32 - 1))
+    }
+
+    fn free_cache(&mut self, cache: CacheId) {
+        if let Some(slot) = self.caches.get_mut(cache.0 as usize) {
+            *slot = None;
+        }
+    }
+
+    fn record_history(&mut self, cache: CacheId, position: usize, ids: &[i32]) -> Result<(), ExecError> {
+        match self.caches.get_mut(cache.0 as usize) {
+            Some(Some(ring)) => {
+                ids.iter().enumerate().for_each(|(i, &id)| ring.record(position + i, id));
+                Ok(())
+            }
+            _ => Err(unsupported("a cache that was freed")),
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+}
