@@ -97,14 +97,6 @@ impl<'a> Mem<'a> {
         Mem { ptr: values.as_mut_ptr().cast(), len: values.len(), life: PhantomData }
     }
 
-    pub fn len(self) -> usize {
-        self.len
-    }
-
-    pub fn address(self) -> usize {
-        self.ptr as usize
-    }
-
     /// # Safety
     /// Nothing writes the memory while the slice lives: the executor refuses plans in which a step's output is one of its inputs.
     pub unsafe fn slice<T: Element>(self) -> &'a [T] {

@@ -157,10 +157,9 @@ impl KvLayer<'_> {
 fn quantize_q8(row: &[f32], words: &mut [u32]) {
     let largest = row.iter().fold(0.0f32, |m, x| m.max(x.abs()));
     let scale = largest / 127.0;
-    let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     words[0] = f16::from_f32(scale).to_f32().to_bits();
     for (i, word) in words[1..].iter_mut().enumerate() {
-        let byte = |j: usize| row.get(i * 4 + j).map_or(0, |x| (x * inverse).round() as i8 as u8);
+        let byte = |j: usize| row.get(i * 4 + j).filter(|_| scale > 0.0).map_or(0, |x| (x / scale).round() as i8 as u8);
         *word = u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)]);
     }
 }

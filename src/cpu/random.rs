@@ -1,9 +1,9 @@
 //! Pseudo-random values that depend on the seed and their index alone.
 
 use crate::graph::RandomKind;
+use crate::graph::philox::{philox4x32, unit};
 use crate::plan::{Buf, ScalarRef};
 
-use super::philox::philox;
 use super::step::StepContext;
 
 const UNIT: f64 = 1.0 / (1 << 24) as f64;
@@ -11,9 +11,9 @@ const UNIT: f64 = 1.0 / (1 << 24) as f64;
 pub(super) fn run(ctx: &StepContext<'_>, kind: RandomKind, seed: ScalarRef, out: Buf, len: usize) {
     let key = [ctx.scalar_bits(seed), 0];
     for (i, out) in ctx.out_slice::<f32>(out)[..len].chunks_mut(4).enumerate() {
-        let words = philox(key, [i as u32, 0, 0, 0]);
+        let words = philox4x32([i as u32, 0, 0, 0], key);
         let values = match kind {
-            RandomKind::Uniform => words.map(|x| (f64::from(x >> 8) * UNIT) as f32),
+            RandomKind::Uniform => words.map(unit),
             RandomKind::Normal => {
                 let ([a, b], [c, d]) = (normal_pair(words[0], words[1]), normal_pair(words[2], words[3]));
                 [a, b, c, d]

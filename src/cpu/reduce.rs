@@ -47,8 +47,8 @@ fn float(op: ReduceOp, values: impl Iterator<Item = f32>, len: usize) -> f32 {
         ReduceOp::Sum => values.map(f64::from).sum::<f64>() as f32,
         ReduceOp::Mean => (values.map(f64::from).sum::<f64>() / len as f64) as f32,
         ReduceOp::Prod => values.map(f64::from).product::<f64>() as f32,
-        ReduceOp::Max => values.fold(f32::NEG_INFINITY, f32::max),
-        ReduceOp::Min => values.fold(f32::INFINITY, f32::min),
+        ReduceOp::Max => values.fold(f32::MIN, f32::max),
+        ReduceOp::Min => values.fold(f32::MAX, f32::min),
     }
 }
 

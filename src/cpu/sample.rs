@@ -4,9 +4,9 @@
 
 use std::cmp::Ordering;
 
+use crate::graph::philox::sample_draw;
 use crate::plan::Sample;
 
-use super::philox::philox;
 use super::step::StepContext;
 
 /// Memory kept from step to step.
@@ -105,8 +105,7 @@ impl SampleMemory {
         candidates.sort_unstable_by_key(|c| c.0);
         self.weights.clear();
         self.weights.extend(candidates.iter().map(|c| weight(c.1, settings.temperature)));
-        let words = philox([settings.seed, 0], [settings.position, 0, 0, 0]);
-        let target = f64::from(words[0] >> 8) / f64::from(1 << 24) * self.weights.iter().sum::<f64>();
+        let target = f64::from(sample_draw(settings.seed, settings.position)) * self.weights.iter().sum::<f64>();
         let mut sum = 0.0;
         for (candidate, w) in candidates.iter().zip(&self.weights) {
             sum += w;

@@ -72,10 +72,6 @@ impl Activations {
         self.rows
     }
 
-    pub fn k(&self) -> usize {
-        self.k
-    }
-
     pub fn row(&self, t: usize) -> ActRow<'_> {
         let (blocks, subs) = (self.k / ACT_BLOCK, self.k / self.sub_len);
         ActRow {

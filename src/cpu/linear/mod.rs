@@ -13,6 +13,8 @@ mod float;
 mod panel;
 mod rows;
 mod scratch;
+#[cfg(test)]
+mod tests;
 mod unpacked;
 
 pub(super) use activations::Activations;
