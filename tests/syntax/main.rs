@@ -1,6 +1,7 @@
 //! The front end, seen from outside: text in, tree and diagnostics out.
 
 mod errors;
+mod fmt;
 mod lexis;
 mod rules;
 mod soup;

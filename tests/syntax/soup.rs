@@ -2,7 +2,7 @@
 
 use tensorlogic::diag::{Color, any_error};
 use tensorlogic::source::{FileId, SourceMap};
-use tensorlogic::syntax::{dump, is_incomplete, lex, parse};
+use tensorlogic::syntax::{dump, format, is_incomplete, lex, parse};
 
 /// A seeded generator (xorshift64*), so that a failure repeats.
 struct Random(u64);
@@ -163,6 +163,11 @@ fn accept(text: &str) -> (String, bool) {
         if text.len() < 200 {
             assert!(diagnostic.render(&sources, Color::Never).starts_with("error: "));
         }
+    }
+    // What has no error has a layout, which is its own layout.
+    if !any_error(&diagnostics) && text.len() < 10_000 {
+        let formatted = format(text).unwrap_or_else(|errors| panic!("{errors:?} of {text:?}"));
+        assert_eq!(format(&formatted).as_ref(), Ok(&formatted), "of {text:?}");
     }
     (dump(&ast), any_error(&diagnostics))
 }

@@ -67,6 +67,7 @@ impl<'a> Parser<'a> {
             }
             self.joined = self.at;
             let before = self.at;
+            self.layout.starts.push(before);
             stmts.push(self.statement());
             if !self.line_ended() && !matches!(self.peek().kind, T::Semicolon | T::CloseBrace | T::Eof) {
                 self.no_separator(before);
