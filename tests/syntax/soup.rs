@@ -58,6 +58,24 @@ fn a_program_cut_anywhere_or_with_a_token_taken_out() {
 }
 
 #[test]
+fn a_program_with_other_gaps_between_its_tokens() {
+    let program = include_str!("trees/tour.tl");
+    let tokens = lex(FileId(0), program).tokens;
+    let mut random = Random(0x9a9);
+    for _ in 0..1_000 {
+        let mut text = program.to_owned();
+        for _ in 0..1 + random.below(3) {
+            let at = tokens[random.below(tokens.len())].span.start as usize;
+            let gap = ["", " ", "\n", " // c\n", "/* c */", "\n\n// c\n\n", ";", "\r\n  "][random.below(8)];
+            if text.is_char_boundary(at) && at <= text.len() {
+                text.insert_str(at, gap);
+            }
+        }
+        accept(&text);
+    }
+}
+
+#[test]
 fn deep_nesting_is_an_error_and_no_overflow() {
     let n = 50_000;
     let openers = [
@@ -161,7 +179,7 @@ fn accept(text: &str) -> (String, bool) {
             assert!(text.get(label.span.range()).is_some(), "{diagnostic:?} of {text:?}");
         }
         if text.len() < 200 {
-            assert!(diagnostic.render(&sources, Color::Never).starts_with("error: "));
+            assert!(diagnostic.render(&sources, Color::Never).starts_with(diagnostic.severity.name()));
         }
     }
     // What has no error has a layout, which is its own layout.

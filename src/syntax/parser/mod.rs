@@ -75,6 +75,7 @@ pub(super) fn parse_with_layout(file: FileId, text: &str, variables: &[&str]) ->
         diagnostics: lexed.diagnostics,
         reported_at: None,
         layout: Layout::default(),
+        shadowing: Vec::new(),
     };
     let stmts = parser.file();
     parser.diagnostics.sort_by_key(|diagnostic| diagnostic.span().map(|span| span.start));
@@ -103,6 +104,8 @@ struct Parser<'a> {
     /// The token at which the last syntax error was reported; a second one there would only repeat it.
     reported_at: Option<usize>,
     layout: Layout,
+    /// Indices of this equation that share their name with a variable, which have been reported.
+    shadowing: Vec<Arc<str>>,
 }
 
 /// What the surroundings of a token make of it.
