@@ -42,7 +42,7 @@ class Torch:
             rows = [i for i, lines in enumerate(conversations) if len(lines) > turn]
             prompts = [self._prompt(conversations[i][: turn + 1], said[i]) for i in rows]
             for i, (ids, ended) in zip(rows, generate(self.model, self.encoder, prompts, sampling=sampling)):
-                said[i].append((self.encoder.tokenizer.decode(ids), ended, ids))
+                said[i].append((self.encoder.tokenizer.decode(ids, skip_special_tokens=False), ended, ids))
         return [(s[-1][0], s[-1][1]) for s in said]
 
     def _prompt(self, lines, said):

@@ -1,5 +1,6 @@
 """GGUF export of the trained model in several quantizations, and reading such a file back into PyTorch."""
 
+import json
 from pathlib import Path
 
 import gguf
@@ -13,11 +14,10 @@ from model import Config, Llama
 # The type of each candidate's feed-forward weights, of all its other matrices; norms are always f32.
 CANDIDATES = {
     "f16": (Type.F16, Type.F16),
-    "q8_0": (Type.Q8_0, Type.Q8_0),
     "q5_1-q8_0": (Type.Q5_1, Type.Q8_0),
     "q5_1": (Type.Q5_1, Type.Q5_1),
-    "q4_1": (Type.Q4_1, Type.Q4_1),
     "q4_0": (Type.Q4_0, Type.Q4_0),
+    "q8_0": (Type.Q8_0, Type.Q8_0),
 }
 SAMPLING = {"temp": 0.7, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "penalty_repeat": 1.0, "penalty_last_n": 64}
 
@@ -71,8 +71,6 @@ def write(model, words, path, feed_forward, others):
 
 
 def _add_tokenizer(file, words):
-    import json
-
     bpe = json.loads(words.to_str())["model"]
     tokens = sorted(bpe["vocab"], key=bpe["vocab"].get)
     merges = [m if isinstance(m, str) else " ".join(m) for m in bpe["merges"]]

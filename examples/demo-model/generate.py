@@ -1,6 +1,7 @@
 """Writes the training dialogues and the evaluation sets.
 
     python generate.py [--dialogues N] [--out build] [--seed 1]
+    python generate.py --intents > intents.md
 
 Writes ``build/train-*.jsonl`` (one conversation a line: {"system": …, "turns": [[intent, question, answer], …]}),
 ``build/held_out.jsonl`` (conversations from templates and number pairs that training never sees) and ``build/words.txt``
@@ -69,13 +70,26 @@ def held_out_sets(seed):
     return out
 
 
+def intent_list():
+    """The intents by name, as intents.md gives them to those who write lines for held_out/."""
+    groups = {}
+    for intent in composer().intents.values():
+        groups.setdefault(intent.group, []).append(f"* `{intent.name}`: {intent.about}\n")
+    text = "# Intents\n\nWritten by `python generate.py --intents`. Lines for `held_out/` name one of these.\n"
+    return text + "".join(f"\n## {group}\n\n" + "".join(lines) for group, lines in groups.items())
+
+
 def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("--dialogues", type=int, default=1_200_000)
+    args.add_argument("--dialogues", type=int, default=1_500_000)
     args.add_argument("--out", type=Path, default=HERE / "build")
     args.add_argument("--seed", type=int, default=1)
     args.add_argument("--shards", type=int, default=16)
+    args.add_argument("--intents", action="store_true", help="only list the intents")
     args = args.parse_args()
+    if args.intents:
+        print(intent_list(), end="")
+        return
     args.out.mkdir(parents=True, exist_ok=True)
     start = time.time()
     each = -(-args.dialogues // args.shards)

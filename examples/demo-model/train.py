@@ -125,7 +125,7 @@ def main():
     args.add_argument("--data", type=Path, default=HERE / "build")
     args.add_argument("--out", type=Path, default=HERE / "build")
     args.add_argument("--steps", type=int, default=15_000)
-    args.add_argument("--minutes", type=float, default=6.0)
+    args.add_argument("--minutes", type=float, default=5.5)
     args.add_argument("--batch", type=int, default=65_536, help="tokens a step")
     args.add_argument("--rate", type=float, default=2e-3)
     args.add_argument("--decay", type=float, default=0.05)
