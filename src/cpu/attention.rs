@@ -160,7 +160,8 @@ impl Unit<'_> {
             self.layer.load_keys(self.isa, group, slot, len, &mut scratch.loaded);
             transpose(self.isa, &scratch.loaded[..len * d], d, &mut scratch.keys);
             self.layer.load_values(self.isa, group, slot, len, &mut scratch.loaded);
-            for (padded, value) in scratch.values.chunks_exact_mut(d.next_multiple_of(SPAN)).zip(scratch.loaded[..len * d].chunks_exact(d)) {
+            for (padded, value) in scratch.values.chunks_exact_mut(d.next_multiple_of(SPAN)).zip(scratch.loaded[..len * d].chunks_exact(d))
+            {
                 padded[..d].copy_from_slice(value);
             }
             for quad in 0..scratch.n_queries.div_ceil(QUAD) {

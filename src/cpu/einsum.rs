@@ -4,7 +4,7 @@
 use crate::plan::EinsumKernel;
 
 use super::isa::{fma, for_each_isa};
-use super::step::{Strided, StepContext};
+use super::step::{StepContext, Strided};
 use super::vector::{dot_body, sum_lanes};
 
 /// Products of a task, about.

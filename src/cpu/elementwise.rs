@@ -8,7 +8,7 @@ use crate::plan::{Elementwise, Expr, ExprOp};
 use crate::tensor::DType;
 
 use super::isa::{Isa, for_each_isa};
-use super::step::{Strided, StepContext};
+use super::step::{StepContext, Strided};
 use super::vector::exp;
 
 /// Elements that an op takes at once.

@@ -13,7 +13,7 @@ use crate::tensor::{DType, HostData, HostTensor};
 use super::buffer::{Buffer, Mem};
 use super::cache::KvCache;
 use super::isa::Isa;
-use super::step::{StepContext, StepMemory, operands, run_kernel};
+use super::step::{StepContext, StepMemory, run_kernel};
 use super::tensors::Tensors;
 use super::threads::Threads;
 use super::weights::{PlacedWeight, WeightStore};
@@ -269,9 +269,9 @@ fn check_operands(plan: &Plan) -> Result<(), ExecError> {
         Buf::RopeRows(i) => (i as usize) < plan.rope_rows.len(),
     };
     for step in &plan.steps {
-        let (written, read) = operands(&step.kernel);
-        let writable = written.is_none_or(|buf| matches!(buf, Buf::Slot(_) | Buf::Output(_)));
-        let apart = written.is_none_or(|buf| !read.contains(&buf));
+        let (written, read) = (step.kernel.writes(), step.kernel.reads());
+        let writable = written.iter().all(|buf| matches!(buf, Buf::Slot(_) | Buf::Output(_)));
+        let apart = written.iter().all(|buf| !read.contains(buf));
         if !writable || !apart || !written.iter().chain(&read).all(|&buf| known(buf)) {
             let message = format!("the plan's step `{}` has operands that the cpu backend cannot take; please report it", step.name);
             return Err(ExecError::Unsupported { message, origin: step.origin });
@@ -361,7 +361,9 @@ fn keep_outputs(
                 let words: Vec<u32> = match bound.get(input.0 as usize).copied().flatten() {
                     Some(Binding::Host(host)) => host_words(host).to_vec(),
                     // SAFETY: no step runs.
-                    Some(Binding::Device(tensor)) => unsafe { tensors.buffer(tensor)?.view().slice::<u32>()[..tensor.shape.len()].to_vec() },
+                    Some(Binding::Device(tensor)) => unsafe {
+                        tensors.buffer(tensor)?.view().slice::<u32>()[..tensor.shape.len()].to_vec()
+                    },
                     None => return Err(device(format!("output {i} is an input that is not bound"))),
                 };
                 let buffer = tensors.take(spec.shape.len().max(1))?;

@@ -8,6 +8,7 @@ mod attention;
 mod buffer;
 mod cache;
 mod cache_append;
+mod concat;
 mod cum_sum;
 mod einsum;
 mod elementwise;

@@ -24,9 +24,8 @@ pub(super) fn run(ctx: &StepContext<'_>, memory: &mut SampleMemory, step: &Sampl
     memory.logits.clear();
     memory.logits.extend_from_slice(&ctx.f32(step.logits)[..step.vocab]);
     let history = step.history.map(|cache| ctx.cache(cache).0);
-    let recent = history.map(|cache| {
-        cache.recent_ids(usize::try_from(position).unwrap_or(0), usize::try_from(ctx.scalar_i32(last_n)).unwrap_or(0))
-    });
+    let recent =
+        history.map(|cache| cache.recent_ids(usize::try_from(position).unwrap_or(0), usize::try_from(ctx.scalar_i32(last_n)).unwrap_or(0)));
     memory.penalize(recent.into_iter().flatten(), ctx.scalar_f32(penalty));
     let settings = Settings {
         temperature: ctx.scalar_f32(temperature),
@@ -76,7 +75,8 @@ impl SampleMemory {
         }
         let candidates = &mut self.candidates;
         candidates.clear();
-        candidates.extend(self.logits.iter().enumerate().map(|(id, &logit)| (id as u32, if logit.is_nan() { f32::NEG_INFINITY } else { logit })));
+        candidates
+            .extend(self.logits.iter().enumerate().map(|(id, &logit)| (id as u32, if logit.is_nan() { f32::NEG_INFINITY } else { logit })));
         if settings.top_k > 0 && settings.top_k < candidates.len() {
             candidates.select_nth_unstable_by(settings.top_k - 1, by_logit);
             candidates.truncate(settings.top_k);

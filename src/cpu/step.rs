@@ -12,8 +12,8 @@ use super::sample::SampleMemory;
 use super::threads::Threads;
 use super::weights::PlacedWeight;
 use super::{
-    arg_sort, attention, cache_append, cum_sum, einsum, elementwise, embedding, gather, iota, linear, random, reduce, rms_norm, rope, sample,
-    scalar, scatter_add, select_row, softmax,
+    arg_sort, attention, cache_append, concat, cum_sum, einsum, elementwise, embedding, gather, iota, linear, random, reduce, rms_norm,
+    rope, sample, scalar, scatter_add, select_row, softmax,
 };
 
 /// What the steps of a run share.
@@ -50,6 +50,7 @@ pub(super) fn run_kernel(ctx: &StepContext<'_>, memory: &mut StepMemory, kernel:
         Kernel::CacheStore(step) => cache_append::run(ctx, step),
         Kernel::Attention(step) => attention::run(ctx, step),
         Kernel::Elementwise(step) => elementwise::run(ctx, step),
+        Kernel::Copy(step) => concat::run(ctx, step),
         Kernel::Reduce(step) => reduce::run(ctx, step),
         Kernel::Cumulate(step) => cum_sum::run(ctx, step),
         Kernel::Softmax(step) => softmax::run(ctx, step),
@@ -62,48 +63,6 @@ pub(super) fn run_kernel(ctx: &StepContext<'_>, memory: &mut StepMemory, kernel:
         Kernel::SelectRow { x, index, out, n_rows, len } => select_row::run(ctx, *x, *index, *out, (*n_rows, *len)),
         Kernel::Scalar { value, out } => scalar::run(ctx, *value, *out),
         Kernel::Sample(step) => sample::run(ctx, &mut memory.sample, step),
-    }
-}
-
-/// The buffer that a kernel writes, where it writes one besides the caches, and those that it reads.
-pub(super) fn operands(kernel: &Kernel) -> (Option<Buf>, Vec<Buf>) {
-    use crate::plan::Epilogue;
-    match kernel {
-        Kernel::Embedding(s) => (Some(s.out), vec![s.ids]),
-        Kernel::Norm(s) => (Some(s.out), vec![s.x, s.weight]),
-        Kernel::Linear(s) => {
-            let mut reads = vec![s.x];
-            reads.extend(s.norm.map(|n| n.0));
-            let out = match &s.epilogue {
-                Epilogue::Store { bias, residual, out } => {
-                    reads.extend(bias.iter().chain(residual));
-                    *out
-                }
-                Epilogue::Gated { out, .. } => *out,
-                Epilogue::RopeStore { bias, rope, q_out, .. } => {
-                    reads.extend(bias);
-                    reads.push(rope.table);
-                    *q_out
-                }
-            };
-            (Some(out), reads)
-        }
-        Kernel::Rope(s) => (Some(s.out), vec![s.x.buf, s.rope.table]),
-        Kernel::CacheStore(s) => {
-            (None, s.k.iter().chain(&s.v).map(|v| v.buf).chain(s.k_rope.iter().map(|r| r.table)).collect())
-        }
-        Kernel::Attention(s) => (Some(s.out), [s.q].into_iter().chain(s.sink.map(|r| r.table)).collect()),
-        Kernel::Elementwise(s) => (Some(s.out), s.inputs.iter().map(|(v, _)| v.buf).collect()),
-        Kernel::Reduce(s) => (Some(s.out), vec![s.x]),
-        Kernel::Cumulate(s) => (Some(s.out), vec![s.x]),
-        Kernel::Softmax(s) => (Some(s.out), vec![s.x]),
-        Kernel::Einsum(s) => (Some(s.out), [s.a.buf].into_iter().chain(s.b.iter().map(|b| b.buf)).collect()),
-        Kernel::Gather(s) => (Some(s.out), vec![s.x, s.indices]),
-        Kernel::ScatterAdd(s) => (Some(s.out), vec![s.x, s.indices, s.updates]),
-        Kernel::ArgSort { x, out, .. } => (Some(*out), vec![*x]),
-        Kernel::Iota { out, .. } | Kernel::Random { out, .. } | Kernel::Scalar { out, .. } => (Some(*out), Vec::new()),
-        Kernel::SelectRow { x, out, .. } => (Some(*out), vec![*x]),
-        Kernel::Sample(s) => (Some(s.out), vec![s.logits]),
     }
 }
 

@@ -85,8 +85,7 @@ impl Activations {
     pub fn lanes(&self, t: usize) -> Option<LanesRow<'_>> {
         self.lanes.order?;
         let per_row = |len: usize| len / self.rows.max(1);
-        let (quants, start, scales) =
-            (per_row(self.lanes.quants.len()), per_row(self.lanes.start.len()), per_row(self.lanes.scales.len()));
+        let (quants, start, scales) = (per_row(self.lanes.quants.len()), per_row(self.lanes.start.len()), per_row(self.lanes.scales.len()));
         Some(LanesRow {
             quants: &self.lanes.quants[t * quants..][..quants],
             start: &self.lanes.start[t * start..][..start],

@@ -21,9 +21,24 @@ pub(super) struct Finish<'a> {
 }
 
 enum Kind<'a> {
-    Store { bias: Option<&'a [f32]>, residual: Option<&'a [f32]>, out: Mem<'a> },
-    Gated { act: UnaryOp, out: Mem<'a> },
-    RopeStore { bias: Option<&'a [f32]>, n_heads: usize, n_kv_heads: usize, head_dim: usize, rope: RopeRows<'a>, q_out: Mem<'a>, layer: KvLayer<'a> },
+    Store {
+        bias: Option<&'a [f32]>,
+        residual: Option<&'a [f32]>,
+        out: Mem<'a>,
+    },
+    Gated {
+        act: UnaryOp,
+        out: Mem<'a>,
+    },
+    RopeStore {
+        bias: Option<&'a [f32]>,
+        n_heads: usize,
+        n_kv_heads: usize,
+        head_dim: usize,
+        rope: RopeRows<'a>,
+        q_out: Mem<'a>,
+        layer: KvLayer<'a>,
+    },
 }
 
 impl<'a> Finish<'a> {

@@ -91,7 +91,13 @@ fn pack(isa: Isa, format: &Int8Format, rows: &WeightRows<'_>, first: usize, coun
     rows.for_each_run(first, count, |offset, bytes, _| {
         for (i, row) in bytes.chunks_exact(rows.row_bytes).enumerate() {
             let r = offset + i;
-            (format.unpack)(isa, &row[from..from + bytes_len], &mut scratch.quants[..len], &mut scratch.scales[..subs], &mut scratch.mins[..subs]);
+            (format.unpack)(
+                isa,
+                &row[from..from + bytes_len],
+                &mut scratch.quants[..len],
+                &mut scratch.scales[..subs],
+                &mut scratch.mins[..subs],
+            );
             for (word, four) in scratch.panel[r..].iter_mut().step_by(ROWS).zip(scratch.quants[..len].chunks_exact(4)) {
                 *word = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
             }
@@ -217,7 +223,9 @@ fn add_tokens_avx2<const T: usize, const SIGNED: bool>(
     let quants: [&[i8]; T] = std::array::from_fn(|i| &rows[i].quants[piece.start..piece.start + piece.len]);
     let sums: [&[i32]; T] = std::array::from_fn(|i| &rows[i].sums[first_sub..first_sub + subs]);
     let scales: [&[f32]; T] = std::array::from_fn(|i| &rows[i].scales[piece.start / ACT_BLOCK..]);
-    assert!(piece.panel.len() >= piece.len / 4 * ROWS && piece.scales.len() >= subs * ROWS && piece.mins.len() >= subs * ROWS && part <= 16);
+    assert!(
+        piece.panel.len() >= piece.len / 4 * ROWS && piece.scales.len() >= subs * ROWS && piece.mins.len() >= subs * ROWS && part <= 16
+    );
     let (ones, top) = (_mm256_set1_epi16(1), _mm256_set1_epi8(i8::MIN));
     let mut totals = [[_mm256_setzero_ps(); 2]; T];
     for s in 0..subs {

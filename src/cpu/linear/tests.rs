@@ -69,7 +69,9 @@ fn every_weight_type_level_and_odd_shape_is_within_its_bound() {
     for dtype in dtypes() {
         for isa in Isa::available() {
             let (mut fast, mut precise) = (executor(isa, 2, false), executor(isa, 2, true));
-            for (n, blocks, t) in [(1, 1, 1), (2, 2, 2), (3, 3, 1), (31, 11, 1), (33, 3, 3), (127, 2, 5), (257, 1, 1), (33, 11, 9), (31, 1, 6)] {
+            for (n, blocks, t) in
+                [(1, 1, 1), (2, 2, 2), (3, 3, 1), (31, 11, 1), (33, 3, 3), (127, 2, 5), (257, 1, 1), (33, 11, 9), (31, 1, 6)]
+            {
                 let k = if dtype.block_len() == 256 { blocks * 256 } else { blocks * 32 };
                 let p = product(dtype, n, k, t);
                 let what = format!("{dtype} {n}x{k}, {t} rows, {}", isa.name());

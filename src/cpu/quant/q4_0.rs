@@ -4,8 +4,7 @@ use super::{Int8Format, Matvec, f16_at, nibbles_of_32};
 use crate::cpu::isa::for_each_isa;
 use crate::tensor::quant::Q4_0;
 
-pub(super) static FORMAT: Int8Format =
-    Int8Format { quant: &Q4_0, sub_len: 32, offset: 8, has_mins: false, unpack, matvec: MATVEC };
+pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q4_0, sub_len: 32, offset: 8, has_mins: false, unpack, matvec: MATVEC };
 
 for_each_isa! {
     fn unpack(blocks: &[u8], quants: &mut [u8], scales: &mut [f32], _mins: &mut [f32]) {

@@ -4,8 +4,7 @@ use super::{Int8Format, Matvec, f16_at};
 use crate::cpu::isa::for_each_isa;
 use crate::tensor::quant::Q6_K;
 
-pub(super) static FORMAT: Int8Format =
-    Int8Format { quant: &Q6_K, sub_len: 16, offset: 32, has_mins: false, unpack, matvec: MATVEC };
+pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q6_K, sub_len: 16, offset: 32, has_mins: false, unpack, matvec: MATVEC };
 
 for_each_isa! {
     fn unpack(blocks: &[u8], quants: &mut [u8], scales: &mut [f32], _mins: &mut [f32]) {
@@ -65,7 +64,8 @@ mod avx512 {
         let mut sum = sum;
         // SAFETY: the caller has 210 bytes at `block`, and in the lanes 256 quants, 64 start values and 8 scales of block `i`.
         unsafe {
-            let d = _mm512_set1_ps(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(block.add(208).cast::<u16>().read_unaligned())))));
+            let d =
+                _mm512_set1_ps(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(block.add(208).cast::<u16>().read_unaligned())))));
             let subs = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(block.add(192).cast())));
             let acts = _mm512_castps256_ps512(_mm256_loadu_ps(lanes.scales.as_ptr().add(i * 8)));
             let acts = _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), acts);
