@@ -10,7 +10,7 @@ use minijinja::value::Kwargs;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
 use super::limits::{self, Budget};
-use super::{Message, RenderContext, TemplateError, methods, ordered, python};
+use super::{Message, RenderContext, TemplateError, guard, methods, ordered, python};
 
 /// As Hugging Face sets jinja2 up; one newline at the end of the source does not count.
 const WHITESPACE: WhitespaceConfig = WhitespaceConfig { keep_trailing_newline: false, lstrip_blocks: true, trim_blocks: true };
@@ -29,10 +29,9 @@ pub fn render(source: &str, messages: &[Message], context: &RenderContext) -> Re
         let source = prepare(source)?;
         let compiled = compile(&source)?;
         let input_bytes = source.len() + messages.iter().map(|m| m.role.len() + m.content.len()).sum::<usize>();
-        let budget_bytes = limits::BUDGET_BYTES + limits::BUDGET_PER_INPUT_BYTE * input_bytes;
-        let budget = Budget::new(budget_bytes);
+        let budget = Budget::new(input_bytes, messages.len());
         let mut env = environment(context, &budget);
-        env.set_fuel(Some(limits::fuel(messages.len(), compiled.longest_text, budget_bytes)));
+        env.set_fuel(Some(limits::fuel(messages.len())));
         let mut text = String::new();
         Vm::new(&env)
             .eval(&compiled.root, variables(messages, context), &compiled.blocks, &mut make_string_output(&mut text), AutoEscape::None)
@@ -53,7 +52,6 @@ fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T, TemplateError> + Sen
 struct Compiled<'s> {
     root: Instructions<'s>,
     blocks: BTreeMap<&'s str, Instructions<'s>>,
-    longest_text: usize,
 }
 
 /// Bounds the source and replaces the one tag that minijinja does not know: `generation`, which marks the assistant's text for training and
@@ -83,24 +81,23 @@ fn prepare(source: &str) -> Result<String, TemplateError> {
 }
 
 fn compile(source: &str) -> Result<Compiled<'_>, TemplateError> {
-    let longest_text = limits::check_source(source, WHITESPACE)?;
+    limits::check_source(source, WHITESPACE)?;
     let tree = parse(source, NAME, Default::default(), WHITESPACE).map_err(|e| TemplateError::Syntax(in_one_line(&e)))?;
     let mut generator = CodeGenerator::new(NAME, source);
     generator.compile_stmt(&tree);
-    let (mut root, mut blocks) = generator.finish();
-    limits::guard(&mut root);
-    blocks.values_mut().for_each(limits::guard);
-    Ok(Compiled { root, blocks, longest_text })
+    let (root, blocks) = generator.finish();
+    let blocks = blocks.into_iter().map(|(name, block)| (name, guard::guard(block))).collect();
+    Ok(Compiled { root: guard::guard(root), blocks })
 }
 
 fn environment<'s>(context: &RenderContext, budget: &Budget) -> Environment<'s> {
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Lenient);
     env.set_auto_escape_callback(|_| AutoEscape::None);
-    limits::install(&mut env, budget);
+    guard::install(&mut env, budget);
     let left = budget.clone();
     env.set_formatter(move |out, _, value| {
-        let text = python::str_of(value);
+        let text = python::str_of(value, left.left())?;
         left.spend(text.len())?;
         out.write_str(&text).map_err(Error::from)
     });
@@ -111,9 +108,12 @@ fn environment<'s>(context: &RenderContext, budget: &Budget) -> Environment<'s> 
     env.add_function("raise_exception", |message: &str| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, "raised by the template").with_source(Raised(message.to_string())))
     });
-    env.add_filter("tojson", tojson);
-    env.add_filter("string", |value: &Value| python::str_of(value));
-    env.add_filter("join", |values: &Value, separator: Option<&str>, options: Kwargs| -> Result<String, Error> {
+    let left = budget.clone();
+    env.add_filter("tojson", move |value: &Value, indent: Option<Value>, options: Kwargs| tojson(value, indent, options, left.left()));
+    let left = budget.clone();
+    env.add_filter("string", move |value: &Value| python::str_of(value, left.left()));
+    let left = budget.clone();
+    env.add_filter("join", move |values: &Value, separator: Option<&str>, options: Kwargs| -> Result<String, Error> {
         let separator = match separator {
             Some(separator) => separator.to_string(),
             None => options.get::<Option<String>>("d")?.unwrap_or_default(),
@@ -121,8 +121,8 @@ fn environment<'s>(context: &RenderContext, budget: &Budget) -> Environment<'s> 
         let attribute: Option<&str> = options.get("attribute")?;
         options.assert_all_used()?;
         let items = values.try_iter()?.map(|item| match attribute {
-            Some(attribute) => item.get_attr(attribute).map(|value| python::str_of(&value)),
-            None => Ok(python::str_of(&item)),
+            Some(attribute) => python::str_of(&item.get_attr(attribute)?, left.left()),
+            None => python::str_of(&item, left.left()),
         });
         Ok(items.collect::<Result<Vec<_>, _>>()?.join(&separator))
     });
@@ -130,7 +130,7 @@ fn environment<'s>(context: &RenderContext, budget: &Budget) -> Environment<'s> 
 }
 
 /// `json.dumps` with the arguments and defaults that transformers gives it: nothing is escaped for HTML.
-fn tojson(value: &Value, indent: Option<Value>, options: Kwargs) -> Result<Value, Error> {
+fn tojson(value: &Value, indent: Option<Value>, options: Kwargs, limit: usize) -> Result<Value, Error> {
     let indent = match indent {
         Some(indent) => Some(indent),
         None => options.get::<Option<Value>>("indent")?,
@@ -156,7 +156,7 @@ fn tojson(value: &Value, indent: Option<Value>, options: Kwargs) -> Result<Value
         key_separator,
     };
     options.assert_all_used()?;
-    python::json(value, &style).map(Value::from).map_err(|e| Error::new(ErrorKind::InvalidOperation, e))
+    python::json(value, &style, limit).map(Value::from)
 }
 
 fn variables(messages: &[Message], context: &RenderContext) -> Value {

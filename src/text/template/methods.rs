@@ -4,17 +4,17 @@ use minijinja::value::from_args;
 use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
-use super::limits::{self, Budget};
+use super::guard;
+use super::limits::Budget;
 
 pub fn call(budget: &Budget, state: &State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     let all: Vec<Value> = std::iter::once(value).chain(args).cloned().collect();
-    limits::before(method, &all, budget)?;
+    guard::before(method, &all, budget)?;
     let result = match value.as_str().map(|text| string_method(text, method, args)) {
         Some(Some(result)) => result,
         _ => unknown_method_callback(state, value, method, args),
     }?;
-    budget.spend(result.as_str().map_or(0, str::len))?;
-    Ok(result)
+    budget.spend_value(result)
 }
 
 /// Methods that templates use and `pycompat` lacks.

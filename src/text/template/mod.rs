@@ -1,10 +1,11 @@
 //! Chat templates: a conversation rendered to the text that a model was trained on, as Hugging Face's `apply_chat_template` renders it.
 //!
 //! The engine is minijinja, set up as transformers sets up jinja2: `trim_blocks`, `lstrip_blocks`, loop controls, Python's string methods,
-//! `raise_exception`, `strftime_now`, a `tojson` like `json.dumps`. A template comes with a model's file and is not trusted: see `limits`.
+//! `raise_exception`, `strftime_now`, a `tojson` like `json.dumps`. A template comes with a model's file and is not trusted: see `limits` and `guard`.
 
 mod clock;
 mod engine;
+mod guard;
 mod limits;
 mod methods;
 mod ordered;

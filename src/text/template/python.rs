@@ -2,24 +2,32 @@
 
 use std::fmt::Write;
 
-use minijinja::Value;
 use minijinja::value::ValueKind;
+use minijinja::{Error, ErrorKind, Value};
 
-/// `str(value)`.
-pub fn str_of(value: &Value) -> String {
+use super::limits::too_much;
+
+/// `str(value)`, or an error where that is longer than `limit` bytes.
+pub fn str_of(value: &Value, limit: usize) -> Result<String, Error> {
     match value.kind() {
-        ValueKind::Undefined => String::new(),
-        ValueKind::String => value.as_str().unwrap_or("").to_string(),
+        ValueKind::Undefined => Ok(String::new()),
+        ValueKind::String => match value.as_str() {
+            Some(text) if text.len() <= limit => Ok(text.to_string()),
+            _ => Err(too_much()),
+        },
         _ => {
             let mut text = String::new();
-            write_repr(value, &mut text);
-            text
+            write_repr(value, limit, &mut text)?;
+            Ok(text)
         }
     }
 }
 
 /// Appends `repr(value)`.
-fn write_repr(value: &Value, text: &mut String) {
+fn write_repr(value: &Value, limit: usize, text: &mut String) -> Result<(), Error> {
+    if text.len() > limit {
+        return Err(too_much());
+    }
     match value.kind() {
         ValueKind::None => text.push_str("None"),
         ValueKind::Bool => text.push_str(if value.is_true() { "True" } else { "False" }),
@@ -27,30 +35,32 @@ fn write_repr(value: &Value, text: &mut String) {
         ValueKind::String => write_quoted(value.as_str().unwrap_or(""), text),
         ValueKind::Seq => {
             text.push('[');
-            write_items(value, text, |item, text| write_repr(item, text));
+            write_items(value, text, |item, text| write_repr(item, limit, text))?;
             text.push(']');
         }
         ValueKind::Map => {
             text.push('{');
             write_items(value, text, |key, text| {
-                write_repr(key, text);
+                write_repr(key, limit, text)?;
                 text.push_str(": ");
-                write_repr(&value.get_item(key).unwrap_or_default(), text);
-            });
+                write_repr(&value.get_item(key)?, limit, text)
+            })?;
             text.push('}');
         }
         // Writing to a string cannot fail.
         _ => drop(write!(text, "{value}")),
     }
+    Ok(())
 }
 
-fn write_items(values: &Value, text: &mut String, mut write: impl FnMut(&Value, &mut String)) {
-    for (i, item) in values.try_iter().into_iter().flatten().enumerate() {
+fn write_items(values: &Value, text: &mut String, mut write: impl FnMut(&Value, &mut String) -> Result<(), Error>) -> Result<(), Error> {
+    for (i, item) in values.try_iter()?.enumerate() {
         if i > 0 {
             text.push_str(", ");
         }
-        write(&item, text);
+        write(&item, text)?;
     }
+    Ok(())
 }
 
 /// In single quotes, unless that alone would need escapes.
@@ -103,14 +113,18 @@ pub struct JsonStyle {
     pub sort_keys: bool,
 }
 
-/// `json.dumps(value)`, or what cannot be written.
-pub fn json(value: &Value, style: &JsonStyle) -> Result<String, String> {
+/// `json.dumps(value)`, or an error for what JSON cannot express and for what is longer than `limit` bytes.
+pub fn json(value: &Value, style: &JsonStyle, limit: usize) -> Result<String, Error> {
     let mut text = String::new();
-    write_json(value, style, 0, &mut text)?;
+    write_json(value, style, limit, 0, &mut text)?;
     Ok(text)
 }
 
-fn write_json(value: &Value, style: &JsonStyle, depth: usize, text: &mut String) -> Result<(), String> {
+fn write_json(value: &Value, style: &JsonStyle, limit: usize, depth: usize, text: &mut String) -> Result<(), Error> {
+    // An indent grows with the depth.
+    if text.len().saturating_add(style.indent.as_deref().map_or(0, str::len).saturating_mul(depth)) > limit {
+        return Err(too_much());
+    }
     match value.kind() {
         ValueKind::None => text.push_str("null"),
         ValueKind::Bool => text.push_str(if value.is_true() { "true" } else { "false" }),
@@ -122,7 +136,7 @@ fn write_json(value: &Value, style: &JsonStyle, depth: usize, text: &mut String)
         }),
         ValueKind::String => write_json_string(value.as_str().unwrap_or(""), style.ensure_ascii, text),
         ValueKind::Map => {
-            let mut keys: Vec<Value> = value.try_iter().map_err(|e| e.to_string())?.collect();
+            let mut keys: Vec<Value> = value.try_iter()?.collect();
             if style.sort_keys {
                 keys.sort();
             }
@@ -132,18 +146,23 @@ fn write_json(value: &Value, style: &JsonStyle, depth: usize, text: &mut String)
                     ValueKind::Bool => if key.is_true() { "true" } else { "false" }.to_string(),
                     ValueKind::None => "null".to_string(),
                     ValueKind::Number => number(key),
-                    kind => return Err(format!("a key of a JSON object must be a string, not {kind}")),
+                    kind => {
+                        return Err(Error::new(
+                            ErrorKind::InvalidOperation,
+                            format!("a key of a JSON object must be a string, not {kind}"),
+                        ));
+                    }
                 };
                 write_json_string(&name, style.ensure_ascii, text);
                 text.push_str(&style.key_separator);
-                write_json(&value.get_item(key).map_err(|e| e.to_string())?, style, depth + 1, text)
+                write_json(&value.get_item(key)?, style, limit, depth + 1, text)
             })?;
         }
         ValueKind::Seq | ValueKind::Iterable => {
-            let items: Vec<Value> = value.try_iter().map_err(|e| e.to_string())?.collect();
-            write_json_items(("[", "]"), &items, style, depth, text, |item, text| write_json(item, style, depth + 1, text))?;
+            let items: Vec<Value> = value.try_iter()?.collect();
+            write_json_items(("[", "]"), &items, style, depth, text, |item, text| write_json(item, style, limit, depth + 1, text))?;
         }
-        kind => return Err(format!("{kind} is not JSON serializable")),
+        kind => return Err(Error::new(ErrorKind::InvalidOperation, format!("{kind} cannot be written as JSON"))),
     }
     Ok(())
 }
@@ -154,8 +173,8 @@ fn write_json_items(
     style: &JsonStyle,
     depth: usize,
     text: &mut String,
-    mut write: impl FnMut(&Value, &mut String) -> Result<(), String>,
-) -> Result<(), String> {
+    mut write: impl FnMut(&Value, &mut String) -> Result<(), Error>,
+) -> Result<(), Error> {
     let new_line = |depth: usize, text: &mut String| {
         if let Some(indent) = style.indent.as_deref().filter(|_| !items.is_empty()) {
             text.push('\n');

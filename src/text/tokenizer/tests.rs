@@ -134,13 +134,13 @@ fn user_defined_tokens_are_ordinary_unless_they_look_like_marks() {
 fn in_a_chat_only_the_template_makes_special_tokens() {
     let tokenizer = build(byte_level(&["a b"], &["<|e|>", "<|e|>|>"]));
     let text = "<|e|>ab<|e|>ab<|e|>";
-    let messages = [7..12];
-    let ids = tokenizer.encode_chat(text, &messages);
+    let encode = |text: &str, message: Range<usize>| tokenizer.encode_chat(text, std::slice::from_ref(&message));
+    let ids = encode(text, 7..12);
     assert_eq!(pieces(&tokenizer, &ids), ["<|e|>", "ab", "<", "|", "e", "|", ">", "ab", "<|e|>"]);
     // A token may not reach into a message either, nor begin in one.
-    let ids = tokenizer.encode_chat("<|e|>|>", &[5..7]);
+    let ids = encode("<|e|>|>", 5..7);
     assert_eq!(pieces(&tokenizer, &ids), ["<|e|>", "|", ">"]);
-    let ids = tokenizer.encode_chat("<|e|>", &[0..1]);
+    let ids = encode("<|e|>", 0..1);
     assert_eq!(ids.len(), 5);
 }
 
