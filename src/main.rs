@@ -1,1 +1,3 @@
+//! The `tl` binary.
+
 fn main() {}

@@ -112,7 +112,8 @@ pub struct CacheUse {
 pub struct RunArgs {
     /// By `InputId`. A binding may have fewer rows than a token bucket; the rest of the bucket is undefined.
     pub inputs: Vec<Binding>,
-    /// By `ScalarSource::Literal::index`; empty: those of the compiled graph.
+    /// By `ScalarSource::Literal::index` of the compacted graph (`Graph::subgraph`). Empty: those of the graph that was compiled first under this
+    /// program's key, which is right only for a caller that never changes a literal.
     pub literals: Vec<Literal>,
     /// By `CacheIdx`.
     pub caches: Vec<CacheUse>,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use half::{bf16, f16};
+
 use super::quant::Quant;
 
 /// The element type of a tensor.
@@ -53,6 +55,18 @@ impl DType {
     /// Whether the values are floating-point numbers.
     pub fn is_float(self) -> bool {
         !matches!(self, DType::I32 | DType::Bool)
+    }
+
+    /// Writes as f32 the elements of `bytes`, little-endian as they lie in a file: exact for every type a weight has.
+    /// `bytes` holds whole blocks and `out` all their values; integers and Booleans are not weights and write nothing.
+    pub fn dequantize(self, bytes: &[u8], out: &mut [f32]) {
+        match self {
+            DType::F32 => out.iter_mut().zip(bytes.chunks_exact(4)).for_each(|(v, b)| *v = f32::from_le_bytes([b[0], b[1], b[2], b[3]])),
+            DType::F16 => out.iter_mut().zip(bytes.chunks_exact(2)).for_each(|(v, b)| *v = f16::from_le_bytes([b[0], b[1]]).to_f32()),
+            DType::BF16 => out.iter_mut().zip(bytes.chunks_exact(2)).for_each(|(v, b)| *v = bf16::from_le_bytes([b[0], b[1]]).to_f32()),
+            DType::Quant(q) => q.dequantize_rows(bytes, out),
+            DType::I32 | DType::Bool => {}
+        }
     }
 
     /// Bytes that `len` elements take in a file, or `None` when `len` is no whole number of blocks or overflows.

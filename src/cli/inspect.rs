@@ -1,0 +1,138 @@
+//! `tl inspect`: what a model file holds. Reads the directory alone, never the weights.
+
+use std::collections::BTreeMap;
+use std::io::{Write, stdout};
+
+use crate::format::{MetadataArray, MetadataValue, ModelFile};
+use crate::model::ModelConfig;
+
+use super::args::InspectArgs;
+use super::error::{CliError, CliResult};
+use super::model::open_tokenizer;
+
+/// Characters of a text value, and elements of an array, that are shown.
+const TEXT_MAX: usize = 100;
+const ARRAY_MAX: usize = 8;
+
+pub fn run(args: &InspectArgs) -> CliResult {
+    let file = ModelFile::open(&args.model, false).map_err(CliError::failed)?;
+    let everything = !(args.tensors || args.metadata || args.tokenizer || args.template);
+    let mut out = stdout().lock();
+    if everything {
+        summary(&file, &mut out)?;
+    }
+    if args.metadata {
+        metadata(&file, &mut out)?;
+    }
+    if args.tensors {
+        tensors(&file, &mut out)?;
+    }
+    if args.tokenizer {
+        tokenizer(&file, &mut out)?;
+    }
+    if args.template {
+        match file.metadata().str("tokenizer.chat_template") {
+            Some(template) => writeln!(out, "{template}")?,
+            None => writeln!(out, "no chat template in the file")?,
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn summary(file: &ModelFile, out: &mut impl Write) -> CliResult {
+    writeln!(out, "{}", file.path().display())?;
+    match ModelConfig::from_file(file) {
+        Ok(config) => {
+            writeln!(out, "  architecture   {}", config.architecture)?;
+            writeln!(out, "  name           {}", config.name)?;
+            writeln!(out, "  layers         {}", config.n_layers)?;
+            writeln!(out, "  width          {}", config.width)?;
+            writeln!(out, "  heads          {} queries, {} keys and values, {} each", config.n_heads, config.n_kv_heads, config.head_dim)?;
+            writeln!(out, "  vocabulary     {}", config.vocab_len)?;
+            writeln!(out, "  trained on     {} tokens of context", config.context_len)?;
+        }
+        Err(error) => writeln!(out, "  not a model that can run: {error}")?,
+    }
+    let tensors = file.tensors().tensors();
+    let values: usize = tensors.iter().map(|t| t.shape.len()).sum();
+    let bytes: usize = tensors.iter().map(|t| t.len_bytes).sum();
+    writeln!(out, "  parameters     {:.3} G in {} tensors, {:.1} MiB", values as f64 / 1e9, tensors.len(), bytes as f64 / f64::from(1 << 20))?;
+    let mut by_type: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for tensor in tensors {
+        let entry = by_type.entry(tensor.dtype.name()).or_default();
+        *entry = (entry.0 + 1, entry.1 + tensor.len_bytes);
+    }
+    for (name, (count, bytes)) in by_type {
+        writeln!(out, "    {name:<10} {count:>5} tensors {:>10.1} MiB", bytes as f64 / f64::from(1 << 20))?;
+    }
+    writeln!(out, "more: --metadata --tensors --tokenizer --template")?;
+    Ok(())
+}
+
+fn metadata(file: &ModelFile, out: &mut impl Write) -> CliResult {
+    for (key, value) in file.metadata().iter() {
+        writeln!(out, "{key} = {}", shown(value))?;
+    }
+    Ok(())
+}
+
+fn shown(value: &MetadataValue) -> String {
+    if let Some(text) = value.as_str() {
+        return cut(text);
+    }
+    if let Some(array) = value.as_array() {
+        return shown_array(array);
+    }
+    match (value.as_bool(), value.as_i64(), value.as_f64()) {
+        (Some(b), _, _) => b.to_string(),
+        (_, Some(i), _) => i.to_string(),
+        (_, _, Some(f)) => (f as f32).to_string(),
+        _ => format!("{value:?}"),
+    }
+}
+
+fn cut(text: &str) -> String {
+    let quoted = format!("{:?}", text.chars().take(TEXT_MAX).collect::<String>());
+    let n_chars = text.chars().count();
+    if n_chars > TEXT_MAX { format!("{quoted}… ({n_chars} characters)") } else { quoted }
+}
+
+fn shown_array(array: &MetadataArray) -> String {
+    let first: Vec<String> = if let Some(strs) = array.strs() {
+        strs.take(ARRAY_MAX).map(|s| format!("{s:?}")).collect()
+    } else if let Some(ints) = array.ints() {
+        ints.take(ARRAY_MAX).map(|i| i.to_string()).collect()
+    } else if let Some(floats) = array.floats() {
+        floats.take(ARRAY_MAX).map(|f| (f as f32).to_string()).collect()
+    } else if let Some(bools) = array.bools() {
+        bools.take(ARRAY_MAX).map(|b| b.to_string()).collect()
+    } else {
+        Vec::new()
+    };
+    let more = if array.len() > ARRAY_MAX { ", …" } else { "" };
+    format!("{}[{}] [{}{more}]", array.element_type().name(), array.len(), first.join(", "))
+}
+
+fn tensors(file: &ModelFile, out: &mut impl Write) -> CliResult {
+    for tensor in file.tensors().tensors() {
+        let dims: Vec<String> = tensor.shape.dims().iter().map(usize::to_string).collect();
+        writeln!(out, "{:<36} {}[{}] {} bytes", tensor.name, tensor.dtype, dims.join(", "), tensor.len_bytes)?;
+    }
+    Ok(())
+}
+
+fn tokenizer(file: &ModelFile, out: &mut impl Write) -> CliResult {
+    let Some(tokenizer) = open_tokenizer(file).map_err(CliError::failed)? else {
+        writeln!(out, "no tokenizer in the file")?;
+        return Ok(());
+    };
+    writeln!(out, "style       {:?}", tokenizer.style())?;
+    writeln!(out, "vocabulary  {}", tokenizer.vocab_size())?;
+    let named = |id: Option<crate::text::TokenId>| id.map_or_else(|| "none".to_owned(), |id| format!("{} {:?}", id.0, tokenizer.token_text(id).unwrap_or("")));
+    writeln!(out, "bos         {}{}", named(tokenizer.bos()), if tokenizer.adds_bos() { ", added to a prompt" } else { "" })?;
+    writeln!(out, "eos         {}", named(tokenizer.eos()))?;
+    for id in tokenizer.eog_ids() {
+        writeln!(out, "ends a turn {}", named(Some(id)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! `tl tokenize`: text to ids.
+
+use std::io::{Read, Write, stdin, stdout};
+
+use crate::format::ModelFile;
+use crate::text::Specials;
+
+use super::args::TokenizeArgs;
+use super::error::{CliError, CliResult};
+use super::model::open_tokenizer;
+
+pub fn run(args: &TokenizeArgs) -> CliResult {
+    let file = ModelFile::open(&args.model, false).map_err(CliError::failed)?;
+    let tokenizer = open_tokenizer(&file).map_err(CliError::failed)?.ok_or_else(|| CliError::failed(format!("`{}` has no tokenizer", args.model.display())))?;
+    let text = match (&args.text, &args.file) {
+        (Some(text), _) => text.clone(),
+        (None, Some(path)) => std::fs::read_to_string(path).map_err(|e| CliError::failed(format!("cannot read `{}`: {e}", path.display())))?,
+        (None, None) => {
+            let mut text = String::new();
+            stdin().lock().read_to_string(&mut text).map_err(|e| CliError::failed(format!("cannot read standard input: {e}")))?;
+            text
+        }
+    };
+    let specials = if args.special { Specials::Parsed } else { Specials::Plain };
+    let ids = tokenizer.encode(&text, specials, args.special);
+    let mut out = stdout().lock();
+    if args.ids {
+        let line: Vec<String> = ids.iter().map(|id| id.0.to_string()).collect();
+        writeln!(out, "{}", line.join(","))?;
+    } else {
+        for id in &ids {
+            writeln!(out, "{:>7}  {:?}", id.0, tokenizer.token_text(*id).unwrap_or(""))?;
+        }
+    }
+    Ok(out.flush()?)
+}

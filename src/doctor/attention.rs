@@ -1,0 +1,84 @@
+//! Attention over the ring: group sizes, head sizes, cache lengths around tile sizes, wrapping with sinks, windows, storage types.
+
+use std::sync::Arc;
+
+use crate::graph::{CacheIdx, CacheSpec, Graph, KvType, RopeRowsKind, RopeScaling, RopeSpec, RopeStyle, RuntimeScalar};
+use crate::tensor::DType;
+
+use super::Arithmetic;
+use super::case::{Bound, Case, Run};
+use super::noise::Noise;
+
+struct Heads {
+    n_heads: usize,
+    n_kv_heads: usize,
+    head_dim: usize,
+}
+
+/// One step: rotates queries and keys of `n_tokens` tokens, appends, attends. The bucket is the next power of two.
+fn step(noise: &mut Noise, heads: &Heads, spec: &CacheSpec, position: usize, n_tokens: usize, window: i32) -> Run {
+    let bucket = n_tokens.next_power_of_two();
+    let mut g = Graph::new();
+    // Only for the bucket's sake: attention reads no ids.
+    g.tokens_input(bucket);
+    let q = g.input([bucket, heads.n_heads, heads.head_dim], DType::F32);
+    let k = g.input([bucket, heads.n_kv_heads, heads.head_dim], DType::F32);
+    let v = g.input([bucket, heads.n_kv_heads, heads.head_dim], DType::F32);
+    let first = g.runtime_scalar(RuntimeScalar::Position(CacheIdx(0)));
+    let rope = RopeSpec { n_dims: heads.head_dim, base: 10000.0, scaling: RopeScaling::None, factors: Vec::new() };
+    let rows = g.rope_rows(Arc::new(rope), RopeRowsKind::Position, first, bucket);
+    let style = if heads.head_dim % 3 == 1 { RopeStyle::Neox } else { RopeStyle::Interleaved };
+    let q = g.rope(q, rows, style).expect("heads that fit");
+    let k = g.rope(k, rows, style).expect("heads that fit");
+    let appended = g.cache_append(CacheIdx(0), 0, spec.slots, k, v).expect("keys and values of one shape");
+    let scale = g.literal_f32(1.0 / (heads.head_dim as f32).sqrt());
+    let window = g.literal_i32(window);
+    let out = g.attention(q, appended, scale, window).expect("heads that fit");
+    let inputs = vec![
+        noise.i32([bucket], 100),
+        noise.f32([bucket, heads.n_heads, heads.head_dim]),
+        noise.f32([bucket, heads.n_kv_heads, heads.head_dim]),
+        noise.f32([bucket, heads.n_kv_heads, heads.head_dim]),
+    ];
+    Run { position, n_tokens, compared_rows: Some(n_tokens), ..Run::new(g, vec![out], inputs) }
+}
+
+fn bound(arithmetic: Arithmetic, kv_type: KvType) -> Bound {
+    Bound::Relative(match (arithmetic, kv_type) {
+        (Arithmetic::Precise, KvType::F32) => 1e-5,
+        // Rounding to f16 happens at ties in f64 here and from f32 there.
+        (_, KvType::F16) | (Arithmetic::Fast, KvType::F32) => 2e-3,
+        (_, KvType::Q8_0) => 1e-2,
+    })
+}
+
+pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
+    let mut noise = Noise::new(6);
+    let mut push =
+        |name: String, heads: Heads, window: usize, chunk: usize, sinks: usize, kv_type: KvType, limit: i32, chunks: &[usize]| {
+            let (n_kv_heads, head_dim) = (heads.n_kv_heads, heads.head_dim);
+            let spec = CacheSpec { n_layers: 1, n_kv_heads, head_dim, window, slots: window + chunk, sinks, kv_type };
+            let mut position = 0;
+            let mut runs = Vec::new();
+            for &n in chunks {
+                runs.push(step(&mut noise, &heads, &spec, position, n, limit));
+                position += n;
+            }
+            cases.push(Case { name, runs, cache: Some(spec), history: Vec::new(), bound: bound(arithmetic, kv_type) });
+        };
+    for (n_heads, n_kv_heads, head_dim) in [(1, 1, 16), (2, 2, 64), (4, 2, 64), (8, 2, 32), (7, 1, 64), (4, 1, 128), (3, 3, 80)] {
+        let name = format!("attention {n_heads}:{n_kv_heads} heads of {head_dim}");
+        push(name, Heads { n_heads, n_kv_heads, head_dim }, 128, 64, 4, KvType::F32, 0, &[1, 1, 30, 1, 33, 2, 1]);
+    }
+    let heads = || Heads { n_heads: 4, n_kv_heads: 2, head_dim: 32 };
+    for length in [31usize, 32, 33, 63, 64, 65, 127, 128, 129, 255, 513] {
+        push(format!("attention after {length} tokens"), heads(), 1024, 1024, 4, KvType::F32, 0, &[length, 1, 2]);
+    }
+    for kv_type in [KvType::F16, KvType::Q8_0] {
+        push(format!("attention with {kv_type:?} cache").to_lowercase(), heads(), 128, 64, 4, kv_type, 0, &[33, 1, 5]);
+    }
+    push("attention over a wrapped ring".into(), heads(), 24, 16, 4, KvType::F32, 0, &[16, 9, 1, 16, 1, 1, 13, 16, 1, 2]);
+    push("attention over a wrapped ring without sinks".into(), heads(), 20, 16, 0, KvType::F32, 0, &[16, 16, 1, 1, 16, 1]);
+    push("attention over a wrapped f16 ring".into(), heads(), 24, 16, 4, KvType::F16, 0, &[16, 9, 1, 16, 1, 1, 13]);
+    push("attention in a window of 10".into(), heads(), 64, 32, 4, KvType::F32, 10, &[32, 1, 7, 1]);
+}

@@ -1,0 +1,77 @@
+//! Einsum, embedding, and linear for every weight type on odd shapes.
+
+use crate::tensor::quant::FORMATS;
+use crate::tensor::{DType, Quant};
+
+use super::Arithmetic;
+use super::case::{Bound, Case, weight};
+use super::noise::Noise;
+
+/// Every type that a weight can have.
+pub fn weight_types() -> Vec<DType> {
+    [DType::F32, DType::F16, DType::BF16].into_iter().chain(FORMATS.iter().map(|f| DType::Quant(Quant(f)))).collect()
+}
+
+/// The bound of a product with a weight of this type: activations in blocks of 32 rounded to int8 have a relative error of about
+/// 1 / (127 √3) of their maximum, f16 tiles of 2⁻¹¹.
+fn linear_bound(arithmetic: Arithmetic, dtype: DType) -> Bound {
+    match (arithmetic, dtype) {
+        (Arithmetic::Precise, _) => Bound::Relative(2e-6),
+        (Arithmetic::Fast, DType::Quant(_)) => Bound::Relative(2e-2),
+        (Arithmetic::Fast, DType::BF16) => Bound::Relative(6e-3),
+        (Arithmetic::Fast, _) => Bound::Relative(1e-3),
+    }
+}
+
+pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
+    let mut noise = Noise::new(4);
+    for (spec, a, b) in [
+        ("ij,jk->ik", vec![5, 33], vec![33, 7]),
+        ("ihd,jhd->ihj", vec![3, 4, 16], vec![5, 4, 16]),
+        ("bij,jk->bki", vec![2, 3, 31], vec![31, 4]),
+        ("i,j->ij", vec![5], vec![3]),
+        ("ij,ij->", vec![4, 33], vec![4, 33]),
+        ("ii,i->i", vec![5, 5], vec![5]),
+    ] {
+        cases.push(Case::of(format!("einsum {spec}"), Bound::Relative(1e-5), vec![noise.f32(a), noise.f32(b)], |g, i| {
+            vec![g.einsum(spec, i).expect("operands that fit")]
+        }));
+    }
+    cases.push(Case::of("einsum ij->j", Bound::Relative(1e-5), vec![noise.f32([33, 5])], |g, i| {
+        vec![g.einsum("ij->j", i).expect("one operand")]
+    }));
+    cases.push(Case::of(
+        "matmul with broadcast batches",
+        Bound::Relative(1e-5),
+        vec![noise.f32([2, 1, 3, 17]), noise.f32([4, 17, 5])],
+        |g, i| vec![g.matmul(i[0], i[1]).expect("matrices that fit")],
+    ));
+    for dtype in weight_types() {
+        let block = dtype.block_len().max(32);
+        let table = weight(&mut noise, "table", [33, 2 * block], dtype);
+        cases.push(Case::of(format!("embedding {dtype}"), Bound::Relative(1e-6), vec![noise.i32([5], 33)], |g, i| {
+            let table = g.weight(table);
+            vec![g.embedding(i[0], table).expect("ids and a table")]
+        }));
+        for (n, n_blocks, rows) in [(1, 1, 1), (3, 2, 2), (33, 3, 1), (31, 1, 5), (127, 2, 33), (257, 1, 70), (2, 11, 1), (64, 11, 64)] {
+            let k = n_blocks * block;
+            let w = weight(&mut noise, "w", [n, k], dtype);
+            let name = format!("linear {dtype} {n}x{k}, {rows} rows");
+            cases.push(Case::of(name, linear_bound(arithmetic, dtype), vec![noise.f32([rows, k])], |g, i| {
+                let w = g.weight(w);
+                vec![g.linear(i[0], w).expect("sizes that fit")]
+            }));
+        }
+    }
+    // A row length that no tile divides, as files with narrow feed-forwards have.
+    for (n, k, rows) in [(65, 172, 1), (40, 172, 17), (9, 7, 3)] {
+        for dtype in [DType::F32, DType::F16] {
+            let w = weight(&mut noise, "w", [n, k], dtype);
+            let name = format!("linear {dtype} {n}x{k}, {rows} rows");
+            cases.push(Case::of(name, linear_bound(arithmetic, dtype), vec![noise.f32([rows, k])], |g, i| {
+                let w = g.weight(w);
+                vec![g.linear(i[0], w).expect("sizes that fit")]
+            }));
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Whole blocks, as models have them: what fusion makes of norms, merged projections, rotations, gates and residuals.
+
+use std::sync::Arc;
+
+use crate::graph::{
+    BinaryOp, CacheIdx, CacheSpec, Graph, KvType, NodeId, Op, RopeRowsKind, RopeScaling, RopeSpec, RopeStyle, RuntimeScalar, UnaryOp,
+    Weight,
+};
+use crate::tensor::quant::{Q4_0, Q6_K};
+use crate::tensor::{DType, Quant};
+
+use super::Arithmetic;
+use super::case::{Bound, Case, Run, weight};
+use super::noise::Noise;
+
+/// The numbers and weights of one block and a head.
+struct Block {
+    n_heads: usize,
+    n_kv_heads: usize,
+    head_dim: usize,
+    style: RopeStyle,
+    act: UnaryOp,
+    parallel: bool,
+    embedding: Arc<Weight>,
+    norms: [Arc<Weight>; 2],
+    q: Arc<Weight>,
+    k: Arc<Weight>,
+    v: Arc<Weight>,
+    o: Arc<Weight>,
+    gate: Arc<Weight>,
+    up: Arc<Weight>,
+    down: Arc<Weight>,
+    bias: Option<[Arc<Weight>; 3]>,
+    qk_norm: Option<[Arc<Weight>; 2]>,
+}
+
+const VOCAB: usize = 67;
+
+impl Block {
+    /// `v_type` may differ from `dtype`, as in files of mixed types.
+    fn new(noise: &mut Noise, dtype: DType, v_type: DType) -> Self {
+        let (n_heads, n_kv_heads, head_dim) = (4, 2, 64);
+        let (c, f) = (256, 512);
+        let mut w = |name: &str, n: usize, k: usize, dtype: DType| weight(noise, name, [n, k], dtype);
+        let (embedding, q) = (w("token_embd", VOCAB, c, dtype), w("q", n_heads * head_dim, c, dtype));
+        let (k, v) = (w("k", n_kv_heads * head_dim, c, dtype), w("v", n_kv_heads * head_dim, c, v_type));
+        let (o, gate, up, down) =
+            (w("o", c, n_heads * head_dim, dtype), w("gate", f, c, dtype), w("up", f, c, dtype), w("down", c, f, dtype));
+        let norms = [weight(noise, "attn_norm", [c], DType::F32), weight(noise, "ffn_norm", [c], DType::F32)];
+        Block {
+            n_heads,
+            n_kv_heads,
+            head_dim,
+            style: RopeStyle::Interleaved,
+            act: UnaryOp::Silu,
+            parallel: false,
+            embedding,
+            norms,
+            q,
+            k,
+            v,
+            o,
+            gate,
+            up,
+            down,
+            bias: None,
+            qk_norm: None,
+        }
+    }
+
+    fn step(&self, noise: &mut Noise, spec: &CacheSpec, position: usize, n_tokens: usize) -> Run {
+        let bucket = n_tokens.next_power_of_two();
+        let mut g = Graph::new();
+        let ids = g.tokens_input(bucket);
+        let logits = self.logits(&mut g, ids, bucket, spec);
+        let count = g.runtime_scalar(RuntimeScalar::TokenCount);
+        let one = g.literal_i32(1);
+        let last = g.binary(BinaryOp::Sub, count, one).expect("ints");
+        let row = g.add(Op::SelectRow, &[logits, last]).expect("a matrix");
+        Run { position, n_tokens, compared_rows: None, ..Run::new(g, vec![row], vec![noise.i32([bucket], VOCAB as u32)]) }
+    }
+
+    fn logits(&self, g: &mut Graph, ids: NodeId, bucket: usize, spec: &CacheSpec) -> NodeId {
+        let fits = "shapes made to fit";
+        let linear = |g: &mut Graph, x: NodeId, w: &Arc<Weight>| {
+            let w = g.weight(w.clone());
+            g.linear(x, w).expect(fits)
+        };
+        let norm = |g: &mut Graph, x: NodeId, w: &Arc<Weight>| {
+            let (w, eps) = (g.weight(w.clone()), g.literal_f32(1e-5));
+            g.rms_norm(x, w, eps).expect(fits)
+        };
+        let table = g.weight(self.embedding.clone());
+        let x = g.embedding(ids, table).expect(fits);
+        let h = norm(g, x, &self.norms[0]);
+        let mut heads = Vec::new();
+        for (i, (w, n)) in [(&self.q, self.n_heads), (&self.k, self.n_kv_heads), (&self.v, self.n_kv_heads)].into_iter().enumerate() {
+            let mut y = linear(g, h, w);
+            if let Some(bias) = &self.bias {
+                let b = g.weight(bias[i].clone());
+                y = g.binary(BinaryOp::Add, y, b).expect(fits);
+            }
+            y = g.reshape(y, [bucket, n, self.head_dim]).expect(fits);
+            if let (Some(norms), 0 | 1) = (&self.qk_norm, i) {
+                y = norm(g, y, &norms[i]);
+            }
+            heads.push(y);
+        }
+        let first = g.runtime_scalar(RuntimeScalar::Position(CacheIdx(0)));
+        let rope = RopeSpec { n_dims: self.head_dim, base: 10000.0, scaling: RopeScaling::None, factors: Vec::new() };
+        let rows = g.rope_rows(Arc::new(rope), RopeRowsKind::Position, first, bucket);
+        let q = g.rope(heads[0], rows, self.style).expect(fits);
+        let k = g.rope(heads[1], rows, self.style).expect(fits);
+        let appended = g.cache_append(CacheIdx(0), 0, spec.slots, k, heads[2]).expect(fits);
+        let (scale, no_window) = (g.literal_f32(0.125), g.literal_i32(0));
+        let a = g.attention(q, appended, scale, no_window).expect(fits);
+        let a = g.reshape(a, [bucket, self.n_heads * self.head_dim]).expect(fits);
+        let attended = linear(g, a, &self.o);
+        let y = g.binary(BinaryOp::Add, x, attended).expect(fits);
+        let h = if self.parallel { h } else { norm(g, y, &self.norms[1]) };
+        let gate = linear(g, h, &self.gate);
+        let up = linear(g, h, &self.up);
+        let gate = g.unary(self.act, gate).expect(fits);
+        let gated = g.binary(BinaryOp::Mul, gate, up).expect(fits);
+        let down = linear(g, gated, &self.down);
+        let z = g.binary(BinaryOp::Add, y, down).expect(fits);
+        let h = norm(g, z, &self.norms[1]);
+        linear(g, h, &self.embedding)
+    }
+}
+
+pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
+    let (q4_0, q6_k) = (DType::Quant(Quant(&Q4_0)), DType::Quant(Quant(&Q6_K)));
+    let mut push = |name: &str, dtype: DType, v_type: DType, change: &dyn Fn(&mut Noise, &mut Block)| {
+        let mut noise = Noise::new(8);
+        let mut block = Block::new(&mut noise, dtype, v_type);
+        change(&mut noise, &mut block);
+        let spec = CacheSpec {
+            n_layers: 1,
+            n_kv_heads: block.n_kv_heads,
+            head_dim: block.head_dim,
+            window: 48,
+            slots: 96,
+            sinks: 4,
+            kv_type: KvType::F32,
+        };
+        let mut position = 0;
+        let runs = [1, 5, 33, 1, 2, 1, 40, 1]
+            .map(|n| {
+                let run = block.step(&mut noise, &spec, position, n);
+                position += n;
+                run
+            })
+            .into_iter()
+            .collect();
+        let bound = Bound::Relative(match (arithmetic, dtype) {
+            (Arithmetic::Precise, _) => 2e-5,
+            (Arithmetic::Fast, DType::Quant(_)) => 6e-2,
+            (Arithmetic::Fast, _) => 5e-3,
+        });
+        cases.push(Case { name: format!("block, {name}"), runs, cache: Some(spec), history: Vec::new(), bound });
+    };
+    push("f32", DType::F32, DType::F32, &|_, _| {});
+    push("f16", DType::F16, DType::F16, &|_, _| {});
+    push("q4_0", q4_0, q4_0, &|_, _| {});
+    push("q4_0 with values in q6_k", q4_0, q6_k, &|_, _| {});
+    push("biases and neox pairs", DType::F32, DType::F32, &|noise, b| {
+        let n = [b.n_heads, b.n_kv_heads, b.n_kv_heads].map(|n| n * b.head_dim);
+        b.bias = Some(n.map(|n| weight(noise, "bias", [n], DType::F32)));
+        b.style = RopeStyle::Neox;
+    });
+    push("norms of queries and keys", q4_0, q4_0, &|noise, b| {
+        b.qk_norm = Some([(); 2].map(|()| weight(noise, "qk_norm", [b.head_dim], DType::F32)));
+        b.style = RopeStyle::Neox;
+    });
+    push("gelu and a parallel residual", DType::F32, DType::F32, &|_, b| {
+        b.act = UnaryOp::Gelu;
+        b.parallel = true;
+    });
+}

@@ -1,0 +1,210 @@
+//! The keys of `config.json` and its companions as GGUF metadata.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::format::{FormatError, Metadata, MetadataArray};
+
+/// The parsed files of a folder.
+pub(super) struct Sources<'a> {
+    pub config: &'a Value,
+    pub generation: Option<&'a Value>,
+    pub tokenizer: Option<&'a Value>,
+    /// The text of `chat_template.jinja`, which wins over the template in `tokenizer_config.json`.
+    pub template: Option<String>,
+}
+
+/// Model types whose program has another name.
+const ARCHITECTURES: [(&str, &str); 1] = [("mistral", "llama")];
+
+/// Whole numbers of `config.json`, with what follows `<architecture>.` in GGUF.
+const COUNTS: [(&str, &str); 7] = [
+    ("vocab_size", "vocab_size"),
+    ("max_position_embeddings", "context_length"),
+    ("hidden_size", "embedding_length"),
+    ("num_hidden_layers", "block_count"),
+    ("intermediate_size", "feed_forward_length"),
+    ("num_attention_heads", "attention.head_count"),
+    ("num_key_value_heads", "attention.head_count_kv"),
+];
+
+/// Numbers of `config.json`.
+const NUMBERS: [(&str, &str); 3] = [
+    ("rms_norm_eps", "attention.layer_norm_rms_epsilon"),
+    ("layer_norm_eps", "attention.layer_norm_epsilon"),
+    ("rope_theta", "rope.freq_base"),
+];
+
+/// Numbers of `rope_scaling`, with what follows `<architecture>.rope.scaling.`.
+const ROPE_SCALING: [(&str, &str); 7] = [
+    ("factor", "factor"),
+    ("low_freq_factor", "low_freq_factor"),
+    ("high_freq_factor", "high_freq_factor"),
+    ("original_max_position_embeddings", "original_context_length"),
+    ("attention_factor", "attn_factor"),
+    ("beta_fast", "yarn_beta_fast"),
+    ("beta_slow", "yarn_beta_slow"),
+];
+
+/// Numbers of `generation_config.json`, with what follows `general.sampling.`.
+const SAMPLING: [(&str, &str); 5] =
+    [("temperature", "temp"), ("top_k", "top_k"), ("top_p", "top_p"), ("min_p", "min_p"), ("repetition_penalty", "penalty_repeat")];
+
+/// Builds the metadata; `path` stands for the folder's `config.json` in errors.
+pub(super) fn metadata(path: &Path, sources: &Sources) -> Result<Metadata, FormatError> {
+    let config = sources.config;
+    let invalid = |message: String| Err(FormatError::invalid(path, message));
+    let Some(model_type) = config.get("model_type").and_then(Value::as_str) else {
+        return invalid("has no string `model_type`; it is no configuration of a language model".to_owned());
+    };
+    if let Some(method) = config.get("quantization_config").filter(|q| !q.is_null()) {
+        let method = method.get("quant_method").and_then(Value::as_str).unwrap_or("an unnamed method");
+        return invalid(format!(
+            "says the weights are quantized by {method}, which is not read; use the unquantized folder or a GGUF file"
+        ));
+    }
+    let arch = ARCHITECTURES.iter().find(|(hf, _)| *hf == model_type).map_or(model_type, |(_, arch)| arch);
+    if let (Some(act), "llama" | "qwen2" | "qwen3") = (config.get("hidden_act").and_then(Value::as_str), arch)
+        && act != "silu"
+    {
+        return invalid(format!("has hidden_act `{act}`, {model_type} models are computed with `silu`"));
+    }
+
+    let mut metadata = Metadata::new();
+    metadata.set("general.architecture", arch);
+    // Hugging Face checkpoints rotate element i with i + D/2, GGUF files of llama have been reordered to pairs.
+    metadata.set("tl.rope_order", "neox");
+    put_model(&mut metadata, arch, path, config)?;
+    put_rope_scaling(&mut metadata, arch, config);
+    put_tokenizer(&mut metadata, sources);
+    if let Some(generation) = sources.generation
+        && generation.get("do_sample").and_then(Value::as_bool) != Some(false)
+    {
+        put_numbers(&mut metadata, "general.sampling.", &SAMPLING, generation);
+    }
+    Ok(metadata)
+}
+
+fn put_model(metadata: &mut Metadata, arch: &str, path: &Path, config: &Value) -> Result<(), FormatError> {
+    for (key, gguf) in COUNTS {
+        match config.get(key).filter(|v| !v.is_null()) {
+            None => {}
+            Some(value) => match value.as_u64() {
+                Some(count) => metadata.set(format!("{arch}.{gguf}"), count),
+                None => return Err(FormatError::invalid(path, format!("`{key}` is {value}, not a whole number"))),
+            },
+        }
+    }
+    put_numbers(metadata, &format!("{arch}."), &NUMBERS, config);
+
+    let heads = metadata.u64(&format!("{arch}.attention.head_count"));
+    if let (Some(heads), None) = (heads, metadata.u64(&format!("{arch}.attention.head_count_kv"))) {
+        metadata.set(format!("{arch}.attention.head_count_kv"), heads);
+    }
+    let width = metadata.u64(&format!("{arch}.embedding_length"));
+    let even_share = || width.zip(heads).filter(|(width, heads)| *heads > 0 && width % heads == 0).map(|(width, heads)| width / heads);
+    if let Some(head_size) = config.get("head_dim").and_then(Value::as_u64).or_else(even_share) {
+        metadata.set(format!("{arch}.attention.key_length"), head_size);
+        metadata.set(format!("{arch}.attention.value_length"), head_size);
+        let rotated =
+            config.get("partial_rotary_factor").and_then(Value::as_f64).map_or(head_size, |part| (head_size as f64 * part) as u64);
+        metadata.set(format!("{arch}.rope.dimension_count"), rotated);
+    }
+    // qwen2 states a window that it does not use.
+    if config.get("use_sliding_window").and_then(Value::as_bool) != Some(false)
+        && let Some(window) = config.get("sliding_window").and_then(Value::as_u64)
+    {
+        metadata.set(format!("{arch}.attention.sliding_window"), window);
+    }
+    Ok(())
+}
+
+/// Older files have `rope_scaling` beside `rope_theta`, newer ones both in `rope_parameters`.
+fn put_rope_scaling(metadata: &mut Metadata, arch: &str, config: &Value) {
+    let present = |key: &str| config.get(key).filter(|v| v.is_object());
+    let Some(rope) = present("rope_parameters").or_else(|| present("rope_scaling")) else { return };
+    put_numbers(metadata, &format!("{arch}."), &[("rope_theta", "rope.freq_base")], rope);
+    let kind = rope.get("rope_type").or_else(|| rope.get("type")).and_then(Value::as_str).unwrap_or("default");
+    if kind == "default" {
+        return;
+    }
+    metadata.set(format!("{arch}.rope.scaling.type"), kind);
+    put_numbers(metadata, &format!("{arch}.rope.scaling."), &ROPE_SCALING, rope);
+    // Long-rope keeps the trained length beside, not inside, `rope_scaling`.
+    put_numbers(metadata, &format!("{arch}.rope.scaling."), &[("original_max_position_embeddings", "original_context_length")], config);
+    for key in ["short_factor", "long_factor"] {
+        if let Some(factors) = rope.get(key).and_then(Value::as_array) {
+            let factors: Vec<f32> = factors.iter().filter_map(|v| v.as_f64().map(|v| v as f32)).collect();
+            metadata.set(format!("{arch}.rope.scaling.{key}"), MetadataArray::from_f32s(&factors));
+        }
+    }
+}
+
+/// Special tokens by id and by text, and the chat template.
+fn put_tokenizer(metadata: &mut Metadata, sources: &Sources) {
+    for (key, gguf) in [("bos_token_id", "bos_token_id"), ("eos_token_id", "eos_token_id"), ("pad_token_id", "padding_token_id")] {
+        let value = sources.generation.and_then(|g| g.get(key)).or_else(|| sources.config.get(key));
+        let ids: Vec<u32> = match value {
+            Some(Value::Array(ids)) => ids.iter().filter_map(as_id).collect(),
+            Some(id) => as_id(id).into_iter().collect(),
+            None => Vec::new(),
+        };
+        if let Some(&first) = ids.first() {
+            metadata.set(format!("tokenizer.ggml.{gguf}"), first);
+        }
+        if key == "eos_token_id" && ids.len() > 1 {
+            // Any of them ends an answer; GGUF has no key for more than one.
+            metadata.set("tl.eos_token_ids", MetadataArray::from_u32s(&ids));
+        }
+    }
+    let Some(tokenizer) = sources.tokenizer else {
+        put_template(metadata, sources.template.as_deref());
+        return;
+    };
+    for key in ["bos_token", "eos_token", "pad_token", "unk_token"] {
+        // Either a string or an added-token object with one.
+        let token = tokenizer.get(key).and_then(|v| v.as_str().or_else(|| v.get("content")?.as_str()));
+        if let Some(token) = token {
+            metadata.set(format!("tl.{key}"), token);
+        }
+    }
+    for key in ["add_bos_token", "add_eos_token"] {
+        if let Some(add) = tokenizer.get(key).and_then(Value::as_bool) {
+            metadata.set(format!("tokenizer.ggml.{key}"), add);
+        }
+    }
+    let template = match tokenizer.get("chat_template") {
+        Some(Value::Array(named)) => {
+            let text = |wanted: Option<&str>| {
+                let found = named.iter().find(|t| wanted.is_none() || t.get("name").and_then(Value::as_str) == wanted)?;
+                found.get("template")?.as_str()
+            };
+            text(Some("default")).or_else(|| text(None))
+        }
+        Some(template) => template.as_str(),
+        None => None,
+    };
+    put_template(metadata, sources.template.as_deref().or(template));
+}
+
+fn put_template(metadata: &mut Metadata, template: Option<&str>) {
+    if let Some(template) = template {
+        metadata.set("tokenizer.chat_template", template);
+    }
+}
+
+fn put_numbers(metadata: &mut Metadata, prefix: &str, keys: &[(&str, &str)], from: &Value) {
+    for (key, gguf) in keys {
+        let Some(value) = from.get(key) else { continue };
+        if let Some(whole) = value.as_u64() {
+            metadata.set(format!("{prefix}{gguf}"), whole);
+        } else if let Some(number) = value.as_f64() {
+            metadata.set(format!("{prefix}{gguf}"), number);
+        }
+    }
+}
+
+fn as_id(value: &Value) -> Option<u32> {
+    value.as_u64().and_then(|id| u32::try_from(id).ok())
+}

@@ -1,0 +1,62 @@
+//! Hugging Face folders: `config.json`, `tokenizer.json` and safetensors files, under GGUF's keys and names.
+
+mod config;
+mod names;
+
+use std::path::{Path, PathBuf};
+
+pub use names::gguf_name;
+
+use super::{FormatError, Metadata, Safetensors, TensorDirectory, json};
+use config::Sources;
+
+/// A folder's metadata, tensors and `tokenizer.json`.
+pub(super) type Folder = (Metadata, TensorDirectory, Option<PathBuf>);
+
+/// The metadata that the texts of a folder's configuration files give, without its weights.
+pub fn metadata_from_json(
+    config: &[u8],
+    generation_config: Option<&[u8]>,
+    tokenizer_config: Option<&[u8]>,
+) -> Result<Metadata, FormatError> {
+    let parse = |name: &str, text: Option<&[u8]>| text.map(|t| json::parse(Path::new(name), t)).transpose();
+    let config = json::parse(Path::new("config.json"), config)?;
+    let generation = parse("generation_config.json", generation_config)?;
+    let tokenizer = parse("tokenizer_config.json", tokenizer_config)?;
+    let sources = Sources { config: &config, generation: generation.as_ref(), tokenizer: tokenizer.as_ref(), template: None };
+    config::metadata(Path::new("config.json"), &sources)
+}
+
+/// Opens a folder.
+pub(super) fn open(folder: &Path, no_mmap: bool) -> Result<Folder, FormatError> {
+    let config_path = folder.join("config.json");
+    if !config_path.exists() {
+        return Err(FormatError::invalid(folder, "has no `config.json`; name a Hugging Face model folder or a .gguf file"));
+    }
+    let config = json::read(&config_path)?;
+    let generation = json::read_optional(&folder.join("generation_config.json"))?;
+    let tokenizer = json::read_optional(&folder.join("tokenizer_config.json"))?;
+    let template_path = folder.join("chat_template.jinja");
+    let template = match std::fs::read_to_string(&template_path) {
+        Ok(text) => Some(text),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) => return Err(FormatError::io(&template_path, "read", e)),
+    };
+    let sources = Sources { config: &config, generation: generation.as_ref(), tokenizer: tokenizer.as_ref(), template };
+    let mut metadata = config::metadata(&config_path, &sources)?;
+    if let Some(name) = folder.file_name().and_then(|n| n.to_str()) {
+        metadata.set("general.name", name);
+    }
+
+    let weights = Safetensors::open_folder(folder, no_mmap)?;
+    // Buffers of other types are no weights of these models, but a weight in, say, F8_E4M3 must not be taken for absent.
+    if let Some((name, dtype)) = weights.unread.iter().find(|(name, _)| names::is_weight(name)) {
+        let message = format!("tensor `{name}` has the type {dtype}, which is not supported; use a folder with F32, F16 or BF16");
+        return Err(FormatError::invalid(folder, message));
+    }
+    // A checkpoint that ties its embeddings may still hold a copy of them under the head's name.
+    let tied = config.get("tie_word_embeddings").and_then(|v| v.as_bool()).unwrap_or(false);
+    let tensors = weights.tensors.renamed(|name| gguf_name(name).filter(|name| !(tied && name == "output.weight")))?;
+    let tokenizer_json = Some(folder.join("tokenizer.json")).filter(|p| p.exists());
+    Ok((metadata, tensors, tokenizer_json))
+}

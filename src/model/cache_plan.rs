@@ -1,0 +1,56 @@
+//! From what the user asks to the shape of the ring.
+
+use crate::graph::{CacheSpec, KvType};
+
+use super::config::{ModelConfig, ModelError};
+
+/// The fewest sinks that keep attention stable once the ring wraps (Xiao et al., arXiv:2309.17453, section 3).
+pub const SINKS_MIN: usize = 4;
+
+/// The default window is at most this, whatever the model was trained for: the ring is allocated whole.
+const DEFAULT_WINDOW_MAX: usize = 4096;
+
+/// A chunk is at least this, so that a surplus step or a short turn never overwrites what its own queries need.
+const CHUNK_MIN: usize = 16;
+
+/// What a session asks of its cache; `None` takes the default.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheRequest {
+    /// `--ctx`: W, tokens in view.
+    pub window: Option<usize>,
+    /// `--sinks`: s, tokens that stay for good.
+    pub sinks: Option<usize>,
+    /// U: the largest prefill chunk.
+    pub chunk: usize,
+    pub kv_type: KvType,
+}
+
+impl CacheRequest {
+    /// The ring for a model whose rendered system block has `system_len` tokens.
+    ///
+    /// # Errors
+    /// When window or sinks are out of bounds.
+    pub fn spec(&self, config: &ModelConfig, system_len: usize) -> Result<CacheSpec, ModelError> {
+        let window = self.window.unwrap_or(config.context_len.min(DEFAULT_WINDOW_MAX));
+        if window == 0 || window > 1 << 22 {
+            return Err(ModelError(format!("--ctx {window} is out of bounds: give 1 to {}", 1 << 22)));
+        }
+        let sinks = match self.sinks {
+            Some(sinks) if sinks >= window => return Err(ModelError(format!("--sinks {sinks} must be less than --ctx {window}"))),
+            Some(sinks) => sinks,
+            None => system_len.max(SINKS_MIN).min(window / 4),
+        };
+        if self.kv_type == KvType::Q8_0 && !config.head_dim.is_multiple_of(32) {
+            return Err(ModelError(format!("--kv q8_0 stores blocks of 32, a head has {}: use --kv f16", config.head_dim)));
+        }
+        Ok(CacheSpec {
+            n_layers: config.n_layers,
+            n_kv_heads: config.n_kv_heads,
+            head_dim: config.head_dim,
+            window,
+            slots: window + self.chunk.max(CHUNK_MIN),
+            sinks,
+            kv_type: self.kv_type,
+        })
+    }
+}

@@ -1,0 +1,246 @@
+//! The generate loop: prefill in chunks, then one step a token, sampled on the device and read back one step late.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::graph::{Binding, CacheId, CacheSpec, CacheUse, Counters, DeviceTensor, ExecError, Executor, ProgramId, RunArgs, Sampling};
+use crate::tensor::HostTensor;
+use crate::text::TokenId;
+
+use super::context::Context;
+
+/// Compiles the step of a model: tokens in, the sampled next id out.
+pub trait StepPrograms {
+    type Error: From<ExecError>;
+
+    /// The program for a run of `n_tokens`, and the number of rows its token input has (a bucket of at least that).
+    ///
+    /// # Errors
+    /// Whatever compiling the model's program finds.
+    fn step(&mut self, n_tokens: usize) -> Result<(ProgramId, usize), Self::Error>;
+}
+
+/// Why a generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The model gave a token that ends its turn.
+    Stop,
+    /// `max_tokens` were given.
+    Length,
+    /// The caller asked to stop.
+    Interrupted,
+}
+
+/// What the loop of one generation took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timing {
+    pub prefill_tokens: usize,
+    pub prefill: Duration,
+    pub decode_tokens: usize,
+    pub decode: Duration,
+}
+
+/// A generation that could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    #[error("nothing to generate from: the prompt has no tokens")]
+    EmptyPrompt,
+}
+
+/// Steps submitted before the oldest one's token is read.
+const STEPS_IN_FLIGHT: usize = 2;
+
+/// A chunk of a prefill should not take longer, so that Ctrl-C is seen and no driver kills it.
+const CHUNK_TARGET: Duration = Duration::from_millis(250);
+
+/// One model with one cache on one executor.
+pub struct Generator<P: StepPrograms> {
+    executor: Rc<RefCell<dyn Executor>>,
+    programs: P,
+    cache: CacheId,
+    context: Context,
+    chunk: usize,
+    chunk_max: usize,
+}
+
+impl<P: StepPrograms> Generator<P>
+where
+    P::Error: From<GenerateError>,
+{
+    /// `chunk` is the first guess for the tokens of one prefill run; at most `spec.slots - spec.window`.
+    ///
+    /// # Errors
+    /// When the cache does not fit.
+    pub fn new(executor: Rc<RefCell<dyn Executor>>, programs: P, spec: CacheSpec, chunk: usize) -> Result<Self, P::Error> {
+        let cache = executor.borrow_mut().new_cache(&spec)?;
+        let chunk_max = spec.slots - spec.window;
+        Ok(Generator { executor, programs, cache, context: Context::new(spec), chunk: chunk.clamp(1, chunk_max), chunk_max })
+    }
+
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// For a chat's next turn: sets the position back, or forgets everything.
+    pub fn context_mut(&mut self) -> &mut Context {
+        &mut self.context
+    }
+
+    pub fn programs_mut(&mut self) -> &mut P {
+        &mut self.programs
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.executor.borrow().counters()
+    }
+
+    /// Feeds `ids` and generates up to `max_tokens`. `on_prefill` sees the tokens fed so far; `on_token` each new one that is no end. Both
+    /// may break off. Afterwards the context holds the prompt and every token that was given, but perhaps not the last one, whose step may
+    /// not have run.
+    ///
+    /// # Errors
+    /// Those of the executor and of compiling the program.
+    pub fn generate(
+        &mut self,
+        ids: &[TokenId],
+        sampling: Sampling,
+        max_tokens: usize,
+        is_end: impl Fn(TokenId) -> bool,
+        mut on_prefill: impl FnMut(usize) -> ControlFlow<()>,
+        mut on_token: impl FnMut(TokenId) -> ControlFlow<()>,
+    ) -> Result<(Finish, Timing), P::Error> {
+        let mut timing = Timing { prefill_tokens: ids.len(), ..Timing::default() };
+        let start = Instant::now();
+        let Some(first) = self.prefill(ids, sampling, &mut on_prefill)? else {
+            return Ok((Finish::Interrupted, timing));
+        };
+        if max_tokens == 0 {
+            timing.prefill = start.elapsed();
+            return Ok((Finish::Length, timing));
+        }
+        let mut in_flight = VecDeque::from([first]);
+        // Position of the step that would feed the newest token in flight.
+        let mut next_position = self.context.position();
+        let finish = loop {
+            let newest = in_flight.back().cloned();
+            if let Some(newest) = newest
+                && in_flight.len() < STEPS_IN_FLIGHT
+                && timing.decode_tokens + in_flight.len() < max_tokens
+            {
+                in_flight.push_back(self.decode_step(newest, next_position, sampling)?);
+                next_position += 1;
+                continue;
+            }
+            let Some(oldest) = in_flight.pop_front() else { break Finish::Length };
+            let id = self.read_id(&oldest)?;
+            if timing.decode_tokens == 0 {
+                timing.prefill = start.elapsed();
+            }
+            if is_end(id) {
+                break Finish::Stop;
+            }
+            timing.decode_tokens += 1;
+            // The step that fed this id has been submitted exactly when a later one is in flight.
+            if next_position > self.context.position() {
+                self.context.feed(&[id]);
+            }
+            if on_token(id).is_break() {
+                break Finish::Interrupted;
+            }
+            if timing.decode_tokens >= max_tokens {
+                break Finish::Length;
+            }
+        };
+        self.context.wrote_to(next_position);
+        timing.decode = start.elapsed().saturating_sub(timing.prefill);
+        Ok((finish, timing))
+    }
+
+    /// Feeds `ids` in chunks and returns the sampled id after the last one, or `None` when `on_chunk` broke off.
+    fn prefill(
+        &mut self,
+        ids: &[TokenId],
+        sampling: Sampling,
+        on_chunk: &mut impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<DeviceTensor>, P::Error> {
+        if ids.is_empty() {
+            return Err(GenerateError::EmptyPrompt.into());
+        }
+        let mut fed = 0;
+        loop {
+            let n = (ids.len() - fed).min(self.chunk);
+            let chunk = &ids[fed..fed + n];
+            let sampled = self.run_chunk(chunk, sampling)?;
+            fed += n;
+            if fed == ids.len() {
+                return Ok(Some(sampled));
+            }
+            if on_chunk(fed).is_break() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// One prefill run. Where more are to come it is waited for, so that a chunk's size can follow what chunks take.
+    fn run_chunk(&mut self, chunk: &[TokenId], sampling: Sampling) -> Result<DeviceTensor, P::Error> {
+        let position = self.context.position();
+        let values: Vec<i32> = chunk.iter().map(|id| id.0 as i32).collect();
+        let (program, bucket) = self.programs.step(chunk.len())?;
+        self.executor.borrow_mut().record_history(self.cache, position, &values)?;
+        let start = Instant::now();
+        let mut rows = values;
+        rows.resize(bucket, 0);
+        let input = Binding::Host(Arc::new(HostTensor::i32([bucket], rows)));
+        let sampled = self.submit(program, input, position, chunk.len(), sampling)?;
+        self.context.feed(chunk);
+        if chunk.len() == self.chunk {
+            self.executor.borrow_mut().finish()?;
+            let took = start.elapsed();
+            if took > CHUNK_TARGET * 2 {
+                self.chunk = (self.chunk / 2).max(1);
+            } else if took < CHUNK_TARGET / 4 {
+                self.chunk = (self.chunk * 2).min(self.chunk_max);
+            }
+        }
+        Ok(sampled)
+    }
+
+    fn decode_step(&mut self, token: DeviceTensor, position: usize, sampling: Sampling) -> Result<DeviceTensor, P::Error> {
+        let (program, _) = self.programs.step(1)?;
+        self.submit(program, Binding::Device(token), position, 1, sampling)
+    }
+
+    fn submit(
+        &mut self,
+        program: ProgramId,
+        tokens: Binding,
+        position: usize,
+        n_tokens: usize,
+        sampling: Sampling,
+    ) -> Result<DeviceTensor, P::Error> {
+        let args = RunArgs {
+            inputs: vec![tokens],
+            literals: Vec::new(),
+            caches: vec![CacheUse { cache: self.cache, position }],
+            n_tokens,
+            sampling,
+        };
+        let mut outputs = self.executor.borrow_mut().run(program, &args)?;
+        Ok(outputs.swap_remove(0))
+    }
+
+    fn read_id(&mut self, tensor: &DeviceTensor) -> Result<TokenId, P::Error> {
+        let host = self.executor.borrow_mut().read(tensor)?;
+        Ok(TokenId(host.as_i32().and_then(|v| v.first()).copied().unwrap_or(0) as u32))
+    }
+}
+
+impl<P: StepPrograms> Drop for Generator<P> {
+    fn drop(&mut self) {
+        self.executor.borrow_mut().free_cache(self.cache);
+    }
+}

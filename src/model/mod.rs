@@ -1,0 +1,13 @@
+//! A loaded model on an executor: its configuration, its weights, what its cache holds, and the loop that generates.
+
+mod cache_plan;
+mod config;
+mod context;
+mod generate;
+mod weights;
+
+pub use cache_plan::{CacheRequest, SINKS_MIN};
+pub use config::{ModelConfig, ModelError};
+pub use context::Context;
+pub use generate::{Finish, GenerateError, Generator, StepPrograms, Timing};
+pub use weights::ModelWeights;

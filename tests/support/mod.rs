@@ -1,0 +1,221 @@
+//! What several test files share: fixtures with their exact values, and a llama step built straight through the graph.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub mod traced;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use safetensors::SafeTensors;
+use tensorlogic::format::ModelFile;
+use tensorlogic::graph::{
+    BinaryOp, CacheIdx, CacheSpec, Graph, KvType, NodeId, RopeRowsKind, RopeScaling, RopeSpec, RopeStyle, RuntimeScalar, UnaryOp, Weight,
+    WeightSource,
+};
+use tensorlogic::tensor::HostTensor;
+
+/// A model of `tests/fixtures`, or of the folder that `TL_REFERENCE` names.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// Tensors of a safetensors file by name: f32 and i32 alone.
+pub fn read_expected(path: &Path) -> HashMap<String, HostTensor> {
+    let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    file.tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            let words = view.data().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            let tensor = match view.dtype() {
+                safetensors::Dtype::I32 => HostTensor::i32(view.shape(), words.map(|w| w as i32).collect()),
+                safetensors::Dtype::F32 => HostTensor::f32(view.shape(), words.map(f32::from_bits).collect()),
+                other => panic!("{name} is {other:?}"),
+            };
+            (name, tensor)
+        })
+        .collect()
+}
+
+/// Root mean square and largest absolute difference.
+pub fn difference(a: &[f32], b: &[f32]) -> (f64, f64) {
+    assert_eq!(a.len(), b.len());
+    let mut sum = 0.0;
+    let mut max = 0.0f64;
+    for (x, y) in a.iter().zip(b) {
+        let d = (f64::from(*x) - f64::from(*y)).abs();
+        assert!(d.is_finite(), "{x} against {y}");
+        sum += d * d;
+        max = max.max(d);
+    }
+    ((sum / a.len() as f64).sqrt(), max)
+}
+
+struct Bytes(Vec<u8>);
+
+impl WeightSource for Bytes {
+    fn bytes(&self) -> std::io::Result<std::borrow::Cow<'_, [u8]>> {
+        Ok(std::borrow::Cow::Borrowed(&self.0))
+    }
+}
+
+/// A llama-architecture file, its weights made graph weights once.
+pub struct Llama {
+    pub file: ModelFile,
+    weights: HashMap<String, Arc<Weight>>,
+}
+
+/// The step that `Llama::step` builds: the graph and the logits of every row.
+pub struct Step {
+    pub graph: Graph,
+    pub logits: NodeId,
+}
+
+impl Llama {
+    pub fn open(path: &Path) -> Self {
+        let file = ModelFile::open(path, false).unwrap();
+        let weights = file
+            .tensors()
+            .tensors()
+            .iter()
+            .map(|t| {
+                let bytes = Bytes(file.data(&t.name).unwrap().to_vec());
+                (t.name.clone(), Arc::new(Weight::new(&t.name, t.shape.clone(), t.dtype, Arc::new(bytes))))
+            })
+            .collect();
+        Llama { file, weights }
+    }
+
+    pub fn number(&self, key: &str) -> usize {
+        self.file.metadata().u64(&format!("llama.{key}")).unwrap_or_else(|| panic!("llama.{key}")) as usize
+    }
+
+    /// A ring of `window` tokens in view, with chunks of up to `chunk`.
+    pub fn cache(&self, window: usize, chunk: usize, sinks: usize, kv_type: KvType) -> CacheSpec {
+        let head_dim = self.number("embedding_length") / self.number("attention.head_count");
+        CacheSpec {
+            n_layers: self.number("block_count"),
+            n_kv_heads: self.number("attention.head_count_kv"),
+            head_dim,
+            window,
+            slots: window + chunk,
+            sinks,
+            kv_type,
+        }
+    }
+
+    /// `forward` over a bucket of `tokens` rows with cache 0 of `slots` slots.
+    pub fn step(&self, tokens: usize, slots: usize) -> Step {
+        let meta = self.file.metadata();
+        let (n_heads, n_kv) = (self.number("attention.head_count"), self.number("attention.head_count_kv"));
+        let d = self.number("embedding_length") / n_heads;
+        let mut g = Graph::new();
+        let ids = g.tokens_input(tokens);
+        let position = g.runtime_scalar(RuntimeScalar::Position(CacheIdx(0)));
+        let base = meta.f64("llama.rope.freq_base").unwrap_or(10000.0);
+        let spec = Arc::new(RopeSpec { n_dims: d, base, scaling: RopeScaling::None, factors: Vec::new() });
+        let rows = g.rope_rows(spec, RopeRowsKind::Position, position, tokens);
+        let eps = meta.f64("llama.attention.layer_norm_rms_epsilon").unwrap() as f32;
+        let table = g.weight(self.weights["token_embd.weight"].clone());
+        let mut x = g.embedding(ids, table).unwrap();
+        g.set_label(x, "embedding");
+        for i in 0..self.number("block_count") {
+            let named = |g: &mut Graph, x: NodeId, step: &str| {
+                g.set_label(x, &format!("blk.{i}.{step}"));
+                x
+            };
+            let project = |g: &mut Graph, x, name: &str| {
+                let w = g.weight(self.weights[&format!("blk.{i}.{name}.weight")].clone());
+                let y = g.linear(x, w).unwrap();
+                named(g, y, name)
+            };
+            let norm = |g: &mut Graph, x, name: &str| {
+                let w = g.weight(self.weights[&format!("blk.{i}.{name}.weight")].clone());
+                let eps = g.literal_f32(eps);
+                let y = g.rms_norm(x, w, eps).unwrap();
+                named(g, y, name)
+            };
+            let h = norm(&mut g, x, "attn_norm");
+            let q = project(&mut g, h, "attn_q");
+            let k = project(&mut g, h, "attn_k");
+            let v = project(&mut g, h, "attn_v");
+            let q = g.reshape(q, [tokens, n_heads, d]).unwrap();
+            let k = g.reshape(k, [tokens, n_kv, d]).unwrap();
+            let v = g.reshape(v, [tokens, n_kv, d]).unwrap();
+            let q = g.rope(q, rows, RopeStyle::Interleaved).unwrap();
+            let q = named(&mut g, q, "q_rope");
+            let k = g.rope(k, rows, RopeStyle::Interleaved).unwrap();
+            let k = named(&mut g, k, "k_rope");
+            let appended = g.cache_append(CacheIdx(0), i, slots, k, v).unwrap();
+            let scale = g.literal_f32(1.0 / (d as f32).sqrt());
+            let no_window = g.literal_i32(0);
+            let a = g.attention(q, appended, scale, no_window).unwrap();
+            let a = named(&mut g, a, "attn");
+            let a = g.reshape(a, [tokens, n_heads * d]).unwrap();
+            let a = project(&mut g, a, "attn_output");
+            let y = g.binary(BinaryOp::Add, x, a).unwrap();
+            let y = named(&mut g, y, "attn_residual");
+            let h = norm(&mut g, y, "ffn_norm");
+            let gate = project(&mut g, h, "ffn_gate");
+            let up = project(&mut g, h, "ffn_up");
+            let gate = g.unary(UnaryOp::Silu, gate).unwrap();
+            let gate = named(&mut g, gate, "ffn_silu");
+            let gated = g.binary(BinaryOp::Mul, gate, up).unwrap();
+            let gated = named(&mut g, gated, "ffn_gated");
+            let down = project(&mut g, gated, "ffn_down");
+            x = g.binary(BinaryOp::Add, y, down).unwrap();
+            named(&mut g, x, "output");
+        }
+        let w = g.weight(self.weights["output_norm.weight"].clone());
+        let eps = g.literal_f32(eps);
+        let x = g.rms_norm(x, w, eps).unwrap();
+        g.set_label(x, "output_norm");
+        let output = self.weights.get("output.weight").unwrap_or(&self.weights["token_embd.weight"]);
+        let output = g.weight(output.clone());
+        let logits = g.linear(x, output).unwrap();
+        g.set_label(logits, "logits");
+        Step { graph: g, logits }
+    }
+}
+
+/// Feeds `ids` in one run of an executor at `position` and returns the logits of every row.
+pub fn run_logits(
+    executor: &mut dyn tensorlogic::graph::Executor,
+    llama: &Llama,
+    cache: tensorlogic::graph::CacheId,
+    spec: &CacheSpec,
+    position: usize,
+    ids: &[i32],
+) -> Vec<f32> {
+    use tensorlogic::graph::{Binding, CacheUse, CompileOptions, RunArgs};
+    let bucket = ids.len().next_power_of_two();
+    let step = llama.step(bucket, spec.slots);
+    let options = CompileOptions { fuse: true, caches: vec![*spec] };
+    let program = executor.compile(&step.graph, &[step.logits], &options).unwrap();
+    let mut rows = ids.to_vec();
+    rows.resize(bucket, 0);
+    let args = RunArgs {
+        inputs: vec![Binding::Host(Arc::new(HostTensor::i32([bucket], rows)))],
+        caches: vec![CacheUse { cache, position }],
+        n_tokens: ids.len(),
+        ..RunArgs::default()
+    };
+    let outputs = executor.run(program, &args).unwrap();
+    let logits = executor.read(&outputs[0]).unwrap();
+    let vocab = logits.shape.last_dim();
+    logits.as_f32().unwrap()[..ids.len() * vocab].to_vec()
+}
+
+/// A backend under test: `open` takes whether it is to compute precisely.
+pub struct Backend {
+    pub name: &'static str,
+    pub open: fn(bool) -> Box<dyn tensorlogic::graph::Executor>,
+}
+
+/// The backends that this machine can test.
+pub fn backends() -> Vec<Backend> {
+    use tensorlogic::cpu::{CpuExecutor, CpuOptions};
+    vec![Backend { name: "cpu", open: |precise| Box::new(CpuExecutor::new(CpuOptions { precise, ..CpuOptions::default() })) }]
+}
