@@ -1,5 +1,6 @@
 //! Text in and out of a model: tokenizer, chat templates, thinking parts, sampling parameters.
 
+mod from_file;
 pub mod sampling;
 pub mod template;
 pub mod think;

@@ -20,7 +20,7 @@ use std::ops::Range;
 
 pub use decode::Decoder;
 pub use error::TokenizerError;
-pub use json::TokenizerConfig;
+pub use json::JsonSpecials;
 pub use pre_tokenizer::names as pre_tokenizer_names;
 pub use spec::VocabSpec;
 pub use vocab::{TokenKind, VocabStyle};
@@ -80,9 +80,9 @@ impl Tokenizer {
         }
     }
 
-    /// Builds the tokenizer of a Hugging Face folder from the bytes of its `tokenizer.json` and what its `tokenizer_config.json` adds.
-    pub fn from_json(tokenizer_json: &[u8], config: &TokenizerConfig) -> Result<Tokenizer, TokenizerError> {
-        let parsed = json::parse(tokenizer_json, config)?;
+    /// Builds the tokenizer of a Hugging Face folder from the bytes of its `tokenizer.json` and what its other files say.
+    pub fn from_json(tokenizer_json: &[u8], specials: &JsonSpecials) -> Result<Tokenizer, TokenizerError> {
+        let parsed = json::parse(tokenizer_json, specials)?;
         Tokenizer::assemble(parsed.vocab, Encoder::Json(Box::new(parsed.pipeline)), parsed.add_bos, parsed.add_eos)
     }
 
