@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
 
+pub mod cpu;
 pub mod diag;
 pub mod doctor;
 pub mod format;
@@ -13,3 +14,4 @@ pub mod source;
 pub mod syntax;
 pub mod tensor;
 pub mod text;
+pub mod trace;
