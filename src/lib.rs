@@ -2,10 +2,12 @@
 //!
 //! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
 
+pub mod cpu;
 pub mod diag;
 pub mod doctor;
 pub mod format;
 pub mod graph;
+pub mod model;
 pub mod plan;
 pub mod reference;
 pub mod source;

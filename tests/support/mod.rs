@@ -220,3 +220,15 @@ pub fn run_logits(
     let vocab = logits.shape.last_dim();
     logits.as_f32().unwrap()[..ids.len() * vocab].to_vec()
 }
+
+/// A backend under test: `open` takes whether it is to compute precisely.
+pub struct Backend {
+    pub name: &'static str,
+    pub open: fn(bool) -> Box<dyn tensorlogic::graph::Executor>,
+}
+
+/// The backends that this machine can test.
+pub fn backends() -> Vec<Backend> {
+    use tensorlogic::cpu::{CpuExecutor, CpuOptions};
+    vec![Backend { name: "cpu", open: |precise| Box::new(CpuExecutor::new(CpuOptions { precise, ..CpuOptions::default() })) }]
+}

@@ -1,6 +1,10 @@
 //! The front end, seen from outside: text in, tree and diagnostics out.
 
+// The lint's exception for tests does not reach the functions that tests share.
+#![allow(clippy::unwrap_used)]
+
 mod errors;
+mod fmt;
 mod lexis;
 mod rules;
 mod soup;

@@ -1,6 +1,7 @@
 //! Tensor equations, relations and learning.
 
 use crate::{check, check_errors};
+use tensorlogic::diag::Severity;
 use tensorlogic::source::FileId;
 use tensorlogic::syntax::{dump, parse_after};
 
@@ -78,6 +79,15 @@ fn an_equation_in_a_block() {
 fn the_value_of_a_variable_in_an_index_is_no_part_of_the_equation() {
     check("Y[i] = X[(a + b), i]", "(equation (index Y i) (index X (paren (+ a b)) i))");
     check_errors("Y[i] = X[(a b), i]", &["1:13 expected `,` or `)`, found `b`"]);
+}
+
+#[test]
+fn an_index_named_like_a_variable_is_an_index_and_a_warning() {
+    let (ast, diagnostics) = parse_after(FileId(0), "Y[i, (j)] = X[i, k] Z[k, (j)]", &["i", "j"]);
+    let expected = "(equation (index Y i (paren j)) (join (index X i k) (index Z k (paren j))))\n";
+    assert_eq!(dump(&ast), expected);
+    let seen: Vec<_> = diagnostics.iter().map(|diagnostic| (diagnostic.severity, diagnostic.message.as_str())).collect();
+    assert_eq!(seen, [(Severity::Warning, "`i` is an index of this equation, not the variable `i`")]);
 }
 
 #[test]

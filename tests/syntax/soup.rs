@@ -2,7 +2,7 @@
 
 use tensorlogic::diag::{Color, any_error};
 use tensorlogic::source::{FileId, SourceMap};
-use tensorlogic::syntax::{dump, is_incomplete, lex, parse};
+use tensorlogic::syntax::{dump, format, is_incomplete, lex, parse};
 
 /// A seeded generator (xorshift64*), so that a failure repeats.
 struct Random(u64);
@@ -54,6 +54,24 @@ fn a_program_cut_anywhere_or_with_a_token_taken_out() {
     }
     for token in lex(FileId(0), program).tokens {
         accept(&[&program[..token.span.start as usize], &program[token.span.end as usize..]].concat());
+    }
+}
+
+#[test]
+fn a_program_with_other_gaps_between_its_tokens() {
+    let program = include_str!("trees/tour.tl");
+    let tokens = lex(FileId(0), program).tokens;
+    let mut random = Random(0x9a9);
+    for _ in 0..1_000 {
+        let mut text = program.to_owned();
+        for _ in 0..1 + random.below(3) {
+            let at = tokens[random.below(tokens.len())].span.start as usize;
+            let gap = ["", " ", "\n", " // c\n", "/* c */", "\n\n// c\n\n", ";", "\r\n  "][random.below(8)];
+            if text.is_char_boundary(at) && at <= text.len() {
+                text.insert_str(at, gap);
+            }
+        }
+        accept(&text);
     }
 }
 
@@ -161,8 +179,13 @@ fn accept(text: &str) -> (String, bool) {
             assert!(text.get(label.span.range()).is_some(), "{diagnostic:?} of {text:?}");
         }
         if text.len() < 200 {
-            assert!(diagnostic.render(&sources, Color::Never).starts_with("error: "));
+            assert!(diagnostic.render(&sources, Color::Never).starts_with(diagnostic.severity.name()));
         }
+    }
+    // What has no error has a layout, which is its own layout.
+    if !any_error(&diagnostics) && text.len() < 10_000 {
+        let formatted = format(text).unwrap_or_else(|errors| panic!("{errors:?} of {text:?}"));
+        assert_eq!(format(&formatted).as_ref(), Ok(&formatted), "of {text:?}");
     }
     (dump(&ast), any_error(&diagnostics))
 }

@@ -63,6 +63,7 @@ impl Parser<'_> {
                     break;
                 }
                 let before = parser.at;
+                parser.layout.starts.push(before);
                 entries.push(entry(parser));
                 let separated = parser.eat(TokenKind::Comma) || parser.line_ended() || parser.peek().kind == TokenKind::CloseBrace;
                 if !separated {
