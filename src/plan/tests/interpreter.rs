@@ -431,8 +431,8 @@ fn random(kind: RandomKind, seed: u32, i: usize) -> f64 {
     match kind {
         RandomKind::Uniform => f64::from(unit(words[i % 4])),
         RandomKind::Normal => {
-            let radius = (-2.0 * (f64::from((words[i % 4 & !1] >> 8) + 1) / 16_777_216.0).ln()).sqrt();
-            let angle = std::f64::consts::TAU * f64::from(unit(words[i % 4 | 1]));
+            let radius = (-2.0 * (f64::from((words[(i % 4) & !1] >> 8) + 1) / 16_777_216.0).ln()).sqrt();
+            let angle = std::f64::consts::TAU * f64::from(unit(words[(i % 4) | 1]));
             radius * if i.is_multiple_of(2) { angle.cos() } else { angle.sin() }
         }
     }
