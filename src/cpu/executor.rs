@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use crate::graph::{
     Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, NodeId, Origin, ProgramId,
@@ -48,6 +49,8 @@ pub struct CpuExecutor {
     caches: Vec<Option<KvCache>>,
     memory: StepMemory,
     counters: Counters,
+    timed: bool,
+    step_times: Vec<(String, Duration)>,
 }
 
 struct Program {
@@ -75,7 +78,19 @@ impl CpuExecutor {
             caches: Vec::new(),
             memory: StepMemory::default(),
             counters: Counters::default(),
+            timed: false,
+            step_times: Vec::new(),
         }
+    }
+
+    /// Whether the following runs note how long each of their steps takes.
+    pub fn time_steps(&mut self, on: bool) {
+        self.timed = on;
+    }
+
+    /// The steps of the last timed run: kernel and name, and the time each took.
+    pub fn step_times(&mut self) -> Vec<(String, Duration)> {
+        std::mem::take(&mut self.step_times)
     }
 
     /// Makes a plan ready to run: weights checked and placed, slots allocated.
@@ -184,8 +199,14 @@ impl Executor for CpuExecutor {
                 caches: &caches,
             };
             let memory = &mut self.memory;
+            self.step_times.clear();
             plan.steps.iter().try_for_each(|step| {
-                catch_unwind(AssertUnwindSafe(|| run_kernel(&ctx, memory, &step.kernel))).map_err(|_| ExecError::Device {
+                let start = self.timed.then(Instant::now);
+                let result = catch_unwind(AssertUnwindSafe(|| run_kernel(&ctx, memory, &step.kernel)));
+                if let Some(start) = start {
+                    self.step_times.push((step.name.clone(), start.elapsed()));
+                }
+                result.map_err(|_| ExecError::Device {
                     message: format!("the cpu backend failed in step `{}`; please report it", step.name),
                     origin: step.origin,
                 })

@@ -61,19 +61,4 @@ impl Draft<'_> {
         let step = self.step(kernel, nodes);
         self.steps.push(step);
     }
-
-    /// The steps that read `buf`, in order.
-    pub fn readers(&self, buf: Buf) -> Vec<usize> {
-        (0..self.steps.len()).filter(|&i| self.steps[i].kernel.reads().contains(&buf)).collect()
-    }
-
-    /// The step that writes `buf`, where it is one alone.
-    pub fn writer(&self, buf: Buf) -> Option<usize> {
-        let mut writers = (0..self.steps.len()).filter(|&i| self.steps[i].kernel.writes().contains(&buf));
-        writers.next().filter(|_| writers.next().is_none())
-    }
-
-    pub fn is_output(&self, buf: Buf) -> bool {
-        self.outputs.iter().any(|o| o.buf == buf)
-    }
 }

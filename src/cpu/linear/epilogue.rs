@@ -9,8 +9,10 @@ use crate::graph::UnaryOp;
 use crate::graph::math::unary_f32;
 use crate::plan::{Epilogue, Linear};
 
-/// Rows of a unit, but for `RopeStore`, where a unit is a head.
-const UNIT: usize = 32;
+/// Rows of a unit: enough for long streams of memory (`quant::STREAMS`), few enough that a small weight is still work for several
+/// threads. Where rows are rotated, a unit is whole heads.
+const MIN_UNIT: usize = 32;
+const MAX_UNIT: usize = 128;
 
 /// An epilogue with its operands at hand.
 pub(super) struct Finish<'a> {
@@ -62,29 +64,34 @@ impl<'a> Finish<'a> {
     }
 
     pub fn n_units(&self) -> usize {
+        let (n, unit) = self.unit_rows();
+        n.div_ceil(unit)
+    }
+
+    /// Output rows, where those of gate and up count once, and how many of them a unit has; all but the last have the same.
+    fn unit_rows(&self) -> (usize, usize) {
+        let aligned = |n: usize| (n / 16).next_multiple_of(MIN_UNIT).clamp(MIN_UNIT, MAX_UNIT);
         match &self.kind {
-            Kind::Store { .. } => self.n.div_ceil(UNIT),
-            Kind::Gated { .. } => (self.n / 2).div_ceil(UNIT),
-            Kind::RopeStore { head_dim, .. } => self.n / (*head_dim).max(1),
+            Kind::Store { .. } => (self.n, aligned(self.n)),
+            Kind::Gated { .. } => (self.n / 2, aligned(self.n / 2)),
+            Kind::RopeStore { head_dim, .. } => (self.n, aligned(self.n).next_multiple_of((*head_dim).max(1))),
         }
     }
 
     /// First row and number of rows of the two ranges that make a unit; the second may be empty.
     pub fn unit_ranges(&self, unit: usize) -> [(usize, usize); 2] {
+        let (n, rows) = self.unit_rows();
+        let first = unit * rows;
+        let len = rows.min(n - first);
         match &self.kind {
-            Kind::Store { .. } => [(unit * UNIT, UNIT.min(self.n - unit * UNIT)), (0, 0)],
-            Kind::Gated { .. } => {
-                let (half, first) = (self.n / 2, unit * UNIT);
-                let n = UNIT.min(half - first);
-                [(first, n), (half + first, n)]
-            }
-            Kind::RopeStore { head_dim, .. } => [(unit * head_dim, *head_dim), (0, 0)],
+            Kind::Gated { .. } => [(first, len), (n + first, len)],
+            _ => [(first, len), (0, 0)],
         }
     }
 
     /// Stores a unit's sums `y [T, width]`.
     pub fn unit(&self, unit: usize, y: &mut [f32], width: usize) {
-        let first = unit * UNIT;
+        let first = unit * self.unit_rows().1;
         for (t, y) in y.chunks_exact_mut(width).enumerate().take(self.n_tokens) {
             match &self.kind {
                 Kind::Store { bias, residual, out } => {
@@ -101,7 +108,7 @@ impl<'a> Finish<'a> {
                 Kind::Gated { act, out } => {
                     let (gate, up) = y.split_at(width / 2);
                     // SAFETY: as above.
-                    let out: &mut [f32] = unsafe { out.range_mut(t * self.n / 2 + first, width / 2) };
+                    let out: &mut [f32] = unsafe { out.range_mut(t * (self.n / 2) + first, width / 2) };
                     if *act == UnaryOp::Silu {
                         silu_times(self.isa, gate, up, out);
                     } else {
@@ -112,18 +119,21 @@ impl<'a> Finish<'a> {
                 }
                 Kind::RopeStore { bias, n_heads, n_kv_heads, head_dim, rope, q_out, layer } => {
                     if let Some(bias) = bias {
-                        add(y, &bias[unit * head_dim..]);
+                        add(y, &bias[first..]);
                     }
-                    if unit < n_heads + n_kv_heads {
-                        rotate(y, rope, t);
-                    }
-                    if unit < *n_heads {
-                        // SAFETY: head `unit` of the output is this unit's alone.
-                        unsafe { q_out.range_mut::<f32>((t * n_heads + unit) * head_dim, *head_dim) }.copy_from_slice(y);
-                    } else if unit < n_heads + n_kv_heads {
-                        layer.store_key(unit - n_heads, t, y);
-                    } else {
-                        layer.store_value(unit - n_heads - n_kv_heads, t, y);
+                    for (i, y) in y.chunks_exact_mut(*head_dim).enumerate() {
+                        let head = first / head_dim + i;
+                        if head < n_heads + n_kv_heads {
+                            rotate(y, rope, t);
+                        }
+                        if head < *n_heads {
+                            // SAFETY: this head of the output is this unit's alone.
+                            unsafe { q_out.range_mut::<f32>((t * n_heads + head) * head_dim, *head_dim) }.copy_from_slice(y);
+                        } else if head < n_heads + n_kv_heads {
+                            layer.store_key(head - n_heads, t, y);
+                        } else {
+                            layer.store_value(head - n_heads - n_kv_heads, t, y);
+                        }
                     }
                 }
             }

@@ -26,7 +26,7 @@ const MATVEC: Option<Matvec> = Some(Matvec { isa: crate::cpu::isa::Isa::Avx512, 
 mod avx512 {
     use std::arch::x86_64::*;
 
-    use crate::cpu::quant::LanesRow;
+    use crate::cpu::quant::{AHEAD, LanesRow, STREAMS};
 
     const BLOCK: usize = 18;
     const GROUP: usize = 4 * BLOCK;
@@ -92,45 +92,53 @@ mod avx512 {
         }
     }
 
-    /// As `Matvec::dot`, two rows at a time.
+    /// As `Matvec::dot`.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
     pub unsafe fn dot(rows: &[u8], row_bytes: usize, lanes: LanesRow<'_>, out: &mut [f32]) {
         assert!(rows.len() >= row_bytes * out.len() && lanes.quants.len() >= row_bytes.div_ceil(GROUP) * 128);
-        // SAFETY: the tables have 64 bytes each.
-        let (quant_bytes, scale_words) =
-            unsafe { (_mm512_loadu_si512(QUANT_BYTES.as_ptr().cast()), _mm512_loadu_si512(SCALE_WORDS.as_ptr().cast())) };
+        let (quads, rest) = out.split_at_mut(out.len() / STREAMS * STREAMS);
+        // SAFETY: the rows hold what is asked of them, as asserted.
+        unsafe {
+            streams::<STREAMS>(rows.as_ptr(), row_bytes, &lanes, quads);
+            streams::<1>(rows.as_ptr().add(quads.len() * row_bytes), row_bytes, &lanes, rest);
+        }
+    }
+
+    /// `S` rows at a time that lie a S-th of all rows apart (see `quant::STREAMS`).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
+    unsafe fn streams<const S: usize>(rows: *const u8, row_bytes: usize, lanes: &LanesRow<'_>, out: &mut [f32]) {
         let (n_groups, rest) = (row_bytes / GROUP, row_bytes % GROUP);
-        let mut pairs = out.chunks_mut(2);
-        let mut row = rows.as_ptr();
-        for pair in &mut pairs {
-            // The second row of a lone last one is the row itself.
-            let other = if pair.len() == 2 { row_bytes } else { 0 };
-            let mut sums = [_mm512_setzero_ps(); 2];
-            for i in 0..n_groups {
-                // SAFETY: group `i` lies inside of both rows, and the lanes have it.
-                unsafe {
-                    let group = load_group(&lanes, i);
-                    let at = row.add(i * GROUP);
-                    sums[0] = add_group(sums[0], at, &group, quant_bytes, scale_words);
-                    sums[1] = add_group(sums[1], at.add(other), &group, quant_bytes, scale_words);
+        let apart = out.len() / S;
+        for r in 0..apart {
+            let mut sums = [_mm512_setzero_ps(); S];
+            // SAFETY: rows r, r + apart, … are among the caller's, whole groups inside of them, and the lanes have as many groups, the last
+            // one padded. The tables have 64 bytes each.
+            unsafe {
+                let (quant_bytes, scale_words) =
+                    (_mm512_loadu_si512(QUANT_BYTES.as_ptr().cast()), _mm512_loadu_si512(SCALE_WORDS.as_ptr().cast()));
+                for i in 0..n_groups {
+                    let group = load_group(lanes, i);
+                    for (s, sum) in sums.iter_mut().enumerate() {
+                        let at = rows.add((r + s * apart) * row_bytes + i * GROUP);
+                        _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD).cast());
+                        *sum = add_group(*sum, at, &group, quant_bytes, scale_words);
+                    }
                 }
-            }
-            if rest > 0 {
-                // Absent blocks have a scale of zero.
-                let mut tail = [[0u8; GROUP]; 2];
-                // SAFETY: `rest` bytes follow the last whole group of both rows; the lanes are padded.
-                unsafe {
-                    let group = load_group(&lanes, n_groups);
-                    for (r, tail) in tail.iter_mut().enumerate() {
-                        row.add(n_groups * GROUP + r * other).copy_to_nonoverlapping(tail.as_mut_ptr(), rest);
-                        sums[r] = add_group(sums[r], tail.as_ptr(), &group, quant_bytes, scale_words);
+                if rest > 0 {
+                    let group = load_group(lanes, n_groups);
+                    for (s, sum) in sums.iter_mut().enumerate() {
+                        // Absent blocks have a scale of zero.
+                        let mut tail = [0u8; GROUP];
+                        let at = rows.add((r + s * apart) * row_bytes + n_groups * GROUP);
+                        at.copy_to_nonoverlapping(tail.as_mut_ptr(), rest);
+                        *sum = add_group(*sum, tail.as_ptr(), &group, quant_bytes, scale_words);
                     }
                 }
             }
-            for (out, sum) in pair.iter_mut().zip(sums) {
-                *out = _mm512_reduce_add_ps(sum);
+            for (s, sum) in sums.iter().enumerate() {
+                out[r + s * apart] = _mm512_reduce_add_ps(*sum);
             }
-            row = row.wrapping_add(2 * row_bytes);
         }
     }
 }

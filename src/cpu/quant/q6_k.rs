@@ -38,7 +38,7 @@ const MATVEC: Option<Matvec> = Some(Matvec { isa: crate::cpu::isa::Isa::Avx512, 
 mod avx512 {
     use std::arch::x86_64::*;
 
-    use crate::cpu::quant::LanesRow;
+    use crate::cpu::quant::{AHEAD, LanesRow, STREAMS};
 
     const BLOCK: usize = 210;
 
@@ -93,30 +93,41 @@ mod avx512 {
         sum
     }
 
-    /// As `Matvec::dot`, two rows at a time.
+    /// As `Matvec::dot`.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
     pub unsafe fn dot(rows: &[u8], row_bytes: usize, lanes: LanesRow<'_>, out: &mut [f32]) {
-        let n_blocks = row_bytes / BLOCK;
-        assert!(rows.len() >= row_bytes * out.len() && lanes.quants.len() >= n_blocks * 256);
-        // SAFETY: the tables have 64 bytes each.
-        let bits = HIGH_BITS.each_ref().map(|b| unsafe { _mm512_loadu_si512(b.as_ptr().cast()) });
-        let mut row = rows.as_ptr();
-        for pair in out.chunks_mut(2) {
-            // The second row of a lone last one is the row itself.
-            let other = if pair.len() == 2 { row_bytes } else { 0 };
-            let mut sums = [_mm512_setzero_ps(); 2];
-            for i in 0..n_blocks {
-                // SAFETY: block `i` lies inside of both rows, and the lanes have it.
-                unsafe {
-                    let at = row.add(i * BLOCK);
-                    sums[0] = add_block(sums[0], at, &lanes, i, bits);
-                    sums[1] = add_block(sums[1], at.add(other), &lanes, i, bits);
+        assert!(rows.len() >= row_bytes * out.len() && lanes.quants.len() >= row_bytes / BLOCK * 256);
+        let (quads, rest) = out.split_at_mut(out.len() / STREAMS * STREAMS);
+        // SAFETY: the rows hold what is asked of them, as asserted.
+        unsafe {
+            streams::<STREAMS>(rows.as_ptr(), row_bytes, &lanes, quads);
+            streams::<1>(rows.as_ptr().add(quads.len() * row_bytes), row_bytes, &lanes, rest);
+        }
+    }
+
+    /// `S` rows at a time that lie a S-th of all rows apart (see `quant::STREAMS`).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
+    unsafe fn streams<const S: usize>(rows: *const u8, row_bytes: usize, lanes: &LanesRow<'_>, out: &mut [f32]) {
+        let apart = out.len() / S;
+        for r in 0..apart {
+            let mut sums = [_mm512_setzero_ps(); S];
+            // SAFETY: rows r, r + apart, … are among the caller's, and the lanes have as many blocks. The tables have 64 bytes each.
+            unsafe {
+                let bits = HIGH_BITS.each_ref().map(|b| _mm512_loadu_si512(b.as_ptr().cast()));
+                for i in 0..row_bytes / BLOCK {
+                    for (s, sum) in sums.iter_mut().enumerate() {
+                        let at = rows.add((r + s * apart) * row_bytes + i * BLOCK);
+                        for line in 0..4 {
+                            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + line * 64).cast());
+                        }
+                        *sum = add_block(*sum, at, lanes, i, bits);
+                    }
                 }
             }
-            for (out, sum) in pair.iter_mut().zip(sums) {
-                *out = _mm512_reduce_add_ps(sum);
+            for (s, sum) in sums.iter().enumerate() {
+                out[r + s * apart] = _mm512_reduce_add_ps(*sum);
             }
-            row = row.wrapping_add(2 * row_bytes);
         }
     }
 }

@@ -116,6 +116,11 @@ impl Tokenizer {
         ids
     }
 
+    /// The ids of text that follows ids given earlier, as `encode_chat` but with nothing added in front.
+    pub fn encode_chat_continuation(&self, text: &str, messages: &[Range<usize>]) -> Vec<TokenId> {
+        self.encode_protected(text, messages, false)
+    }
+
     fn encode_protected(&self, text: &str, protected: &[Range<usize>], add_bos_eos: bool) -> Vec<TokenId> {
         let mut ids = Vec::with_capacity(text.len() / 3 + 2);
         if add_bos_eos && self.add_bos {
