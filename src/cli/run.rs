@@ -28,7 +28,8 @@ fn interp(compute: &ComputeArgs, args: &[String]) -> Result<Interp, CliError> {
 pub fn run(args: &RunArgs) -> CliResult {
     let mut interp = interp(&args.compute, &args.args)?;
     let result = interp.run_file(&args.file);
-    show(&interp, &std::mem::take(&mut interp.notes.clone()));
+    let notes = std::mem::take(&mut interp.notes);
+    show(&interp, &notes);
     match result {
         Ok(()) => Ok(()),
         Err(diagnostics) => {
@@ -46,7 +47,7 @@ pub fn test(args: &TestArgs) -> CliResult {
     let (mut passed, mut failed) = (0, 0);
     for file in files {
         let mut interp = interp(&args.compute, &[])?;
-        match interp.test_file(&file, args.filter.as_deref()) {
+        match interp.run_tests(&file, args.filter.as_deref().unwrap_or_default()) {
             Ok(outcomes) => {
                 for outcome in outcomes {
                     match outcome.error {
