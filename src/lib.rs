@@ -14,3 +14,4 @@ pub mod source;
 pub mod syntax;
 pub mod tensor;
 pub mod text;
+pub mod trace;

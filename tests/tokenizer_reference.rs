@@ -1,11 +1,9 @@
 //! The tokenizer against the vocabularies and cases of the reference data (`TL_REFERENCE`).
 
-#[path = "support/gguf_vocab.rs"]
-mod gguf_vocab;
-
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use tensorlogic::format::ModelFile;
 use tensorlogic::text::{Specials, TokenId, Tokenizer};
 
 const VOCABS: [&str; 5] = ["llama-spm", "phi-3", "llama-bpe", "gpt-2", "qwen2"];
@@ -18,9 +16,12 @@ fn folder() -> Option<PathBuf> {
     folder
 }
 
-fn load(folder: &std::path::Path, name: &str) -> Tokenizer {
-    let spec = gguf_vocab::read(&folder.join(format!("ggml-vocab-{name}.gguf")));
-    Tokenizer::from_spec(spec).unwrap_or_else(|e| panic!("{name}: {e}"))
+fn open(folder: &Path, name: &str) -> ModelFile {
+    ModelFile::open(&folder.join(format!("ggml-vocab-{name}.gguf")), false).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+fn load(folder: &Path, name: &str) -> Tokenizer {
+    Tokenizer::from_model(&open(folder, name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
 fn numbers(ids: &[TokenId]) -> Vec<u64> {
@@ -146,9 +147,9 @@ fn loading_and_encoding_are_fast() {
     let text: String = [seed.as_str(), prose, prose, prose].iter().cycle().take(2_000).copied().collect();
     let text = &text[..text.floor_char_boundary(1_000_000)];
     for name in VOCABS {
-        let spec = gguf_vocab::read(&folder.join(format!("ggml-vocab-{name}.gguf")));
+        let model = open(&folder, name);
         let start = std::time::Instant::now();
-        let tokenizer = Tokenizer::from_spec(spec).expect("a vocabulary");
+        let tokenizer = Tokenizer::from_model(&model).expect("a vocabulary");
         let load = start.elapsed();
         let start = std::time::Instant::now();
         let ids = tokenizer.encode(text, Specials::Plain, true);

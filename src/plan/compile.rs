@@ -6,6 +6,7 @@ use crate::graph::{CompileOptions, Graph, InputId, NodeId, Op};
 use crate::tensor::{DType, Shape};
 
 use super::draft::Draft;
+use super::fuse::{fuse, simplify_dims};
 use super::lower::lower;
 use super::place::Placements;
 use super::{Buf, Kernel, PlacedId, Placement, Plan, PlanError, Step, Target, slots, tokens};
@@ -23,8 +24,11 @@ pub fn compile(graph: &Graph, outputs: &[NodeId], options: &CompileOptions, targ
     let placements = Placements::of(&graph);
     let token_dims = tokens::token_dims(&graph)?;
     let mut draft = lower(&graph, &outputs, options, token_dims, placements)?;
-    let _ = target;
     drop_dead_steps(&mut draft);
+    if options.fuse {
+        fuse(&mut draft, target);
+    }
+    simplify_dims(&mut draft);
     Ok(finish(draft, options))
 }
 

@@ -7,7 +7,7 @@ use crate::graph::Origin;
 pub enum PlanError {
     /// A use that needs to know which rows of a token bucket are true. Compiled with as many rows as the run has tokens, the graph is fine.
     #[error("`{op}` mixes the tokens of a step, whose number is known only at run time")]
-    MixesTokens { op: &'static str, origin: Origin },
+    MixesTokens { op: String, origin: Origin },
     /// No kernel takes these operands.
     #[error("{message}")]
     Unsupported { message: String, origin: Origin },

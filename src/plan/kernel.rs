@@ -259,6 +259,17 @@ impl ExprOp {
             ExprOp::Where { condition, a, b } => vec![condition, a, b],
         }
     }
+
+    /// The same op with each operand replaced.
+    pub(super) fn renumbered(self, new: impl Fn(u32) -> u32) -> ExprOp {
+        match self {
+            ExprOp::Input(_) | ExprOp::Scalar(_) => self,
+            ExprOp::Unary { op, x, dtype } => ExprOp::Unary { op, x: new(x), dtype },
+            ExprOp::Binary { op, a, b, dtype } => ExprOp::Binary { op, a: new(a), b: new(b), dtype },
+            ExprOp::Where { condition, a, b } => ExprOp::Where { condition: new(condition), a: new(a), b: new(b) },
+            ExprOp::Cast { x, from, to } => ExprOp::Cast { x: new(x), from, to },
+        }
+    }
 }
 
 /// Reduces the middle of `[outer, len, inner]`, contiguous. `index`: writes the i32 index of the extremum instead (`op` is `Max` or `Min`).

@@ -6,7 +6,9 @@
 mod compile;
 mod draft;
 mod dump;
+mod edit;
 mod error;
+mod fuse;
 mod kernel;
 mod lower;
 mod operands;

@@ -75,6 +75,24 @@ impl Kernel {
         }
     }
 
+    /// The strided operands that are read, with their dimensions.
+    pub(super) fn views_mut(&mut self) -> Vec<(&mut View, Vec<usize>)> {
+        match self {
+            Kernel::Elementwise(k) => k.inputs.iter_mut().map(|(view, _)| (view, k.dims.clone())).collect(),
+            Kernel::Copy(k) => vec![(&mut k.x, k.dims.clone())],
+            Kernel::Rope(k) => vec![(&mut k.x, vec![k.rows.count, k.n_heads, k.head_dim])],
+            Kernel::CacheStore(k) => {
+                let dims = vec![k.rows.count, k.n_kv_heads, k.head_dim];
+                k.k.iter_mut().chain(&mut k.v).map(|view| (view, dims.clone())).collect()
+            }
+            Kernel::Einsum(k) => {
+                let dims: Vec<usize> = k.out_dims.iter().chain(&k.sum_dims).copied().collect();
+                [&mut k.a].into_iter().chain(&mut k.b).map(|view| (view, dims.clone())).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Every buffer, with how much of it is used.
     pub fn operands_mut(&mut self) -> Vec<Operand<'_>> {
         let mut ops = Operands(Vec::new());

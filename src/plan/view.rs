@@ -30,6 +30,12 @@ impl View {
         usize::try_from(low).ok().map(|low| low..high as usize + 1)
     }
 
+    /// Whether both name the same elements of the same buffer.
+    pub(super) fn reads_as(&self, other: &View, dims: &[usize]) -> bool {
+        let strides = self.strides.iter().zip(&other.strides);
+        self.buf == other.buf && self.offset == other.offset && dims.iter().zip(strides).all(|(&n, (a, b))| n == 1 || a == b)
+    }
+
     /// Output dimension `i` is dimension `axes[i]`.
     pub(super) fn permuted(&self, axes: &[usize]) -> View {
         View { strides: axes.iter().map(|&a| self.strides[a]).collect(), ..self.clone() }

@@ -33,6 +33,9 @@ use scratch::{Scratch, with_scratch};
 /// From how many rows of activations on a panel is worth its packing.
 const PANEL_ROWS: usize = 4;
 
+/// Shorter rows meet f32 activations: their rounding averages out over too few terms, and there is little time to win.
+const INT8_ROW_LEN: usize = 128;
+
 /// What a linear keeps from step to step.
 #[derive(Default)]
 pub(super) struct LinearMemory {
@@ -123,7 +126,7 @@ impl<'a> Product<'a> {
         acts: &'a mut Activations,
     ) -> Self {
         let format = match rows.dtype {
-            DType::Quant(quant) if !precise => int8_format(&quant),
+            DType::Quant(quant) if !precise && rows.row_len >= INT8_ROW_LEN => int8_format(&quant),
             _ => None,
         };
         let Some(format) = format else {

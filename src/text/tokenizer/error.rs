@@ -22,8 +22,10 @@ pub enum TokenizerError {
     Pattern(String),
     #[error("the merges cannot be used: {0}")]
     Bpe(String),
-    #[error("metadata key `{key}`: expected {expected}")]
-    Metadata { key: String, expected: &'static str },
+    #[error("metadata key `{key}`: expected an array of {expected}")]
+    Metadata { key: &'static str, expected: &'static str },
+    #[error("the file has no tokenizer (`tokenizer.ggml.model` is absent); give token ids with --tokens instead of text")]
+    Absent,
     #[error("tokenizer.json: {0}")]
     Json(String),
 }

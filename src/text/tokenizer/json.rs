@@ -13,37 +13,19 @@ use super::spec::{MAX_MERGES, MAX_TOKEN_BYTES, MAX_TOKENS, check_limit};
 use super::vocab::{NamedIds, TokenKind, Vocab, VocabStyle};
 use super::{TokenId, TokenizerError};
 
-/// What `tokenizer_config.json` says about special tokens; all of it may be absent.
+/// What the other files of a Hugging Face folder say about special tokens; all of it may be absent.
 #[derive(Clone, Debug, Default)]
-pub struct TokenizerConfig {
+pub struct JsonSpecials {
     pub bos_token: Option<String>,
     pub eos_token: Option<String>,
     pub unk_token: Option<String>,
-    pub add_bos_token: Option<bool>,
-    pub add_eos_token: Option<bool>,
-    pub chat_template: Option<String>,
-}
-
-impl TokenizerConfig {
-    pub fn from_json(bytes: &[u8]) -> Result<TokenizerConfig, TokenizerError> {
-        check_limit("bytes of tokenizer_config.json", bytes.len(), MAX_CONFIG_BYTES)?;
-        let value: Value = serde_json::from_slice(bytes).map_err(|e| TokenizerError::Json(format!("tokenizer_config.json: {e}")))?;
-        // A token is its text, or an object with its text and flags.
-        let token = |key: &str| value[key].as_str().or_else(|| value[key]["content"].as_str()).map(str::to_string);
-        // A template is its source, or a list of named ones.
-        let template = value["chat_template"].as_str().or_else(|| {
-            let named = value["chat_template"].as_array()?;
-            named.iter().find(|t| t["name"] == "default")?["template"].as_str()
-        });
-        Ok(TokenizerConfig {
-            bos_token: token("bos_token"),
-            eos_token: token("eos_token"),
-            unk_token: token("unk_token"),
-            add_bos_token: value["add_bos_token"].as_bool(),
-            add_eos_token: value["add_eos_token"].as_bool(),
-            chat_template: template.map(str::to_string),
-        })
-    }
+    /// Used where the token's text is not given.
+    pub bos_id: Option<u32>,
+    pub eos_id: Option<u32>,
+    /// All that end a generation, where there are several.
+    pub end_ids: Vec<u32>,
+    pub add_bos: Option<bool>,
+    pub add_eos: Option<bool>,
 }
 
 pub struct Parsed {
@@ -65,7 +47,6 @@ pub struct JsonPipeline {
 
 /// The largest published file has 34 MB.
 const MAX_BYTES: usize = 128 << 20;
-const MAX_CONFIG_BYTES: usize = 16 << 20;
 const MAX_STEPS: usize = 32;
 /// Of a pattern or a replacement; one that grows each character to a megabyte would fill the memory.
 const MAX_STEP_TEXT: usize = 4 << 10;
@@ -128,7 +109,7 @@ enum Merge {
     Pair(String, String),
 }
 
-pub fn parse(bytes: &[u8], config: &TokenizerConfig) -> Result<Parsed, TokenizerError> {
+pub fn parse(bytes: &[u8], specials: &JsonSpecials) -> Result<Parsed, TokenizerError> {
     check_limit("bytes of tokenizer.json", bytes.len(), MAX_BYTES)?;
     let file: TokenizerFile = serde_json::from_slice(bytes).map_err(json)?;
     let model = file.model;
@@ -140,7 +121,7 @@ pub fn parse(bytes: &[u8], config: &TokenizerConfig) -> Result<Parsed, Tokenizer
         return Err(TokenizerError::Json("word prefixes and suffixes in a BPE model are not supported".to_string()));
     }
     let style = style(&file.decoder, &file.pre_tokenizer, &file.normalizer);
-    let vocab = read_vocab(&model, &file.added_tokens, style, config)?;
+    let vocab = read_vocab(&model, &file.added_tokens, style, specials)?;
     let bpe = build_bpe(model, &vocab)?;
     let pipeline = JsonPipeline {
         normalizer: read_step(file.normalizer, &NORMALIZERS)?,
@@ -149,8 +130,8 @@ pub fn parse(bytes: &[u8], config: &TokenizerConfig) -> Result<Parsed, Tokenizer
         bpe,
     };
     let adds = |token: Option<TokenId>| token.is_some_and(|id| template_adds(&file.post_processor, vocab.text(id).unwrap_or("")));
-    let add_bos = config.add_bos_token.unwrap_or_else(|| adds(vocab.bos));
-    let add_eos = config.add_eos_token.unwrap_or_else(|| vocab.eos != vocab.bos && adds(vocab.eos));
+    let add_bos = specials.add_bos.unwrap_or_else(|| adds(vocab.bos));
+    let add_eos = specials.add_eos.unwrap_or_else(|| vocab.eos != vocab.bos && adds(vocab.eos));
     Ok(Parsed { vocab, pipeline, add_bos, add_eos })
 }
 
@@ -218,7 +199,7 @@ fn template_adds(processor: &Value, token: &str) -> bool {
     })
 }
 
-fn read_vocab(model: &BpeModel, added: &[AddedToken], style: VocabStyle, config: &TokenizerConfig) -> Result<Vocab, TokenizerError> {
+fn read_vocab(model: &BpeModel, added: &[AddedToken], style: VocabStyle, specials: &JsonSpecials) -> Result<Vocab, TokenizerError> {
     let map = model.vocab.as_object().ok_or_else(|| TokenizerError::Json("the model has no `vocab`".to_string()))?;
     let mut n_tokens = 0;
     let mut entries = Vec::with_capacity(map.len());
@@ -247,10 +228,10 @@ fn read_vocab(model: &BpeModel, added: &[AddedToken], style: VocabStyle, config:
     }
     let find = |text: &Option<String>| texts.iter().position(|t| Some(t) == text.as_ref() && !t.is_empty()).map(|i| i as u32);
     let ids = NamedIds {
-        bos: find(&config.bos_token),
-        eos: find(&config.eos_token),
-        unknown: find(&model.unk_token).or(find(&config.unk_token)),
-        end: Vec::new(),
+        bos: find(&specials.bos_token).or(specials.bos_id),
+        eos: find(&specials.eos_token).or(specials.eos_id),
+        unknown: find(&model.unk_token).or(find(&specials.unk_token)),
+        end: specials.end_ids.clone(),
     };
     let mut vocab = Vocab::new(style, texts, kinds, &ids);
     for token in added {

@@ -20,7 +20,7 @@ use std::ops::Range;
 
 pub use decode::Decoder;
 pub use error::TokenizerError;
-pub use json::TokenizerConfig;
+pub use json::JsonSpecials;
 pub use pre_tokenizer::names as pre_tokenizer_names;
 pub use spec::VocabSpec;
 pub use vocab::{TokenKind, VocabStyle};
@@ -56,8 +56,8 @@ pub struct Tokenizer {
 /// Encodes text without special tokens, one fragment at a time.
 enum Encoder {
     SentencePiece(SentencePieceBpe),
-    ByteLevel(ByteLevelBpe),
-    Json(JsonPipeline),
+    ByteLevel(Box<ByteLevelBpe>),
+    Json(Box<JsonPipeline>),
 }
 
 impl Tokenizer {
@@ -74,16 +74,16 @@ impl Tokenizer {
             }
             VocabStyle::ByteLevel => {
                 let vocab = Vocab::from_spec(&spec)?;
-                let encoder = Encoder::ByteLevel(ByteLevelBpe::new(&vocab, &spec)?);
+                let encoder = Encoder::ByteLevel(Box::new(ByteLevelBpe::new(&vocab, &spec)?));
                 Tokenizer::assemble(vocab, encoder, add_bos, add_eos)
             }
         }
     }
 
-    /// Builds the tokenizer of a Hugging Face folder from the bytes of its `tokenizer.json` and what its `tokenizer_config.json` adds.
-    pub fn from_json(tokenizer_json: &[u8], config: &TokenizerConfig) -> Result<Tokenizer, TokenizerError> {
-        let parsed = json::parse(tokenizer_json, config)?;
-        Tokenizer::assemble(parsed.vocab, Encoder::Json(parsed.pipeline), parsed.add_bos, parsed.add_eos)
+    /// Builds the tokenizer of a Hugging Face folder from the bytes of its `tokenizer.json` and what its other files say.
+    pub fn from_json(tokenizer_json: &[u8], specials: &JsonSpecials) -> Result<Tokenizer, TokenizerError> {
+        let parsed = json::parse(tokenizer_json, specials)?;
+        Tokenizer::assemble(parsed.vocab, Encoder::Json(Box::new(parsed.pipeline)), parsed.add_bos, parsed.add_eos)
     }
 
     fn assemble(vocab: Vocab, encoder: Encoder, add_bos: bool, add_eos: bool) -> Result<Tokenizer, TokenizerError> {
@@ -114,6 +114,11 @@ impl Tokenizer {
             ids.insert(0, bos);
         }
         ids
+    }
+
+    /// The ids of text that follows ids given earlier, as `encode_chat` but with nothing added in front.
+    pub fn encode_chat_continuation(&self, text: &str, messages: &[Range<usize>]) -> Vec<TokenId> {
+        self.encode_protected(text, messages, false)
     }
 
     fn encode_protected(&self, text: &str, protected: &[Range<usize>], add_bos_eos: bool) -> Vec<TokenId> {

@@ -21,7 +21,6 @@ pub struct VocabSpec {
     pub eot: Option<u32>,
     pub eom: Option<u32>,
     pub unknown: Option<u32>,
-    pub padding: Option<u32>,
     pub add_bos: Option<bool>,
     pub add_eos: Option<bool>,
     pub add_space_prefix: Option<bool>,

@@ -134,13 +134,13 @@ fn user_defined_tokens_are_ordinary_unless_they_look_like_marks() {
 fn in_a_chat_only_the_template_makes_special_tokens() {
     let tokenizer = build(byte_level(&["a b"], &["<|e|>", "<|e|>|>"]));
     let text = "<|e|>ab<|e|>ab<|e|>";
-    let messages = [7..12];
-    let ids = tokenizer.encode_chat(text, &messages);
+    let encode = |text: &str, message: Range<usize>| tokenizer.encode_chat(text, std::slice::from_ref(&message));
+    let ids = encode(text, 7..12);
     assert_eq!(pieces(&tokenizer, &ids), ["<|e|>", "ab", "<", "|", "e", "|", ">", "ab", "<|e|>"]);
     // A token may not reach into a message either, nor begin in one.
-    let ids = tokenizer.encode_chat("<|e|>|>", &[5..7]);
+    let ids = encode("<|e|>|>", 5..7);
     assert_eq!(pieces(&tokenizer, &ids), ["<|e|>", "|", ">"]);
-    let ids = tokenizer.encode_chat("<|e|>", &[0..1]);
+    let ids = encode("<|e|>", 0..1);
     assert_eq!(ids.len(), 5);
 }
 
@@ -218,10 +218,9 @@ fn a_json_tokenizer_equals_the_one_from_metadata() {
         "decoder": {"type": "ByteLevel"},
         "model": {"type": "BPE", "vocab": vocab, "merges": ["a b", ["Ġ", "ab"]]},
     });
-    let config = TokenizerConfig::from_json(br#"{"bos_token": {"content": "<|bos|>"}, "eos_token": "<|im_end|>", "chat_template": "x"}"#)
-        .expect("a config");
-    assert_eq!(config.chat_template.as_deref(), Some("x"));
-    let from_json = Tokenizer::from_json(file.to_string().as_bytes(), &config).expect("a tokenizer");
+    let text = |text: &str| Some(text.to_string());
+    let specials = JsonSpecials { bos_token: text("<|bos|>"), eos_token: text("<|im_end|>"), ..JsonSpecials::default() };
+    let from_json = Tokenizer::from_json(file.to_string().as_bytes(), &specials).expect("a tokenizer");
     let from_spec = build(spec);
     for text in ["ab ab", "é🦙 ab<|im_end|>", "", "<|bos|>"] {
         assert_eq!(from_json.encode(text, Specials::Plain, false), from_spec.encode(text, Specials::Plain, false), "{text}");
@@ -239,7 +238,7 @@ fn a_json_sentencepiece_tokenizer_prefixes_the_start_alone() {
         "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"},
         "model": {"type": "BPE", "unk_token": "<unk>", "vocab": {"<unk>": 0, "<s>": 1, "▁": 2, "a": 3, "▁a": 4}, "merges": ["▁ a"]},
     });
-    let tokenizer = Tokenizer::from_json(file.to_string().as_bytes(), &TokenizerConfig::default()).expect("a tokenizer");
+    let tokenizer = Tokenizer::from_json(file.to_string().as_bytes(), &JsonSpecials::default()).expect("a tokenizer");
     assert_eq!(encode(&tokenizer, "a<s>a", Specials::Parsed), ["▁a", "<s>", "a"]);
     assert_eq!(encode(&tokenizer, "b", Specials::Plain), ["▁", "<unk>"]);
     assert_eq!(tokenizer.decode(&tokenizer.encode("a a", Specials::Plain, false)), "a a");
@@ -247,7 +246,7 @@ fn a_json_sentencepiece_tokenizer_prefixes_the_start_alone() {
 
 #[test]
 fn unusable_json_is_refused_in_one_line() {
-    let error = |text: &str| match Tokenizer::from_json(text.as_bytes(), &TokenizerConfig::default()) {
+    let error = |text: &str| match Tokenizer::from_json(text.as_bytes(), &JsonSpecials::default()) {
         Ok(_) => panic!("{text} was taken"),
         Err(error) => error.to_string(),
     };
