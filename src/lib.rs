@@ -5,6 +5,7 @@
 pub mod diag;
 pub mod doctor;
 pub mod format;
+pub mod gpu;
 pub mod graph;
 pub mod plan;
 pub mod reference;
