@@ -2,13 +2,17 @@
 //!
 //! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
 
+pub mod cpu;
 pub mod diag;
 pub mod doctor;
 pub mod format;
 pub mod gpu;
 pub mod graph;
+pub mod model;
 pub mod plan;
 pub mod reference;
 pub mod source;
 pub mod syntax;
 pub mod tensor;
+pub mod text;
+pub mod trace;

@@ -1,5 +1,7 @@
 //! The GGUF reader and writer: what comes back, split files, and one line for each thing that can be wrong.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
 mod scratch;
 
 use std::path::{Path, PathBuf};

@@ -3,6 +3,8 @@
 //!
 //! `TL_FUZZ_SECONDS` lengthens the random part, `TL_FUZZ_SEED` starts it elsewhere.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "the helpers of tests are tests too")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,6 +1,8 @@
 //! Every block format against a decoder written from its specification, one value at a time, and against the blocks of
 //! the reference folder.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
 use std::path::Path;
 
 use tensorlogic::tensor::quant::{FORMATS, Quant, Scales};

@@ -1,5 +1,7 @@
 //! The safetensors reader and writer, and Hugging Face folders made with them.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
 mod scratch;
 
 use std::collections::HashMap;

@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("gpu", &["tensor", "graph", "plan"]),
     ("model", &["tensor", "graph", "format", "text"]),
     ("doctor", &["tensor", "graph", "reference"]),
+    ("trace", &["tensor", "graph", "reference", "format", "model"]),
     ("lang", &["source", "diag", "syntax", "tensor", "graph", "format", "text", "model"]),
 ];
 

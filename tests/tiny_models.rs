@@ -1,5 +1,7 @@
 //! The committed random models: that they open, hold what their script says, and start where the exact pass starts.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

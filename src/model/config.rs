@@ -47,17 +47,27 @@ impl ModelConfig {
             None => n_heads,
         };
         if n_kv_heads == 0 || !n_heads.is_multiple_of(n_kv_heads) {
-            return Err(ModelError(format!("{n_heads} query heads are no multiple of {n_kv_heads} key-value heads ({architecture}.attention.head_count_kv)")));
+            return Err(ModelError(format!(
+                "{n_heads} query heads are no multiple of {n_kv_heads} key-value heads ({architecture}.attention.head_count_kv)"
+            )));
         }
         let head_dim = match meta.u64(&format!("{architecture}.attention.key_length")) {
             Some(d) => d as usize,
             None if width.is_multiple_of(n_heads) => width / n_heads,
-            None => return Err(ModelError(format!("a width of {width} does not divide into {n_heads} heads ({architecture}.attention.head_count)"))),
+            None => {
+                return Err(ModelError(format!(
+                    "a width of {width} does not divide into {n_heads} heads ({architecture}.attention.head_count)"
+                )));
+            }
         };
         if head_dim == 0 || head_dim > 1024 || !head_dim.is_multiple_of(2) {
             return Err(ModelError(format!("a head size of {head_dim} is not supported: it must be even and at most 1024")));
         }
-        let vocab_len = file.tensors().get("token_embd.weight").map(|t| t.shape.rows()).ok_or_else(|| ModelError("tensor `token_embd.weight` is missing".into()))?;
+        let vocab_len = file
+            .tensors()
+            .get("token_embd.weight")
+            .map(|t| t.shape.rows())
+            .ok_or_else(|| ModelError("tensor `token_embd.weight` is missing".into()))?;
         let name = match meta.str("general.name") {
             Some(name) => name.to_owned(),
             None => file.path().file_stem().map_or_else(|| architecture.clone(), |s| s.to_string_lossy().into_owned()),

@@ -54,7 +54,8 @@ impl Context {
     /// Whether the position can be set back to `position` without feeding anything again. The slot of position `p` is written next by
     /// `p + R - s`, so what the query at `position` sees is whole while no more than U positions after it were written.
     pub fn can_rewind_to(&self, position: usize) -> bool {
-        position <= self.ids.len() && (self.written_end <= self.spec.slots || self.written_end - position <= self.spec.slots - self.spec.window)
+        position <= self.ids.len()
+            && (self.written_end <= self.spec.slots || self.written_end - position <= self.spec.slots - self.spec.window)
     }
 
     /// Sets the position back; nothing is copied.

@@ -161,7 +161,12 @@ where
     }
 
     /// Feeds `ids` in chunks and returns the sampled id after the last one, or `None` when `on_chunk` broke off.
-    fn prefill(&mut self, ids: &[TokenId], sampling: Sampling, on_chunk: &mut impl FnMut(usize) -> ControlFlow<()>) -> Result<Option<DeviceTensor>, P::Error> {
+    fn prefill(
+        &mut self,
+        ids: &[TokenId],
+        sampling: Sampling,
+        on_chunk: &mut impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<DeviceTensor>, P::Error> {
         if ids.is_empty() {
             return Err(GenerateError::EmptyPrompt.into());
         }
@@ -209,8 +214,21 @@ where
         self.submit(program, Binding::Device(token), position, 1, sampling)
     }
 
-    fn submit(&mut self, program: ProgramId, tokens: Binding, position: usize, n_tokens: usize, sampling: Sampling) -> Result<DeviceTensor, P::Error> {
-        let args = RunArgs { inputs: vec![tokens], literals: Vec::new(), caches: vec![CacheUse { cache: self.cache, position }], n_tokens, sampling };
+    fn submit(
+        &mut self,
+        program: ProgramId,
+        tokens: Binding,
+        position: usize,
+        n_tokens: usize,
+        sampling: Sampling,
+    ) -> Result<DeviceTensor, P::Error> {
+        let args = RunArgs {
+            inputs: vec![tokens],
+            literals: Vec::new(),
+            caches: vec![CacheUse { cache: self.cache, position }],
+            n_tokens,
+            sampling,
+        };
         let mut outputs = self.executor.borrow_mut().run(program, &args)?;
         Ok(outputs.swap_remove(0))
     }

@@ -1,12 +1,15 @@
 //! A loaded model on an executor: its configuration, its weights, what its cache holds, and the loop that generates.
 
 mod cache_plan;
+mod chat;
 mod config;
 mod context;
 mod generate;
+mod stop_filter;
 mod weights;
 
 pub use cache_plan::{CacheRequest, SINKS_MIN};
+pub use chat::{Answer, ChatError, ChatEvent, ChatSession, ChatSettings};
 pub use config::{ModelConfig, ModelError};
 pub use context::Context;
 pub use generate::{Finish, GenerateError, Generator, StepPrograms, Timing};

@@ -38,6 +38,7 @@ pub enum Kernel {
     CacheStore(CacheStore),
     Attention(Attention),
     Elementwise(Elementwise),
+    Copy(Copy),
     Reduce(Reduce),
     Cumulate(Cumulate),
     Softmax(Softmax),
@@ -201,6 +202,16 @@ pub struct Elementwise {
     pub dynamic: bool,
 }
 
+/// `out[i…] = x[i…]`, four bytes an element whatever the type: one part of a concatenation, in a window of `out`. Other steps write the rest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Copy {
+    pub x: View,
+    pub out: View,
+    pub dims: Vec<usize>,
+    /// Whether `dims[0]` is a token bucket.
+    pub dynamic: bool,
+}
+
 /// Straight-line code: each op may use the results of those before it; the last one is the value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Expr {
@@ -236,6 +247,29 @@ pub enum ExprOp {
         from: DType,
         to: DType,
     },
+}
+
+impl ExprOp {
+    /// The earlier ops whose results it takes.
+    pub fn operands(&self) -> Vec<u32> {
+        match *self {
+            ExprOp::Input(_) | ExprOp::Scalar(_) => vec![],
+            ExprOp::Unary { x, .. } | ExprOp::Cast { x, .. } => vec![x],
+            ExprOp::Binary { a, b, .. } => vec![a, b],
+            ExprOp::Where { condition, a, b } => vec![condition, a, b],
+        }
+    }
+
+    /// The same op with each operand replaced.
+    pub(super) fn renumbered(self, new: impl Fn(u32) -> u32) -> ExprOp {
+        match self {
+            ExprOp::Input(_) | ExprOp::Scalar(_) => self,
+            ExprOp::Unary { op, x, dtype } => ExprOp::Unary { op, x: new(x), dtype },
+            ExprOp::Binary { op, a, b, dtype } => ExprOp::Binary { op, a: new(a), b: new(b), dtype },
+            ExprOp::Where { condition, a, b } => ExprOp::Where { condition: new(condition), a: new(a), b: new(b) },
+            ExprOp::Cast { x, from, to } => ExprOp::Cast { x: new(x), from, to },
+        }
+    }
 }
 
 /// Reduces the middle of `[outer, len, inner]`, contiguous. `index`: writes the i32 index of the extremum instead (`op` is `Max` or `Min`).

@@ -3,14 +3,33 @@
 //! Both device backends run the same [`Plan`]; what a [`Kernel`] computes is defined by the graph ops it covers, and those by
 //! `reference`.
 
+mod compile;
+mod draft;
+mod dump;
+mod edit;
+mod error;
+mod fuse;
 mod kernel;
+mod lower;
+mod operands;
+mod place;
 mod scalars;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod verify;
+mod view;
 
+pub use compile::compile;
+pub use error::PlanError;
 pub use kernel::{
-    Attention, CacheStore, Cumulate, EinsumKernel, Elementwise, Embedding, Epilogue, Expr, ExprOp, Gather, Kernel, Linear, Norm, Reduce,
-    Rope, RopeTable, Rows, Sample, ScatterAdd, Softmax, View,
+    Attention, CacheStore, Copy, Cumulate, EinsumKernel, Elementwise, Embedding, Epilogue, Expr, ExprOp, Gather, Kernel, Linear, Norm,
+    Reduce, Rope, RopeTable, Rows, Sample, ScatterAdd, Softmax, View,
 };
+pub use operands::{Operand, Role};
 pub use scalars::{ScalarExpr, ScalarRef, Scalars};
+pub use verify::verify;
 
 use std::sync::Arc;
 
@@ -47,10 +66,11 @@ pub enum Storage {
     F32,
 }
 
-/// One buffer of weights.
+/// One buffer of weights. Those of one type and row length whose rows follow one another; with `Storage::F32` any whose elements do, so that
+/// the biases of merged linears are one vector.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Placement {
-    /// Concatenated by rows, in this order. All have one dtype and one row length.
+    /// Concatenated in this order.
     pub parts: Vec<Arc<Weight>>,
     pub storage: Storage,
 }
@@ -61,6 +81,16 @@ impl Placement {
         self.parts.iter().map(|w| w.shape.rows()).sum()
     }
 
+    /// Elements of all parts together.
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(|w| w.shape.len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Elements of a row of a native placement.
     pub fn row_len(&self) -> usize {
         self.parts[0].shape.last_dim()
     }

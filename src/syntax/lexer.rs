@@ -216,8 +216,9 @@ impl<'a> Lexer<'a> {
                 |ch: char| !ch.is_whitespace() && !ch.is_ascii() && !starts_name(ch) && !SIGNS.iter().any(|(sign, _)| sign.starts_with(ch));
             self.take_while(foreign);
         }
-        let text = &self.text[start..self.at];
-        let error = Diagnostic::error(format!("`{}` is no part of the language", text.escape_debug())).at(self.span_from(start));
+        let visible = |ch: char| if ch.is_control() { ch.escape_default().to_string() } else { ch.to_string() };
+        let text: String = self.text[start..self.at].chars().map(visible).collect();
+        let error = Diagnostic::error(format!("`{text}` is no part of the language")).at(self.span_from(start));
         self.out.diagnostics.push(match first {
             '!' => error.hint("write `not x`"),
             '&' => error.hint("write `and`"),

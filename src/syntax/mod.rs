@@ -1,5 +1,6 @@
 //! The front end: text to tree. Never fails, never panics; every error of a file is reported.
 
+mod format;
 mod lexer;
 mod literal;
 mod token;
@@ -9,6 +10,7 @@ mod dump;
 mod parser;
 
 pub use dump::dump;
+pub use format::format;
 pub use lexer::{Lexed, continues_name, lex, starts_name};
 pub use parser::{MAX_HEIGHT, parse, parse_after};
 pub use token::{Token, TokenKind};

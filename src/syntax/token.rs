@@ -71,13 +71,11 @@ impl TokenKind {
     /// Whether a line may break after it: what follows belongs to it in any case. `<-` is known to the parser alone.
     pub fn joins_next_line(self) -> bool {
         use TokenKind::*;
-        match self {
-            OpenParen | OpenBracket | OpenBrace | Comma | Assign | Arrow | FatArrow | Bar => true,
-            PlusAssign | MinusAssign | StarAssign | SlashAssign | PercentAssign | AtAssign | PowAssign => true,
-            Plus | Minus | Star | Slash | Percent | At | CircleDot | Pow | DotDot => true,
-            EqEq | NotEq | Less | LessEq | Greater | GreaterEq | And | AndAnd | Or | OrOr | As => true,
-            _ => false,
-        }
+        let opens = matches!(self, OpenParen | OpenBracket | OpenBrace | Comma | Assign | Arrow | FatArrow | Bar);
+        let assigns = matches!(self, PlusAssign | MinusAssign | StarAssign | SlashAssign | PercentAssign | AtAssign | PowAssign);
+        let computes = matches!(self, Plus | Minus | Star | Slash | Percent | At | CircleDot | Pow | DotDot | As);
+        let compares = matches!(self, EqEq | NotEq | Less | LessEq | Greater | GreaterEq | And | AndAnd | Or | OrOr);
+        opens || assigns || computes || compares
     }
 
     /// Whether it may start a line and still belong to the statement above.

@@ -3,8 +3,7 @@
 use super::DType;
 use super::quant::{Quant, Scales};
 
-/// Blocks looked at between two tests for a find. Within a batch only the largest exponent is kept, which has no branch
-/// and lets the compiler use vectors.
+/// Blocks looked at between two tests for a find: a branch a batch, not a block.
 const BATCH: usize = 256;
 
 /// The index of the first block of `bytes` with an inf or a NaN, or `None` when all its values are finite. `bytes` holds
@@ -12,32 +11,36 @@ const BATCH: usize = 256;
 /// quants are integers, and no product of a finite f16 scale with them leaves f32.
 pub fn first_nonfinite(dtype: DType, bytes: &[u8]) -> Option<usize> {
     match dtype {
-        DType::F32 => first(bytes, 4, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) & 0x7fff_ffff, 0x7f80_0000),
-        DType::F16 => first(bytes, 2, |b| u16::from_le_bytes([b[0], b[1]]) & 0x7fff, 0x7c00),
-        DType::BF16 => first(bytes, 2, |b| u16::from_le_bytes([b[0], b[1]]) & 0x7fff, 0x7f80),
+        DType::F32 => first_number(bytes, |b| u32::from_le_bytes(b) & 0x7fff_ffff >= 0x7f80_0000),
+        DType::F16 => first_number(bytes, |b| u16::from_le_bytes(b) & 0x7fff >= 0x7c00),
+        DType::BF16 => first_number(bytes, |b| u16::from_le_bytes(b) & 0x7fff >= 0x7f80),
         DType::I32 | DType::Bool => None,
         DType::Quant(quant) => match quant.scales {
-            Scales::F16 { offset, count } => (0..count).filter_map(|i| first_f16_scale(quant, offset + 2 * i, bytes)).min(),
+            Scales::F16 { offset, count: 1 } => first_f16_scale::<1>(quant, offset, bytes),
+            Scales::F16 { offset, count: 2 } => first_f16_scale::<2>(quant, offset, bytes),
+            Scales::F16 { offset, count } => (0..count).filter_map(|i| first_f16_scale::<1>(quant, offset + 2 * i, bytes)).min(),
             Scales::E8M0 { offset } => first_e8m0(quant, offset, bytes),
         },
     }
 }
 
-/// The first element of `size` bytes whose magnitude, as an integer, is at least `limit`.
-fn first<M: Ord + Copy + Default>(bytes: &[u8], size: usize, magnitude: impl Fn(&[u8]) -> M, limit: M) -> Option<usize> {
-    let mut start = 0;
-    for batch in bytes.chunks(BATCH * size) {
-        let largest = batch.chunks_exact(size).fold(M::default(), |m, b| m.max(magnitude(b)));
-        if largest >= limit {
-            return batch.chunks_exact(size).position(|b| magnitude(b) >= limit).map(|i| start + i);
-        }
-        start += BATCH;
-    }
-    None
+/// The first number of `SIZE` bytes that is not finite. The size is known to the compiler and the batch's answers are added
+/// up, which together become vector compares.
+fn first_number<const SIZE: usize>(bytes: &[u8], nonfinite: impl Fn([u8; SIZE]) -> bool) -> Option<usize> {
+    let (numbers, _) = bytes.as_chunks::<SIZE>();
+    let batch = numbers.chunks(BATCH).position(|batch| batch.iter().map(|&b| u16::from(nonfinite(b))).sum::<u16>() > 0)?;
+    numbers[batch * BATCH..].iter().position(|&b| nonfinite(b)).map(|i| batch * BATCH + i)
 }
 
-fn first_f16_scale(quant: Quant, offset: usize, bytes: &[u8]) -> Option<usize> {
-    first(bytes, quant.block_bytes, |b| u16::from_le_bytes([b[offset], b[offset + 1]]) & 0x7fff, 0x7c00)
+/// The first block whose scales, as integers without their signs, reach the exponent of inf. Both scales of a format with two
+/// lie in one cache line, so they are read in one pass.
+fn first_f16_scale<const COUNT: usize>(quant: Quant, offset: usize, bytes: &[u8]) -> Option<usize> {
+    let magnitude =
+        |b: &[u8]| b[offset..offset + 2 * COUNT].chunks_exact(2).fold(0, |m, f| m.max(u16::from_le_bytes([f[0], f[1]]) & 0x7fff));
+    let size = quant.block_bytes;
+    let largest = |batch: &[u8]| batch.chunks_exact(size).fold(0, |m, b| m.max(magnitude(b)));
+    let batch = bytes.chunks(BATCH * size).position(|batch| largest(batch) >= 0x7c00)?;
+    bytes[batch * BATCH * size..].chunks_exact(size).position(|b| magnitude(b) >= 0x7c00).map(|i| batch * BATCH + i)
 }
 
 /// An exponent byte of 255 is NaN. Those just below it overflow f32 with the larger quants alone, so such blocks, which no

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod traced;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -118,16 +120,22 @@ impl Llama {
         let eps = meta.f64("llama.attention.layer_norm_rms_epsilon").unwrap() as f32;
         let table = g.weight(self.weights["token_embd.weight"].clone());
         let mut x = g.embedding(ids, table).unwrap();
+        g.set_label(x, "embedding");
         for i in 0..self.number("block_count") {
-            let w = |g: &mut Graph, name: &str| g.weight(self.weights[&format!("blk.{i}.{name}.weight")].clone());
+            let named = |g: &mut Graph, x: NodeId, step: &str| {
+                g.set_label(x, &format!("blk.{i}.{step}"));
+                x
+            };
             let project = |g: &mut Graph, x, name: &str| {
-                let w = w(g, name);
-                g.linear(x, w).unwrap()
+                let w = g.weight(self.weights[&format!("blk.{i}.{name}.weight")].clone());
+                let y = g.linear(x, w).unwrap();
+                named(g, y, name)
             };
             let norm = |g: &mut Graph, x, name: &str| {
                 let w = g.weight(self.weights[&format!("blk.{i}.{name}.weight")].clone());
                 let eps = g.literal_f32(eps);
-                g.rms_norm(x, w, eps).unwrap()
+                let y = g.rms_norm(x, w, eps).unwrap();
+                named(g, y, name)
             };
             let h = norm(&mut g, x, "attn_norm");
             let q = project(&mut g, h, "attn_q");
@@ -137,28 +145,37 @@ impl Llama {
             let k = g.reshape(k, [tokens, n_kv, d]).unwrap();
             let v = g.reshape(v, [tokens, n_kv, d]).unwrap();
             let q = g.rope(q, rows, RopeStyle::Interleaved).unwrap();
+            let q = named(&mut g, q, "q_rope");
             let k = g.rope(k, rows, RopeStyle::Interleaved).unwrap();
+            let k = named(&mut g, k, "k_rope");
             let appended = g.cache_append(CacheIdx(0), i, slots, k, v).unwrap();
             let scale = g.literal_f32(1.0 / (d as f32).sqrt());
             let no_window = g.literal_i32(0);
             let a = g.attention(q, appended, scale, no_window).unwrap();
+            let a = named(&mut g, a, "attn");
             let a = g.reshape(a, [tokens, n_heads * d]).unwrap();
             let a = project(&mut g, a, "attn_output");
             let y = g.binary(BinaryOp::Add, x, a).unwrap();
+            let y = named(&mut g, y, "attn_residual");
             let h = norm(&mut g, y, "ffn_norm");
             let gate = project(&mut g, h, "ffn_gate");
             let up = project(&mut g, h, "ffn_up");
             let gate = g.unary(UnaryOp::Silu, gate).unwrap();
+            let gate = named(&mut g, gate, "ffn_silu");
             let gated = g.binary(BinaryOp::Mul, gate, up).unwrap();
+            let gated = named(&mut g, gated, "ffn_gated");
             let down = project(&mut g, gated, "ffn_down");
             x = g.binary(BinaryOp::Add, y, down).unwrap();
+            named(&mut g, x, "output");
         }
         let w = g.weight(self.weights["output_norm.weight"].clone());
         let eps = g.literal_f32(eps);
         let x = g.rms_norm(x, w, eps).unwrap();
+        g.set_label(x, "output_norm");
         let output = self.weights.get("output.weight").unwrap_or(&self.weights["token_embd.weight"]);
         let output = g.weight(output.clone());
         let logits = g.linear(x, output).unwrap();
+        g.set_label(logits, "logits");
         Step { graph: g, logits }
     }
 }
@@ -189,4 +206,16 @@ pub fn run_logits(
     let logits = executor.read(&outputs[0]).unwrap();
     let vocab = logits.shape.last_dim();
     logits.as_f32().unwrap()[..ids.len() * vocab].to_vec()
+}
+
+/// A backend under test: `open` takes whether it is to compute precisely.
+pub struct Backend {
+    pub name: &'static str,
+    pub open: fn(bool) -> Box<dyn tensorlogic::graph::Executor>,
+}
+
+/// The backends that this machine can test.
+pub fn backends() -> Vec<Backend> {
+    use tensorlogic::cpu::{CpuExecutor, CpuOptions};
+    vec![Backend { name: "cpu", open: |precise| Box::new(CpuExecutor::new(CpuOptions { precise, ..CpuOptions::default() })) }]
 }

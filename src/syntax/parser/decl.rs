@@ -70,30 +70,22 @@ impl<'a> Parser<'a> {
 
     /// `struct Name { field: T, … fn method(self) { … } }`.
     pub(super) fn struct_decl(&mut self) -> Arc<StructDecl> {
-        enum Member {
-            Field(FieldDecl),
-            Method(Arc<Function>),
-        }
         let doc = self.doc_above();
         let start = self.bump().span;
         let name = self.expect_name("the record's name after `struct`");
         let span = self.span_from(start);
-        let mut fields = Vec::new();
         let mut methods = Vec::new();
-        if self.brace_opens("the record's name") {
-            let members = self.entries("a member", |parser| {
+        let fields = match self.brace_opens("the record's name") {
+            true => self.entries("a member", |parser| {
                 if parser.at(TokenKind::Fn) && parser.peek_at(1).kind == TokenKind::Ident {
-                    return Member::Method(parser.function_decl());
+                    methods.push(parser.function_decl());
+                    return None;
                 }
-                Member::Field(parser.field_decl())
-            });
-            for member in members {
-                match member {
-                    Member::Field(field) => fields.push(field),
-                    Member::Method(method) => methods.push(method),
-                }
-            }
-        }
+                Some(parser.field_decl())
+            }),
+            false => Vec::new(),
+        };
+        let fields: Vec<FieldDecl> = fields.into_iter().flatten().collect();
         self.no_repeats("member", fields.iter().map(|field| &field.name).chain(methods.iter().filter_map(|method| method.name.as_ref())));
         Arc::new(StructDecl { name, fields, methods, doc, span })
     }

@@ -42,6 +42,7 @@ impl Parser<'_> {
     pub(super) fn equation(&mut self, projection: Projection) -> StmtKind {
         let mode = Mode { equation: true, ..self.mode };
         self.within(mode, |parser| {
+            parser.shadowing.clear();
             let name = parser.name();
             let indices = parser.index_args();
             if projection != Projection::Sum {
@@ -52,6 +53,17 @@ impl Parser<'_> {
             let value = parser.expr();
             StmtKind::Equation(Equation { name, indices, projection, value })
         })
+    }
+
+    /// Warns where an index has the name of a variable: the reader may take it for the variable's value.
+    pub(super) fn warn_of_shadowing(&mut self, index: &Expr) {
+        let ExprKind::Name(name) = &index.kind else { return };
+        if !self.mode.equation || !self.scopes.is_variable(name) || self.shadowing.contains(name) {
+            return;
+        }
+        self.shadowing.push(name.clone());
+        let warning = Diagnostic::warning(format!("`{name}` is an index of this equation, not the variable `{name}`")).at(index.span);
+        self.report(warning.hint(format!("write `({name})` for the variable's value, or rename the index")));
     }
 
     /// `learn { minimize Loss, over: [W], … }`.

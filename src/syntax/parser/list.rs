@@ -26,6 +26,11 @@ impl Parser<'_> {
                 }
                 items.push(item(parser));
                 trailing_comma = parser.eat(TokenKind::Comma);
+                if parser.at(TokenKind::OpenBrace) && !trailing_comma {
+                    // `fn f(x {`: the brace opens the body, so that its errors are found too.
+                    parser.never_closed(open);
+                    break;
+                }
                 if !trailing_comma && !parser.at(closer) && !parser.brackets_end() {
                     let error = parser.expectation(&format!("`,` or {}", closer.describe()));
                     parser.error(error.reason(open.span, "opened here"));
@@ -58,6 +63,7 @@ impl Parser<'_> {
                     break;
                 }
                 let before = parser.at;
+                parser.layout.starts.push(before);
                 entries.push(entry(parser));
                 let separated = parser.eat(TokenKind::Comma) || parser.line_ended() || parser.peek().kind == TokenKind::CloseBrace;
                 if !separated {

@@ -40,6 +40,7 @@ impl Parser<'_> {
     pub(super) fn rule(&mut self) -> StmtKind {
         let head = self.postfix();
         let head_span = head.span;
+        self.layout.arrows.push(self.at);
         let arrow = self.bump().span;
         let arrow = arrow.to(self.bump().span);
         self.joined = self.at;

@@ -31,7 +31,7 @@ use crate::source::{FileId, Span};
 
 /// How many constructs may stand inside each other. Each level costs the parser some stack frames, and a thread of
 /// 2 MiB must be enough for a hostile file.
-const MAX_NESTING: usize = 96;
+const MAX_NESTING: usize = 200;
 
 /// The largest height of a tree that parsing yields. Chains such as `a + b + c` grow a tree without nesting, so they
 /// count too. Whoever walks a tree by recursion needs stack for this many levels.
@@ -45,6 +45,20 @@ pub fn parse(file: FileId, text: &str) -> (Ast, Vec<Diagnostic>) {
 /// Parses a text that follows others, as a line in a REPL does: `variables` are the names that `let` has introduced
 /// before, which decide whether `x[0] = 1` assigns an element or is an equation.
 pub fn parse_after(file: FileId, text: &str, variables: &[&str]) -> (Ast, Vec<Diagnostic>) {
+    let (ast, diagnostics, _) = parse_with_layout(file, text, variables);
+    (ast, diagnostics)
+}
+
+/// What the parser found out about single tokens, for the formatter: indices into the list of tokens, ascending.
+#[derive(Default)]
+pub(super) struct Layout {
+    /// The first tokens of statements, arms, fields and other entries of braces.
+    pub(super) starts: Vec<usize>,
+    /// The `<` of each `<-` that is an arrow.
+    pub(super) arrows: Vec<usize>,
+}
+
+pub(super) fn parse_with_layout(file: FileId, text: &str, variables: &[&str]) -> (Ast, Vec<Diagnostic>, Layout) {
     let lexed = lex(file, text);
     let mut parser = Parser {
         text,
@@ -60,10 +74,12 @@ pub fn parse_after(file: FileId, text: &str, variables: &[&str]) -> (Ast, Vec<Di
         scopes: Scopes::new(variables),
         diagnostics: lexed.diagnostics,
         reported_at: None,
+        layout: Layout::default(),
+        shadowing: Vec::new(),
     };
     let stmts = parser.file();
     parser.diagnostics.sort_by_key(|diagnostic| diagnostic.span().map(|span| span.start));
-    (Ast { file, stmts }, parser.diagnostics)
+    (Ast { file, stmts }, parser.diagnostics, parser.layout)
 }
 
 struct Parser<'a> {
@@ -87,6 +103,9 @@ struct Parser<'a> {
     diagnostics: Vec<Diagnostic>,
     /// The token at which the last syntax error was reported; a second one there would only repeat it.
     reported_at: Option<usize>,
+    layout: Layout,
+    /// Indices of this equation that share their name with a variable, which have been reported.
+    shadowing: Vec<Arc<str>>,
 }
 
 /// What the surroundings of a token make of it.

@@ -135,7 +135,10 @@ impl Parser<'_> {
                 self.bump();
                 IndexArgKind::Normalized(Ident { name, span })
             }
-            Some(position) if !self.at(TokenKind::Colon) => IndexArgKind::At(position),
+            Some(position) if !self.at(TokenKind::Colon) => {
+                self.warn_of_shadowing(&position);
+                IndexArgKind::At(position)
+            }
             start => {
                 let end = self.slice_part();
                 let step = self.slice_part();

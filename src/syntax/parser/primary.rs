@@ -53,6 +53,15 @@ impl Parser<'_> {
             }
             TokenKind::Unknown => {
                 self.bump();
+                // `!c` is one fault: what follows the sign is not looked at.
+                self.reported_at = Some(self.at);
+                ExprKind::Error
+            }
+            TokenKind::Dot if self.peek_at(1).kind == TokenKind::Int => {
+                let error = self.expectation("an expression").hint("a float has a digit before its dot: `0.5`");
+                self.error(error);
+                self.bump();
+                self.bump();
                 ExprKind::Error
             }
             _ => return self.no_value(),
@@ -61,10 +70,13 @@ impl Parser<'_> {
     }
 
     fn no_value(&mut self) -> Expr {
+        if self.peek().newline_before && self.declaration_starts() {
+            // `let a = 1 +` and then a declaration: the value is missing on the line above.
+            self.joined = usize::MAX;
+        }
         let error = self.expectation("an expression");
         let hint = match self.peek().kind {
             _ if self.line_ended() => "",
-            TokenKind::Dot if self.peek_at(1).kind == TokenKind::Int => "a float has a digit before its dot: `0.5`",
             TokenKind::Plus => "a sign `+` is not written",
             TokenKind::Star | TokenKind::Slash | TokenKind::At | TokenKind::Pow | TokenKind::Percent | TokenKind::CircleDot => {
                 "an operator ends the line before, it does not start one"

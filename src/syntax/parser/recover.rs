@@ -80,7 +80,7 @@ impl Parser<'_> {
     }
 
     /// Whether what starts here can only be a declaration or statement.
-    fn declaration_starts(&self) -> bool {
+    pub(super) fn declaration_starts(&self) -> bool {
         use TokenKind::*;
         let second = self.peek_at(1);
         match self.peek().kind {

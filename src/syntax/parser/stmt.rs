@@ -67,6 +67,7 @@ impl<'a> Parser<'a> {
             }
             self.joined = self.at;
             let before = self.at;
+            self.layout.starts.push(before);
             stmts.push(self.statement());
             if !self.line_ended() && !matches!(self.peek().kind, T::Semicolon | T::CloseBrace | T::Eof) {
                 self.no_separator(before);
@@ -85,7 +86,7 @@ impl<'a> Parser<'a> {
         let next = self.peek();
         let name_before = self.tokens[start].kind == T::Ident && self.at == start + 1;
         let hint = match next.kind {
-            T::Colon if name_before => "in a head a record stands in parentheses: `if (P { x: 1 }).x { … }`",
+            T::Colon if name_before => "`=` assigns; a record in the head of an `if` stands in parentheses: `if (P { x: 1 }).x { … }`",
             T::Assign => "only a name, a field or an index can be assigned to",
             T::CloseParen | T::CloseBracket => "it closes nothing",
             _ => "",

@@ -1,0 +1,107 @@
+"""Writes the training dialogues and the evaluation sets.
+
+    python generate.py [--dialogues N] [--out build] [--seed 1]
+    python generate.py --intents > intents.md
+
+Writes ``build/train-*.jsonl`` (one conversation a line: {"system": …, "turns": [[intent, question, answer], …]}),
+``build/held_out.jsonl`` (conversations from templates and number pairs that training never sees) and ``build/words.txt``
+(every word of every training answer).
+"""
+
+import argparse
+import json
+import multiprocessing
+import random
+import re
+import time
+from pathlib import Path
+
+from dialogue import arithmetic, intents, lists, memory
+from dialogue.compose import Composer
+
+HERE = Path(__file__).parent
+
+
+def composer():
+    return Composer(intents.load(HERE / "data"), lists.Lists(HERE / "words"))
+
+
+def words_of(text):
+    """Words as the word list counts them: letters with inner apostrophes, digits one by one."""
+    return re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d", text)
+
+
+def write_shard(job):
+    path, count, seed = job
+    rng, make, words = random.Random(seed), composer(), set()
+    with open(path, "w", encoding="utf-8") as file:
+        for _ in range(count):
+            system, turns = make.conversation(rng)
+            file.write(json.dumps({"system": system, "turns": turns}, ensure_ascii=False) + "\n")
+            for _, _, answer in turns:
+                words.update(words_of(answer))
+    return words
+
+
+def held_out_sets(seed):
+    """Evaluation conversations: {"set", "intent", "turns": [questions], "expect": answer or null}."""
+    rng, make, out = random.Random(seed), composer(), []
+    for intent in make.intents.values():
+        if intent.name in memory.TELLS or intent.name in memory.ASKS or intent.group == "offtopic":
+            continue
+        held = [t for t, _ in intent.held]
+        for template in held if len(held) <= 8 else rng.sample(held, 8):
+            _, question, answer = make.turn(intent, rng, memory.Memory(), template=template)
+            out.append({"set": "templates", "intent": intent.name, "turns": [question]})
+    off_topic = make.intents["off_topic"]
+    for _ in range(200):
+        _, question, _ = make.turn(off_topic, rng, memory.Memory(), "held")
+        out.append({"set": "off_topic", "intent": "off_topic", "turns": [question]})
+    for _ in range(200):
+        facts = memory.Memory()
+        turns = [make.turn(make.intents["tell_name"], rng, facts)[1], make.turn(make._pick(rng), rng, facts)[1]]
+        _, question, answer = make.turn(make.intents["ask_name"], rng, facts)
+        out.append({"set": "recall", "intent": "ask_name", "turns": [*turns, question], "expect": answer})
+    pairs = [(a, b) for a in range(10, 100) for b in range(10, 100) if arithmetic.held_pair(a, b)]
+    for a, b in rng.sample(pairs, 300):
+        out.append({"set": "sums", "intent": "sum", "turns": [f"What is {a} + {b}?"], "expect": f"{a} + {b} = {a + b}."})
+    for a, b in rng.sample(pairs, 100):
+        out.append({"set": "differences", "intent": "difference", "turns": [f"{a} - {b}"], "expect": f"{a} - {b} = {a - b}."})
+    return out
+
+
+def intent_list():
+    """The intents by name, as intents.md gives them to those who write lines for held_out/."""
+    groups = {}
+    for intent in composer().intents.values():
+        groups.setdefault(intent.group, []).append(f"* `{intent.name}`: {intent.about}\n")
+    text = "# Intents\n\nWritten by `python generate.py --intents`. Lines for `held_out/` name one of these.\n"
+    return text + "".join(f"\n## {group}\n\n" + "".join(lines) for group, lines in groups.items())
+
+
+def main():
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("--dialogues", type=int, default=1_500_000)
+    args.add_argument("--out", type=Path, default=HERE / "build")
+    args.add_argument("--seed", type=int, default=1)
+    args.add_argument("--shards", type=int, default=16)
+    args.add_argument("--intents", action="store_true", help="only list the intents")
+    args = args.parse_args()
+    if args.intents:
+        print(intent_list(), end="")
+        return
+    args.out.mkdir(parents=True, exist_ok=True)
+    start = time.time()
+    each = -(-args.dialogues // args.shards)
+    jobs = [(args.out / f"train-{i:02}.jsonl", each, args.seed * 1000 + i) for i in range(args.shards)]
+    with multiprocessing.Pool(min(args.shards, multiprocessing.cpu_count())) as pool:
+        words = set().union(*pool.map(write_shard, jobs))
+    (args.out / "words.txt").write_text("\n".join(sorted(words)) + "\n", "utf-8")
+    with open(args.out / "held_out.jsonl", "w", encoding="utf-8") as file:
+        for line in held_out_sets(args.seed):
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    print(f"generate: {each * args.shards} conversations, {len(words)} answer words in {time.time() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+//! Causal attention over the ring: `softmax(scale · q kᵀ + mask) v`, a tile of 32 keys at a time with a running maximum and sum (online softmax,
+//! arXiv:1805.02867).
+//!
+//! A unit of work is a key-value head with the queries of its heads for a few tokens, so that each tile of the cache is widened once for all of
+//! them. Keys that a query does not see are left out before the exponential. All is f32; relative error about 1e-6 of the largest value.
+
+use std::cell::RefCell;
+
+use crate::graph::CacheSpec;
+use crate::plan::Attention;
+
+use super::cache::KvLayer;
+use super::isa::{Isa, fma, for_each_isa};
+use super::rope::{RopeRows, rotate};
+use super::step::StepContext;
+use super::vector::{exp, sum_lanes};
+
+/// Keys of a tile.
+const TILE: usize = 32;
+/// Queries that are multiplied together; the queries of a unit are padded to a multiple.
+const QUAD: usize = 4;
+/// Queries of a unit, about.
+const UNIT: usize = 64;
+/// Elements of a head that the product with the values takes at once; heads are padded to a multiple.
+const SPAN: usize = 32;
+/// Where running maxima start: below every score, and finite.
+const LOWEST: f32 = -3.0e38;
+
+pub(super) fn run(ctx: &StepContext<'_>, step: &Attention) {
+    let layer = ctx.kv_layer(step.cache, step.layer);
+    let groups = layer.spec.n_kv_heads;
+    let n_tokens = step.rows.of_run(ctx.n_tokens);
+    if n_tokens == 0 || groups == 0 || step.head_dim == 0 {
+        return;
+    }
+    let per_group = step.n_heads / groups;
+    let unit = Unit {
+        isa: ctx.isa,
+        layer,
+        q: ctx.f32(step.q),
+        n_heads: step.n_heads,
+        per_group,
+        scale: ctx.scalar_f32(step.scale),
+        window: usize::try_from(ctx.scalar_i32(step.window)).unwrap_or(0),
+        sink: step.sink.as_ref().map(|table| ctx.rope_rows(table)),
+    };
+    let out = ctx.out(step.out);
+    let tokens = if n_tokens == 1 { 1 } else { (UNIT / per_group.max(1)).max(1) };
+    let blocks = n_tokens.div_ceil(tokens);
+    ctx.threads.run(groups * blocks, |task| {
+        // The last tokens see the most keys: they go first, so that threads end together.
+        let (block, group) = (blocks - 1 - task / groups, task % groups);
+        let first = block * tokens;
+        SCRATCH.with_borrow_mut(|scratch| {
+            unit.attend(group, first, tokens.min(n_tokens - first), scratch);
+            let d = step.head_dim;
+            for (i, total) in scratch.totals.chunks_exact(d.next_multiple_of(SPAN)).enumerate().take(scratch.n_queries) {
+                let (t, head) = (first + i / per_group, group * per_group + i % per_group);
+                // SAFETY: this head of this token is this task's alone.
+                unsafe { out.range_mut::<f32>((t * step.n_heads + head) * d, d) }.copy_from_slice(&total[..d]);
+            }
+        });
+    });
+}
+
+/// The positions of the ring that the query at `p` sees: sinks, then the others; both are ranges.
+fn visible(spec: &CacheSpec, p: usize, window: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+    let limit = if window > 0 { (p + 1).saturating_sub(window) } else { 0 };
+    let recent = (p + 1).saturating_sub(spec.window - spec.sinks).max(spec.sinks).max(limit);
+    (limit.min(spec.sinks)..spec.sinks.min(p + 1), recent..(p + 1).max(recent))
+}
+
+/// The operands of a step.
+struct Unit<'a> {
+    isa: Isa,
+    layer: KvLayer<'a>,
+    q: &'a [f32],
+    n_heads: usize,
+    per_group: usize,
+    scale: f32,
+    window: usize,
+    sink: Option<RopeRows<'a>>,
+}
+
+#[derive(Default)]
+struct Scratch {
+    n_queries: usize,
+    /// `[queries, D]`, scaled.
+    queries: Vec<f32>,
+    sink_queries: Vec<f32>,
+    /// A tile as it is loaded, `[TILE, D]`; keys by element, `[D, TILE]`; values padded, `[TILE, D']`.
+    loaded: Vec<f32>,
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    /// `[queries, D']`
+    totals: Vec<f32>,
+    maxima: Vec<f32>,
+    sums: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Unit<'_> {
+    /// Attention of the queries of `group` for `tokens` tokens from `first` on; the result is in `scratch.totals`.
+    fn attend(&self, group: usize, first: usize, tokens: usize, scratch: &mut Scratch) {
+        let d = self.layer.spec.head_dim;
+        let n = tokens * self.per_group;
+        let padded = n.next_multiple_of(QUAD);
+        scratch.n_queries = n;
+        for (values, len) in [
+            (&mut scratch.queries, padded * d),
+            (&mut scratch.sink_queries, padded * d),
+            (&mut scratch.loaded, TILE * d),
+            (&mut scratch.keys, TILE * d),
+            (&mut scratch.values, TILE * d.next_multiple_of(SPAN)),
+            (&mut scratch.totals, padded * d.next_multiple_of(SPAN)),
+            (&mut scratch.sums, padded),
+        ] {
+            values.clear();
+            values.resize(len, 0.0);
+        }
+        scratch.maxima.clear();
+        scratch.maxima.resize(padded, LOWEST);
+        for (i, query) in scratch.queries.chunks_exact_mut(d).enumerate().take(n) {
+            let (t, head) = (first + i / self.per_group, group * self.per_group + i % self.per_group);
+            for (query, q) in query.iter_mut().zip(&self.q[(t * self.n_heads + head) * d..][..d]) {
+                *query = q * self.scale;
+            }
+        }
+        let spec = &self.layer.spec;
+        let (p0, p1) = (self.layer.position + first, self.layer.position + first + tokens - 1);
+        let (first_sinks, first_recent) = visible(spec, p0, self.window);
+        let (last_sinks, _) = visible(spec, p1, self.window);
+        if last_sinks.end > first_sinks.start {
+            scratch.sink_queries.copy_from_slice(&scratch.queries);
+            if let Some(rope) = &self.sink {
+                for (i, query) in scratch.sink_queries.chunks_exact_mut(d).enumerate().take(n) {
+                    rotate(query, rope, first + i / self.per_group);
+                }
+            }
+            self.walk(group, first, first_sinks.start..last_sinks.end, true, scratch);
+        }
+        self.walk(group, first, first_recent.start..p1 + 1, false, scratch);
+        for (total, &sum) in scratch.totals.chunks_exact_mut(d.next_multiple_of(SPAN)).zip(&scratch.sums) {
+            let inverse = if sum > 0.0 { 1.0 / sum } else { 0.0 };
+            total.iter_mut().for_each(|x| *x *= inverse);
+        }
+    }
+
+    /// Takes the keys at `positions` in tiles whose slots lie side by side.
+    fn walk(&self, group: usize, first: usize, positions: std::ops::Range<usize>, sinks: bool, scratch: &mut Scratch) {
+        let spec = &self.layer.spec;
+        let d = spec.head_dim;
+        let mut start = positions.start;
+        while start < positions.end {
+            let slot = spec.slot(start);
+            let len = TILE.min(positions.end - start).min(spec.slots - slot);
+            self.layer.load_keys(self.isa, group, slot, len, &mut scratch.loaded);
+            transpose(self.isa, &scratch.loaded[..len * d], d, &mut scratch.keys);
+            self.layer.load_values(self.isa, group, slot, len, &mut scratch.loaded);
+            for (padded, value) in scratch.values.chunks_exact_mut(d.next_multiple_of(SPAN)).zip(scratch.loaded[..len * d].chunks_exact(d))
+            {
+                padded[..d].copy_from_slice(value);
+            }
+            for quad in 0..scratch.n_queries.div_ceil(QUAD) {
+                // What each query sees of the tile.
+                let seen: [std::ops::Range<usize>; QUAD] = std::array::from_fn(|i| {
+                    let query = quad * QUAD + i;
+                    if query >= scratch.n_queries {
+                        return 0..0;
+                    }
+                    let p = self.layer.position + first + query / self.per_group;
+                    let (sink, recent) = visible(spec, p, self.window);
+                    let seen = if sinks { sink } else { recent };
+                    let clip = |k: usize| k.clamp(start, start + len) - start;
+                    clip(seen.start)..clip(seen.end)
+                });
+                if seen.iter().all(std::ops::Range::is_empty) {
+                    continue;
+                }
+                let queries = if sinks { &scratch.sink_queries } else { &scratch.queries };
+                attend_tile(
+                    self.isa,
+                    &queries[quad * QUAD * d..][..QUAD * d],
+                    &scratch.keys,
+                    &scratch.values,
+                    d,
+                    len,
+                    &seen,
+                    &mut scratch.maxima[quad * QUAD..][..QUAD],
+                    &mut scratch.sums[quad * QUAD..][..QUAD],
+                    &mut scratch.totals[quad * QUAD * d.next_multiple_of(SPAN)..][..QUAD * d.next_multiple_of(SPAN)],
+                );
+            }
+            start += len;
+        }
+    }
+}
+
+for_each_isa! {
+    /// `[n, d]` to `[d, TILE]`.
+    fn transpose(rows: &[f32], d: usize, out: &mut [f32]) {
+        for (j, row) in rows.chunks_exact(d).enumerate().take(TILE) {
+            for (i, &value) in row.iter().enumerate() {
+                out[i * TILE + j] = value;
+            }
+        }
+    }
+}
+
+for_each_isa! {
+    /// Four queries against one tile of `len` keys.
+    fn attend_tile(
+        queries: &[f32],
+        keys: &[f32],
+        values: &[f32],
+        d: usize,
+        len: usize,
+        seen: &[std::ops::Range<usize>; QUAD],
+        maxima: &mut [f32],
+        sums: &mut [f32],
+        totals: &mut [f32],
+    ) {
+        let mut scores = [[0.0f32; TILE]; QUAD];
+        let queries: [&[f32]; QUAD] = std::array::from_fn(|i| &queries[i * d..][..d]);
+        for (at, keys) in keys.chunks_exact(TILE).enumerate().take(d) {
+            for i in 0..QUAD {
+                let q = queries[i][at];
+                for j in 0..TILE {
+                    scores[i][j] = fma::<FMA>(q, keys[j], scores[i][j]);
+                }
+            }
+        }
+        let mut decay = [1.0f32; QUAD];
+        for i in 0..QUAD {
+            let seen = seen[i].clone();
+            if seen.is_empty() {
+                scores[i] = [0.0; TILE];
+                continue;
+            }
+            let mut largest = maxima[i];
+            for &score in &scores[i][seen.clone()] {
+                largest = largest.max(score);
+            }
+            decay[i] = exp(maxima[i] - largest);
+            maxima[i] = largest;
+            for j in 0..TILE {
+                let masked = if j >= seen.start && j < seen.end { scores[i][j] } else { LOWEST };
+                scores[i][j] = exp(masked - largest);
+            }
+            let mut lanes = [0.0f32; 16];
+            for j in 0..16 {
+                lanes[j] = scores[i][j] + scores[i][j + 16];
+            }
+            sums[i] = fma::<FMA>(sums[i], decay[i], sum_lanes(lanes));
+        }
+        let width = d.next_multiple_of(SPAN);
+        for at in (0..width).step_by(SPAN) {
+            let mut parts = [[0.0f32; SPAN]; QUAD];
+            for (j, value) in values.chunks_exact(width).enumerate().take(len) {
+                let value = &value[at..at + SPAN];
+                for i in 0..QUAD {
+                    for e in 0..SPAN {
+                        parts[i][e] = fma::<FMA>(scores[i][j], value[e], parts[i][e]);
+                    }
+                }
+            }
+            for i in 0..QUAD {
+                let total = &mut totals[i * width + at..][..SPAN];
+                for e in 0..SPAN {
+                    total[e] = fma::<FMA>(total[e], decay[i], parts[i][e]);
+                }
+            }
+        }
+    }
+}

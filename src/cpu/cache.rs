@@ -1,0 +1,183 @@
+//! The key-value ring of a conversation and the history of its ids.
+//!
+//! Keys and values lie by layer, key-value head and slot, so that attention reads one head's slots in a row.
+
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use half::f16;
+
+use crate::graph::{CacheSpec, ExecError, KvType};
+
+use super::buffer::{Buffer, Mem};
+use super::isa::for_each_isa;
+use super::vector::widen_f16;
+
+/// Values of a block of `KvType::Q8_0`: a scale and 32 signed bytes, nine words.
+const Q8_BLOCK: usize = 32;
+const Q8_WORDS: usize = 9;
+
+pub(super) struct KvCache {
+    pub spec: CacheSpec,
+    keys: Buffer,
+    values: Buffer,
+    /// The id of position p at `p % slots`; -1 where none was recorded.
+    history: Vec<AtomicI32>,
+}
+
+impl KvCache {
+    /// # Errors
+    /// Out of memory, or a ring without slots besides its sinks.
+    pub fn new(spec: &CacheSpec) -> Result<KvCache, ExecError> {
+        if spec.slots <= spec.sinks || spec.window < spec.sinks {
+            let message = format!("a cache of {} slots and {} tokens in view cannot keep {} sinks", spec.slots, spec.window, spec.sinks);
+            return Err(ExecError::Unsupported { message, origin: Default::default() });
+        }
+        let len = [spec.n_layers, spec.n_kv_heads, spec.slots, row_words(spec)].iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        let len = len.unwrap_or(usize::MAX / 8);
+        let new = |what| Buffer::new(len, what, "a smaller `--ctx` lowers it");
+        let history = (0..spec.slots).map(|_| AtomicI32::new(-1)).collect();
+        Ok(KvCache { spec: *spec, keys: new("the cache's keys")?, values: new("the cache's values")?, history })
+    }
+
+    pub fn len_bytes(&self) -> usize {
+        self.keys.len_bytes() + self.values.len_bytes()
+    }
+
+    pub fn poison(&self) {
+        self.keys.poison();
+        self.values.poison();
+    }
+
+    /// Records the id of a position.
+    pub fn record(&self, position: usize, id: i32) {
+        self.history[position % self.history.len()].store(id, Ordering::Relaxed);
+    }
+
+    /// The ids of the last `n` positions before `position`, as far back as the ring and the recording go.
+    pub fn recent_ids(&self, position: usize, n: usize) -> impl Iterator<Item = i32> {
+        let n = n.min(position).min(self.history.len());
+        (position - n..position).map(|p| self.history[p % self.history.len()].load(Ordering::Relaxed)).filter(|&id| id >= 0)
+    }
+
+    /// One layer, for a run whose first token is at `position`.
+    pub fn layer(&self, layer: usize, position: usize) -> KvLayer<'_> {
+        KvLayer { spec: self.spec, keys: self.keys.view(), values: self.values.view(), layer, position }
+    }
+}
+
+/// Words of one key or value of one head.
+fn row_words(spec: &CacheSpec) -> usize {
+    match spec.kv_type {
+        KvType::F32 => spec.head_dim,
+        KvType::F16 => spec.head_dim.div_ceil(2),
+        KvType::Q8_0 => spec.head_dim.div_ceil(Q8_BLOCK) * Q8_WORDS,
+    }
+}
+
+/// One layer of a ring during a step.
+#[derive(Clone, Copy)]
+pub(super) struct KvLayer<'a> {
+    pub spec: CacheSpec,
+    keys: Mem<'a>,
+    values: Mem<'a>,
+    layer: usize,
+    pub position: usize,
+}
+
+impl KvLayer<'_> {
+    fn start(&self, head: usize, slot: usize) -> usize {
+        ((self.layer * self.spec.n_kv_heads + head) * self.spec.slots + slot) * row_words(&self.spec)
+    }
+
+    /// Writes the key `[D]` of the run's token `t`. Each head and token is written by one task of a step.
+    pub fn store_key(&self, head: usize, t: usize, key: &[f32]) {
+        self.store(self.keys, head, t, key);
+    }
+
+    /// Writes the value `[D]` of the run's token `t`.
+    pub fn store_value(&self, head: usize, t: usize, value: &[f32]) {
+        self.store(self.values, head, t, value);
+    }
+
+    fn store(&self, mem: Mem<'_>, head: usize, t: usize, row: &[f32]) {
+        let slot = self.spec.slot(self.position + t);
+        // SAFETY: the caller is the only one at this head and token, and nothing reads the cache in a step that writes it.
+        let words: &mut [u32] = unsafe { mem.range_mut(self.start(head, slot), row_words(&self.spec)) };
+        match self.spec.kv_type {
+            KvType::F32 => words.copy_from_slice(bytemuck::cast_slice(row)),
+            KvType::F16 => {
+                for (word, pair) in words.iter_mut().zip(row.chunks(2)) {
+                    let high = pair.get(1).map_or(0, |&x| f16::from_f32(x).to_bits());
+                    *word = u32::from(f16::from_f32(pair[0]).to_bits()) | u32::from(high) << 16;
+                }
+            }
+            KvType::Q8_0 => {
+                for (words, row) in words.chunks_exact_mut(Q8_WORDS).zip(row.chunks(Q8_BLOCK)) {
+                    quantize_q8(row, words);
+                }
+            }
+        }
+    }
+
+    /// Keys of `n` slots from `slot` on, widened: `[n, D]`.
+    pub fn load_keys(&self, isa: super::isa::Isa, head: usize, slot: usize, n: usize, out: &mut [f32]) {
+        self.load(isa, self.keys, head, slot, n, out);
+    }
+
+    /// Values of `n` slots from `slot` on, widened: `[n, D]`.
+    pub fn load_values(&self, isa: super::isa::Isa, head: usize, slot: usize, n: usize, out: &mut [f32]) {
+        self.load(isa, self.values, head, slot, n, out);
+    }
+
+    fn load(&self, isa: super::isa::Isa, mem: Mem<'_>, head: usize, slot: usize, n: usize, out: &mut [f32]) {
+        let (words, d) = (row_words(&self.spec), self.spec.head_dim);
+        assert!(slot + n <= self.spec.slots, "slots {slot}..{} leave a ring of {}", slot + n, self.spec.slots);
+        // SAFETY: nothing writes the cache in a step that reads it.
+        let words = &unsafe { mem.slice::<u32>() }[self.start(head, slot)..][..n * words];
+        match self.spec.kv_type {
+            KvType::F32 => out[..n * d].copy_from_slice(bytemuck::cast_slice(words)),
+            KvType::F16 if d.is_multiple_of(2) => widen_halves(isa, bytemuck::cast_slice(words), &mut out[..n * d]),
+            KvType::F16 => {
+                for (words, out) in words.chunks_exact(d.div_ceil(2)).zip(out.chunks_exact_mut(d)) {
+                    widen_halves(isa, &bytemuck::cast_slice(words)[..d], out);
+                }
+            }
+            KvType::Q8_0 => {
+                for (words, out) in words.chunks_exact(d.div_ceil(Q8_BLOCK) * Q8_WORDS).zip(out.chunks_exact_mut(d)) {
+                    for (words, out) in words.chunks_exact(Q8_WORDS).zip(out.chunks_mut(Q8_BLOCK)) {
+                        widen_q8(isa, words, out);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A scale, rounded to f16 as the block format has it, then 32 bytes. Absent values at the end of a row are 0.
+fn quantize_q8(row: &[f32], words: &mut [u32]) {
+    let largest = row.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    let scale = largest / 127.0;
+    words[0] = f16::from_f32(scale).to_f32().to_bits();
+    for (i, word) in words[1..].iter_mut().enumerate() {
+        let byte = |j: usize| row.get(i * 4 + j).filter(|_| scale > 0.0).map_or(0, |x| (x / scale).round() as i8 as u8);
+        *word = u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)]);
+    }
+}
+
+for_each_isa! {
+    fn widen_halves(halves: &[u16], out: &mut [f32]) {
+        for (out, &half) in out.iter_mut().zip(halves) {
+            *out = widen_f16(half);
+        }
+    }
+}
+
+for_each_isa! {
+    fn widen_q8(words: &[u32], out: &mut [f32]) {
+        let scale = f32::from_bits(words[0]);
+        let bytes: &[i8] = bytemuck::cast_slice(&words[1..]);
+        for (out, &byte) in out.iter_mut().zip(bytes) {
+            *out = scale * f32::from(byte);
+        }
+    }
+}

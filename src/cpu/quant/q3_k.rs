@@ -1,0 +1,30 @@
+//! Q3_K: 256 three-bit quants in 16 sub-blocks of 16, each with a six-bit scale, `(d * (scale - 32)) * (q - 4)`.
+
+use super::q2_k::two_bits_of_32;
+use super::{Int8Format, f16_at};
+use crate::cpu::isa::for_each_isa;
+use crate::tensor::quant::Q3_K;
+
+pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q3_K, sub_len: 16, offset: 4, has_mins: false, unpack, matvec: None };
+
+for_each_isa! {
+    fn unpack(blocks: &[u8], quants: &mut [u8], scales: &mut [f32], _mins: &mut [f32]) {
+        for (b, block) in blocks.chunks_exact(110).enumerate() {
+            let d = f16_at(block, 108);
+            let packed = &block[96..108];
+            for sub in 0..16 {
+                let low = packed[sub % 8] >> (sub / 8 * 4) & 15;
+                let high = packed[8 + sub % 4] >> (sub / 4 * 2) & 3;
+                scales[b * 16 + sub] = d * (f32::from(low | high << 4) - 32.0);
+            }
+            let quants = &mut quants[b * 256..][..256];
+            for group in 0..8 {
+                let quants = &mut quants[group * 32..][..32];
+                two_bits_of_32(&block[32 + group / 4 * 32..][..32], group % 4 * 2, quants);
+                for i in 0..32 {
+                    quants[i] |= (block[i] >> group & 1) << 2;
+                }
+            }
+        }
+    }
+}

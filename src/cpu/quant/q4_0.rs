@@ -1,0 +1,144 @@
+//! Q4_0: 32 four-bit quants with one scale, `d * (q - 8)`.
+
+use super::{Int8Format, Matvec, f16_at, nibbles_of_32};
+use crate::cpu::isa::for_each_isa;
+use crate::tensor::quant::Q4_0;
+
+pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q4_0, sub_len: 32, offset: 8, has_mins: false, unpack, matvec: MATVEC };
+
+for_each_isa! {
+    fn unpack(blocks: &[u8], quants: &mut [u8], scales: &mut [f32], _mins: &mut [f32]) {
+        for (b, block) in blocks.chunks_exact(18).enumerate() {
+            scales[b] = f16_at(block, 0);
+            nibbles_of_32(&block[2..18], &mut quants[b * 32..][..32]);
+        }
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+const MATVEC: Option<Matvec> = None;
+#[cfg(target_arch = "x86_64")]
+const MATVEC: Option<Matvec> = Some(Matvec { isa: crate::cpu::isa::Isa::Avx512, order: super::LaneOrder::Halves, dot: avx512::dot });
+
+/// Four blocks (72 bytes) at a time: one byte permutation gathers their 64 quant bytes, so that the low nibbles meet the first halves of
+/// the activations and the high ones the second halves, four lanes a block; one word permutation spreads their scales over those lanes.
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::*;
+
+    use crate::cpu::quant::{AHEAD, LanesRow, STREAMS};
+
+    const BLOCK: usize = 18;
+    const GROUP: usize = 4 * BLOCK;
+
+    /// The source byte of each of the 64 quant bytes: below 64 in the bytes from 0 on, above in those from 8 on.
+    static QUANT_BYTES: [u8; 64] = {
+        let mut bytes = [0; 64];
+        let mut i = 0;
+        while i < 64 {
+            let at = i / 16 * BLOCK + 2 + i % 16;
+            bytes[i] = if at < 64 { at } else { at - 8 + 64 } as u8;
+            i += 1;
+        }
+        bytes
+    };
+    /// The source word of each lane's scale.
+    static SCALE_WORDS: [u16; 32] = {
+        let mut words = [0; 32];
+        let mut i = 0;
+        while i < 16 {
+            words[i] = (i / 4 * BLOCK / 2) as u16;
+            i += 1;
+        }
+        words
+    };
+
+    struct Group {
+        low: __m512i,
+        high: __m512i,
+        start: __m512i,
+        scales: __m512,
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
+    unsafe fn add_group(sum: __m512, bytes: *const u8, group: &Group, quant_bytes: __m512i, scale_words: __m512i) -> __m512 {
+        // SAFETY: the caller has 72 bytes at `bytes`.
+        let (first, last) = unsafe { (_mm512_loadu_si512(bytes.cast()), _mm512_loadu_si512(bytes.add(8).cast())) };
+        let quants = _mm512_permutex2var_epi8(first, quant_bytes, last);
+        let nibble = _mm512_set1_epi8(15);
+        let lanes = _mm512_dpbusd_epi32(group.start, _mm512_and_si512(quants, nibble), group.low);
+        let lanes = _mm512_dpbusd_epi32(lanes, _mm512_and_si512(_mm512_srli_epi16::<4>(quants), nibble), group.high);
+        let scales = _mm512_cvtph_ps(_mm512_castsi512_si256(_mm512_permutexvar_epi16(scale_words, first)));
+        _mm512_fmadd_ps(_mm512_cvtepi32_ps(lanes), _mm512_mul_ps(scales, group.scales), sum)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
+    unsafe fn load_group(lanes: &LanesRow<'_>, i: usize) -> Group {
+        // SAFETY: the caller made the lanes with group `i`: 128 quants, 16 start values and 4 scales.
+        unsafe {
+            let quants = lanes.quants.as_ptr().add(i * 128);
+            let four = _mm_loadu_ps(lanes.scales.as_ptr().add(i * 4));
+            Group {
+                low: _mm512_loadu_si512(quants.cast()),
+                high: _mm512_loadu_si512(quants.add(64).cast()),
+                start: _mm512_loadu_si512(lanes.start.as_ptr().add(i * 16).cast()),
+                scales: _mm512_permutexvar_ps(
+                    _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3),
+                    _mm512_castps128_ps512(four),
+                ),
+            }
+        }
+    }
+
+    /// As `Matvec::dot`.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
+    pub unsafe fn dot(rows: &[u8], row_bytes: usize, lanes: LanesRow<'_>, out: &mut [f32]) {
+        assert!(rows.len() >= row_bytes * out.len() && lanes.quants.len() >= row_bytes.div_ceil(GROUP) * 128);
+        let (quads, rest) = out.split_at_mut(out.len() / STREAMS * STREAMS);
+        // SAFETY: the rows hold what is asked of them, as asserted.
+        unsafe {
+            streams::<STREAMS>(rows.as_ptr(), row_bytes, &lanes, quads);
+            streams::<1>(rows.as_ptr().add(quads.len() * row_bytes), row_bytes, &lanes, rest);
+        }
+    }
+
+    /// `S` rows at a time that lie a S-th of all rows apart (see `quant::STREAMS`).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
+    unsafe fn streams<const S: usize>(rows: *const u8, row_bytes: usize, lanes: &LanesRow<'_>, out: &mut [f32]) {
+        let (n_groups, rest) = (row_bytes / GROUP, row_bytes % GROUP);
+        let apart = out.len() / S;
+        for r in 0..apart {
+            let mut sums = [_mm512_setzero_ps(); S];
+            // SAFETY: rows r, r + apart, … are among the caller's, whole groups inside of them, and the lanes have as many groups, the last
+            // one padded. The tables have 64 bytes each.
+            unsafe {
+                let (quant_bytes, scale_words) =
+                    (_mm512_loadu_si512(QUANT_BYTES.as_ptr().cast()), _mm512_loadu_si512(SCALE_WORDS.as_ptr().cast()));
+                for i in 0..n_groups {
+                    let group = load_group(lanes, i);
+                    for (s, sum) in sums.iter_mut().enumerate() {
+                        let at = rows.add((r + s * apart) * row_bytes + i * GROUP);
+                        _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD).cast());
+                        *sum = add_group(*sum, at, &group, quant_bytes, scale_words);
+                    }
+                }
+                if rest > 0 {
+                    let group = load_group(lanes, n_groups);
+                    for (s, sum) in sums.iter_mut().enumerate() {
+                        // Absent blocks have a scale of zero.
+                        let mut tail = [0u8; GROUP];
+                        let at = rows.add((r + s * apart) * row_bytes + n_groups * GROUP);
+                        at.copy_to_nonoverlapping(tail.as_mut_ptr(), rest);
+                        *sum = add_group(*sum, tail.as_ptr(), &group, quant_bytes, scale_words);
+                    }
+                }
+            }
+            for (s, sum) in sums.iter().enumerate() {
+                out[r + s * apart] = _mm512_reduce_add_ps(*sum);
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Q6_K: 256 six-bit quants in 16 sub-blocks of 16, each with a signed eight-bit scale, `(d * scale) * (q - 32)`.
+
+use super::{Int8Format, Matvec, f16_at};
+use crate::cpu::isa::for_each_isa;
+use crate::tensor::quant::Q6_K;
+
+pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q6_K, sub_len: 16, offset: 32, has_mins: false, unpack, matvec: MATVEC };
+
+for_each_isa! {
+    fn unpack(blocks: &[u8], quants: &mut [u8], scales: &mut [f32], _mins: &mut [f32]) {
+        for (b, block) in blocks.chunks_exact(210).enumerate() {
+            let d = f16_at(block, 208);
+            for sub in 0..16 {
+                scales[b * 16 + sub] = d * f32::from(block[192 + sub] as i8);
+            }
+            for half in 0..2 {
+                let quants = &mut quants[b * 256 + half * 128..][..128];
+                let (low, high) = (&block[half * 64..][..64], &block[128 + half * 32..][..32]);
+                for i in 0..32 {
+                    quants[i] = low[i] & 15 | (high[i] & 3) << 4;
+                    quants[i + 32] = low[i + 32] & 15 | (high[i] >> 2 & 3) << 4;
+                    quants[i + 64] = low[i] >> 4 | (high[i] >> 4 & 3) << 4;
+                    quants[i + 96] = low[i + 32] >> 4 | (high[i] >> 6) << 4;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+const MATVEC: Option<Matvec> = None;
+#[cfg(target_arch = "x86_64")]
+const MATVEC: Option<Matvec> = Some(Matvec { isa: crate::cpu::isa::Isa::Avx512, order: super::LaneOrder::Linear, dot: avx512::dot });
+
+/// 64 values at a time: the nibbles of 64 low bytes, with the two high bits of each rotated into place out of 32 high bytes. Four lanes
+/// make a sub-block.
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::*;
+
+    use crate::cpu::quant::{AHEAD, LanesRow, STREAMS};
+
+    const BLOCK: usize = 210;
+
+    /// From which bit of its group of eight each high byte is read, so that the bits of the value stand at 4 and 5: values 0-31 have
+    /// theirs at 0 and 1 of the byte, values 32-63 at 2 and 3. Values 64-127 are read four bits further on.
+    static HIGH_BITS: [[u8; 64]; 2] = {
+        let mut bits = [[0; 64]; 2];
+        let mut i = 0;
+        while i < 64 {
+            let at = (i % 8) * 8 + i / 32 * 2;
+            bits[0][i] = ((at + 64 - 4) % 64) as u8;
+            bits[1][i] = at as u8;
+            i += 1;
+        }
+        bits
+    };
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
+    unsafe fn add_block(sum: __m512, block: *const u8, lanes: &LanesRow<'_>, i: usize, bits: [__m512i; 2]) -> __m512 {
+        let (nibble, high_mask) = (_mm512_set1_epi8(15), _mm512_set1_epi8(0x30));
+        let spread = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+        let mut sum = sum;
+        // SAFETY: the caller has 210 bytes at `block`, and in the lanes 256 quants, 64 start values and 8 scales of block `i`.
+        unsafe {
+            let d =
+                _mm512_set1_ps(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(block.add(208).cast::<u16>().read_unaligned())))));
+            let subs = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(block.add(192).cast())));
+            let acts = _mm512_castps256_ps512(_mm256_loadu_ps(lanes.scales.as_ptr().add(i * 8)));
+            let acts = _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), acts);
+            let scales = _mm512_mul_ps(_mm512_mul_ps(subs, d), acts);
+            let (quants, start) = (lanes.quants.as_ptr().add(i * 256), lanes.start.as_ptr().add(i * 64));
+            for half in 0..2 {
+                let low = _mm512_loadu_si512(block.add(half * 64).cast());
+                let high = _mm512_broadcast_i64x4(_mm256_loadu_si256(block.add(128 + half * 32).cast()));
+                for part in 0..2 {
+                    let chunk = half * 2 + part;
+                    let nibbles = if part == 0 { low } else { _mm512_srli_epi16::<4>(low) };
+                    let nibbles = _mm512_and_si512(nibbles, nibble);
+                    // nibbles | (high & mask)
+                    let values = _mm512_ternarylogic_epi32::<0xF8>(nibbles, _mm512_multishift_epi64_epi8(bits[part], high), high_mask);
+                    let products = _mm512_dpbusd_epi32(
+                        _mm512_loadu_si512(start.add(chunk * 16).cast()),
+                        values,
+                        _mm512_loadu_si512(quants.add(chunk * 64).cast()),
+                    );
+                    let index = _mm512_add_epi32(spread, _mm512_set1_epi32(chunk as i32 * 4));
+                    sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), _mm512_permutexvar_ps(index, scales), sum);
+                }
+            }
+        }
+        sum
+    }
+
+    /// As `Matvec::dot`.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
+    pub unsafe fn dot(rows: &[u8], row_bytes: usize, lanes: LanesRow<'_>, out: &mut [f32]) {
+        assert!(rows.len() >= row_bytes * out.len() && lanes.quants.len() >= row_bytes / BLOCK * 256);
+        let (quads, rest) = out.split_at_mut(out.len() / STREAMS * STREAMS);
+        // SAFETY: the rows hold what is asked of them, as asserted.
+        unsafe {
+            streams::<STREAMS>(rows.as_ptr(), row_bytes, &lanes, quads);
+            streams::<1>(rows.as_ptr().add(quads.len() * row_bytes), row_bytes, &lanes, rest);
+        }
+    }
+
+    /// `S` rows at a time that lie a S-th of all rows apart (see `quant::STREAMS`).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
+    unsafe fn streams<const S: usize>(rows: *const u8, row_bytes: usize, lanes: &LanesRow<'_>, out: &mut [f32]) {
+        let apart = out.len() / S;
+        for r in 0..apart {
+            let mut sums = [_mm512_setzero_ps(); S];
+            // SAFETY: rows r, r + apart, … are among the caller's, and the lanes have as many blocks. The tables have 64 bytes each.
+            unsafe {
+                let bits = HIGH_BITS.each_ref().map(|b| _mm512_loadu_si512(b.as_ptr().cast()));
+                for i in 0..row_bytes / BLOCK {
+                    for (s, sum) in sums.iter_mut().enumerate() {
+                        let at = rows.add((r + s * apart) * row_bytes + i * BLOCK);
+                        for line in 0..4 {
+                            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + line * 64).cast());
+                        }
+                        *sum = add_block(*sum, at, lanes, i, bits);
+                    }
+                }
+            }
+            for (s, sum) in sums.iter().enumerate() {
+                out[r + s * apart] = _mm512_reduce_add_ps(*sum);
+            }
+        }
+    }
+}

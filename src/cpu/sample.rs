@@ -1,0 +1,134 @@
+//! The choice of the next id: repeat penalty, top-k, top-p, min-p, temperature, then a draw that depends on (seed, position) alone.
+//!
+//! Probabilities are f64 over f32 logits. The draw walks the kept ids in id order until their running sum passes the random number.
+
+use std::cmp::Ordering;
+
+use crate::graph::philox::sample_draw;
+use crate::plan::Sample;
+
+use super::step::StepContext;
+
+/// Memory kept from step to step.
+#[derive(Default)]
+pub(super) struct SampleMemory {
+    logits: Vec<f32>,
+    penalized: Vec<u32>,
+    candidates: Vec<(u32, f32)>,
+    weights: Vec<f64>,
+}
+
+pub(super) fn run(ctx: &StepContext<'_>, memory: &mut SampleMemory, step: &Sample) {
+    let [temperature, top_k, top_p, min_p, penalty, last_n, seed] = step.settings;
+    let position = ctx.scalar_i32(step.position);
+    memory.logits.clear();
+    memory.logits.extend_from_slice(&ctx.f32(step.logits)[..step.vocab]);
+    let history = step.history.map(|cache| ctx.cache(cache).0);
+    let recent =
+        history.map(|cache| cache.recent_ids(usize::try_from(position).unwrap_or(0), usize::try_from(ctx.scalar_i32(last_n)).unwrap_or(0)));
+    memory.penalize(recent.into_iter().flatten(), ctx.scalar_f32(penalty));
+    let settings = Settings {
+        temperature: ctx.scalar_f32(temperature),
+        top_k: usize::try_from(ctx.scalar_i32(top_k)).unwrap_or(0),
+        top_p: ctx.scalar_f32(top_p),
+        min_p: ctx.scalar_f32(min_p),
+        seed: ctx.scalar_bits(seed),
+        position: position as u32,
+    };
+    let id = memory.choose(&settings);
+    ctx.out_slice::<i32>(step.out)[0] = id as i32;
+    if let (Some(cache), Ok(position)) = (history, usize::try_from(position)) {
+        cache.record(position, id as i32);
+    }
+}
+
+struct Settings {
+    temperature: f32,
+    /// 0 keeps all.
+    top_k: usize,
+    top_p: f32,
+    min_p: f32,
+    seed: u32,
+    position: u32,
+}
+
+impl SampleMemory {
+    /// Divides positive logits of recent ids by the penalty and multiplies the others, once an id.
+    fn penalize(&mut self, recent: impl Iterator<Item = i32>, penalty: f32) {
+        if penalty == 1.0 || penalty <= 0.0 {
+            return;
+        }
+        self.penalized.clear();
+        self.penalized.extend(recent.filter_map(|id| u32::try_from(id).ok()));
+        self.penalized.sort_unstable();
+        self.penalized.dedup();
+        for &id in &self.penalized {
+            if let Some(logit) = self.logits.get_mut(id as usize) {
+                *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+            }
+        }
+    }
+
+    fn choose(&mut self, settings: &Settings) -> u32 {
+        if settings.temperature <= 0.0 {
+            return self.argmax();
+        }
+        let candidates = &mut self.candidates;
+        candidates.clear();
+        candidates
+            .extend(self.logits.iter().enumerate().map(|(id, &logit)| (id as u32, if logit.is_nan() { f32::NEG_INFINITY } else { logit })));
+        if settings.top_k > 0 && settings.top_k < candidates.len() {
+            candidates.select_nth_unstable_by(settings.top_k - 1, by_logit);
+            candidates.truncate(settings.top_k);
+        }
+        candidates.sort_unstable_by(by_logit);
+        let Some(&(best, largest)) = candidates.first() else { return 0 };
+        if !largest.is_finite() {
+            return best;
+        }
+        let weight = |logit: f32, temperature: f32| (f64::from(logit - largest) / f64::from(temperature)).exp();
+        self.weights.clear();
+        self.weights.extend(candidates.iter().map(|c| (f64::from(c.1) - f64::from(largest)).exp()));
+        // Top-p keeps the most likely ids up to and including the one with which their probability reaches p.
+        if settings.top_p < 1.0 {
+            let limit = f64::from(settings.top_p) * self.weights.iter().sum::<f64>();
+            let mut sum = 0.0;
+            let kept = self.weights.iter().position(|w| {
+                sum += w;
+                sum >= limit
+            });
+            candidates.truncate(kept.map_or(candidates.len(), |i| i + 1));
+        }
+        // The largest weight is 1, so a weight is already relative to it.
+        let kept = self.weights[..candidates.len()].iter().take_while(|&&w| w >= f64::from(settings.min_p)).count().max(1);
+        candidates.truncate(kept);
+        candidates.sort_unstable_by_key(|c| c.0);
+        self.weights.clear();
+        self.weights.extend(candidates.iter().map(|c| weight(c.1, settings.temperature)));
+        let target = f64::from(sample_draw(settings.seed, settings.position)) * self.weights.iter().sum::<f64>();
+        let mut sum = 0.0;
+        for (candidate, w) in candidates.iter().zip(&self.weights) {
+            sum += w;
+            if target < sum {
+                return candidate.0;
+            }
+        }
+        candidates.last().map_or(best, |c| c.0)
+    }
+
+    /// The lowest id of the largest logit; 0 when all are NaN.
+    fn argmax(&self) -> u32 {
+        let mut best = (0, f32::NEG_INFINITY);
+        for (id, &logit) in self.logits.iter().enumerate() {
+            if logit > best.1 {
+                best = (id, logit);
+            }
+        }
+        best.0 as u32
+    }
+}
+
+/// The larger logit first, then the lower id.
+fn by_logit(a: &(u32, f32), b: &(u32, f32)) -> Ordering {
+    b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0))
+}

@@ -1,0 +1,7 @@
+//! Plans of whole graphs: that they are sound, what they hold, and that they compute what the graphs say.
+
+mod block;
+mod coverage;
+mod interpreter;
+mod models;
+mod snapshot;

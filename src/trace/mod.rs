@@ -1,0 +1,35 @@
+//! Seeing inside a run: the values of every named step, held against a reference, and why the first step that differs may do so.
+//!
+//! [`record`] runs a graph unfused with its labelled nodes as outputs and gives a [`Trace`]; [`compare`] holds one against a
+//! [`Reference`]: a file, the definition in f64, another backend, or another run. Everything here returns values; the command line prints.
+
+mod names;
+mod record;
+mod reference_file;
+mod save;
+mod stats;
+mod tokens;
+
+pub use names::{StepName, canonical};
+pub use record::{Request, Select, Step, Trace, record};
+pub use reference_file::Reference;
+pub use save::to_safetensors;
+pub use stats::Stats;
+
+use crate::format::FormatError;
+use crate::graph::ExecError;
+
+/// Why a trace or a comparison could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A mapping file that is no JSON object from our names to theirs, or names what is not there.
+    #[error("{0}")]
+    Mapping(String),
+    /// The graph has nothing to trace.
+    #[error("{0}")]
+    Empty(String),
+}

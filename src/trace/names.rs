@@ -1,0 +1,124 @@
+//! The names of steps: our own, and those under which others store the same values.
+//!
+//! | ours | in `exact.*` files | llama.cpp's callback | what |
+//! |---|---|---|---|
+//! | `embedding` | `exact.embedding` | `inp_embd` | rows of the table, `[T, C]` |
+//! | `blk.0.attn_norm` | `exact.layer0.attn_norm` | `attn_norm-0` | norm before attention |
+//! | `blk.0.attn_q`, `attn_k`, `attn_v` | `q`, `k`, `v` | `Qcur-0`, … | projections |
+//! | `blk.0.q_rope`, `k_rope` | the same | `Qcur_rope-0`, … | after the rotation |
+//! | `blk.0.attn` | `attn_out` | `kqv_out-0` | what the heads read |
+//! | `blk.0.attn_output` | `attn_proj` | `attn_out-0` | its projection |
+//! | `blk.0.attn_residual` | `ffn_inp` | `ffn_inp-0` | the residual stream between the halves |
+//! | `blk.0.ffn_norm`, `ffn_gate`, `ffn_up` | `ffn_norm`, `gate`, `up` | `ffn_gate-0`, … | |
+//! | `blk.0.ffn_silu`, `ffn_gated`, `ffn_down` | `silu_gate`, `gated`, `ffn_out` | `ffn_silu-0`, `ffn_gate_par-0`, `ffn_out-0` | |
+//! | `blk.0.output` | `exact.layer.0` | `l_out-0` | the residual stream after the layer |
+//! | `output_norm`, `logits` | `exact.final_norm`, `exact.logits` | `result_norm`, `result_output` | |
+//!
+//! Any other name is matched as it stands, or through a mapping.
+
+/// A step's name taken apart: `blk.3.attn_q` is layer 3, step `attn_q`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StepName {
+    pub layer_idx: Option<usize>,
+    pub step: String,
+}
+
+/// Steps of a layer, each with the other names it goes by.
+const LAYER_STEPS: &[(&str, &[&str])] = &[
+    ("attn_q", &["q", "q_proj", "Qcur"]),
+    ("attn_k", &["k", "k_proj", "Kcur"]),
+    ("attn_v", &["v", "v_proj", "Vcur"]),
+    ("q_rope", &["Qcur_rope", "attn_q_rope"]),
+    ("k_rope", &["Kcur_rope", "attn_k_rope"]),
+    ("attn", &["attn_out", "kqv_out", "attention"]),
+    ("attn_output", &["attn_proj", "o_proj"]),
+    ("attn_residual", &["ffn_inp"]),
+    ("ffn_gate", &["gate", "gate_proj"]),
+    ("ffn_up", &["up", "up_proj"]),
+    ("ffn_silu", &["silu_gate", "silu"]),
+    ("ffn_gated", &["gated", "ffn_gate_par"]),
+    ("ffn_down", &["ffn_out", "down", "down_proj"]),
+    ("output", &["l_out", "residual"]),
+];
+
+/// Steps outside the layers.
+const MODEL_STEPS: &[(&str, &[&str])] = &[
+    ("embedding", &["token_embd", "inp_embd", "embed_tokens"]),
+    ("output_norm", &["final_norm", "result_norm"]),
+    ("logits", &["output", "result_output", "lm_head"]),
+];
+
+impl StepName {
+    /// Takes apart any of the spellings above; weights' endings are dropped.
+    pub fn parse(name: &str) -> StepName {
+        let name = name.strip_prefix("exact.").unwrap_or(name);
+        let name = name.strip_suffix(".weight").unwrap_or(name);
+        let (layer_idx, step) = split_layer(name);
+        let table = if layer_idx.is_some() { LAYER_STEPS } else { MODEL_STEPS };
+        // llama.cpp calls the projection what the others call its input; its names end in the layer.
+        let step = if step == "attn_out" && name.ends_with(|c: char| c.is_ascii_digit()) { "attn_output" } else { step };
+        let step = table.iter().find(|(ours, others)| *ours == step || others.contains(&step)).map_or(step, |(ours, _)| ours);
+        StepName { layer_idx, step: step.to_owned() }
+    }
+}
+
+impl std::fmt::Display for StepName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.layer_idx {
+            Some(i) => write!(f, "blk.{i}.{}", self.step),
+            None => f.write_str(&self.step),
+        }
+    }
+}
+
+/// Our spelling of a step's name, whoever wrote it.
+pub fn canonical(name: &str) -> String {
+    StepName::parse(name).to_string()
+}
+
+/// `blk.0.x`, `layers.0.x`, `layer0.x`, `layer.0` (the layer's output) and `x-0`.
+fn split_layer(name: &str) -> (Option<usize>, &str) {
+    for prefix in ["blk.", "layers.", "layer.", "layer"] {
+        let Some(rest) = name.strip_prefix(prefix) else { continue };
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        if let Ok(layer_idx) = rest[..digits].parse() {
+            match rest[digits..].strip_prefix('.') {
+                Some(step) => return (Some(layer_idx), step),
+                None if digits == rest.len() => return (Some(layer_idx), "output"),
+                None => {}
+            }
+        }
+    }
+    match name.rsplit_once('-') {
+        Some((step, layer)) => layer.parse().map_or((None, name), |layer_idx| (Some(layer_idx), step)),
+        None => (None, name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_spelling_of_a_step_is_the_same_step() {
+        for (theirs, ours) in [
+            ("exact.embedding", "embedding"),
+            ("exact.layer0.q", "blk.0.attn_q"),
+            ("exact.layer0.attn_out", "blk.0.attn"),
+            ("exact.layer0.attn_proj", "blk.0.attn_output"),
+            ("exact.layer.12", "blk.12.output"),
+            ("exact.final_norm", "output_norm"),
+            ("exact.logits", "logits"),
+            ("blk.3.ffn_gated", "blk.3.ffn_gated"),
+            ("l_out-7", "blk.7.output"),
+            ("attn_out-7", "blk.7.attn_output"),
+            ("kqv_out-7", "blk.7.attn"),
+            ("blk.1.ffn_down.weight", "blk.1.ffn_down"),
+            ("layers.2.down_proj", "blk.2.ffn_down"),
+            ("hidden-state", "hidden-state"),
+            ("layered", "layered"),
+        ] {
+            assert_eq!(canonical(theirs), ours, "{theirs}");
+        }
+    }
+}

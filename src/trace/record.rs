@@ -1,0 +1,195 @@
+//! Running a graph so that its steps can be seen.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::graph::{Binding, CacheSpec, CompileOptions, Executor, Graph, NodeId, Op, Origin, RunArgs};
+use crate::tensor::{HostTensor, Shape};
+
+use super::stats::Stats;
+use super::tokens::{first_of_dim, token_dims};
+use super::{StepName, TraceError};
+
+/// Which nodes are steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Select {
+    /// Those with a label.
+    Labelled,
+    /// All but leaves and cache writes; one without a label is named for its number and op: `%12 linear`.
+    EveryOp,
+}
+
+/// What to trace.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub graph: &'a Graph,
+    /// What the graph is run for: a step that none of these needs is not traced.
+    pub outputs: &'a [NodeId],
+    pub caches: &'a [CacheSpec],
+    pub select: Select,
+    /// Only the steps of this layer.
+    pub layer_idx: Option<usize>,
+}
+
+/// One step of a run and its values.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The node's label; a label that several nodes bear is followed by `#2`, `#3`, … from the second on.
+    pub name: String,
+    /// In `Trace::graph`.
+    pub node: NodeId,
+    pub origin: Origin,
+    /// Earlier steps that this one is computed from without another step between, by index in `Trace::steps`.
+    pub inputs: Vec<usize>,
+    pub stats: Stats,
+    /// The true token rows alone.
+    pub values: HostTensor,
+}
+
+impl Step {
+    pub fn shape(&self) -> &Shape {
+        &self.values.shape
+    }
+
+    /// The first `n` values, in row-major order.
+    pub fn first_values(&self, n: usize) -> Vec<f64> {
+        (0..self.values.len().min(n)).map(|i| self.values.value(i)).collect()
+    }
+}
+
+/// The steps of one run, in the order in which they are computed.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// `Executor::describe`.
+    pub backend: String,
+    pub steps: Vec<Step>,
+    /// What was run, compacted, and what it was run with.
+    pub graph: Graph,
+    pub args: RunArgs,
+    pub caches: Vec<CacheSpec>,
+}
+
+impl Trace {
+    pub fn step(&self, name: &str) -> Option<&Step> {
+        self.steps.iter().find(|s| s.name == name)
+    }
+
+    /// The ids that were fed, where the graph has a token input that was bound on the host.
+    pub fn token_ids(&self) -> Option<Vec<i32>> {
+        let Op::Input(input) = self.graph.node(self.graph.tokens()?).op else { return None };
+        match self.args.inputs.get(input.0 as usize)? {
+            Binding::Host(ids) => Some(ids.as_i32()?.iter().take(self.args.n_tokens).copied().collect()),
+            Binding::Device(_) => None,
+        }
+    }
+
+    /// The position of the first token in the first cache, 0 without one.
+    pub fn position(&self) -> usize {
+        self.args.caches.first().map_or(0, |c| c.position)
+    }
+}
+
+/// Runs the graph with fusion off and reads every step back. Values that a fused run would never store are stored, so times mean nothing.
+///
+/// # Errors
+/// When nothing is to be traced, or the backend fails.
+pub fn record(request: &Request<'_>, args: &RunArgs, executor: &mut dyn Executor) -> Result<Trace, TraceError> {
+    let (graph, outputs) = request.graph.subgraph(request.outputs);
+    let mut args = args.clone();
+    if args.literals.is_empty() {
+        args.literals = graph.literals().to_vec();
+    }
+    let steps = chosen(&graph, request.select, request.layer_idx);
+    if steps.is_empty() {
+        return Err(TraceError::Empty(match request.layer_idx {
+            Some(i) => format!("no step belongs to layer {i}; leave `--layer` out to see all"),
+            None => "nothing has a name here; add `--every-op`".to_owned(),
+        }));
+    }
+    // The run's own outputs stay outputs: what they force (cache writes, samples) then happens as in any run, and literals keep their numbers.
+    let wanted: Vec<NodeId> = steps.iter().map(|(id, _)| *id).chain(outputs).collect();
+    let options = CompileOptions { fuse: false, caches: request.caches.to_vec() };
+    let program = executor.compile(&graph, &wanted, &options)?;
+    let tensors = executor.run(program, &args)?;
+
+    let dims = token_dims(&graph);
+    let ids: Vec<NodeId> = steps.iter().map(|(id, _)| *id).collect();
+    let inputs = nearest_steps(&graph, &ids);
+    let mut recorded = Vec::with_capacity(steps.len());
+    for (((id, name), tensor), inputs) in steps.into_iter().zip(&tensors).zip(inputs) {
+        let mut values = executor.read(tensor)?;
+        if let Some(dim) = dims[id.0 as usize] {
+            values = first_of_dim(&values, dim, args.n_tokens);
+        }
+        recorded.push(Step { name, node: id, origin: graph.node(id).origin, inputs, stats: Stats::of(&values), values });
+    }
+    Ok(Trace { backend: executor.describe(), steps: recorded, graph, args, caches: request.caches.to_vec() })
+}
+
+fn is_leaf(op: &Op) -> bool {
+    matches!(op, Op::Input(_) | Op::Weight(_) | Op::Scalar(_) | Op::RopeRows { .. } | Op::Iota | Op::Random(_))
+}
+
+/// The nodes that are steps, with their names.
+fn chosen(graph: &Graph, select: Select, layer_idx: Option<usize>) -> Vec<(NodeId, String)> {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let mut steps = Vec::new();
+    for (id, node) in graph.nodes() {
+        if is_leaf(&node.op) || matches!(node.op, Op::CacheAppend { .. }) {
+            continue;
+        }
+        let name = match (&node.label, select) {
+            (Some(label), _) => {
+                let times = seen.entry(label).or_default();
+                *times += 1;
+                if *times == 1 { label.to_string() } else { format!("{label}#{times}") }
+            }
+            (None, Select::EveryOp) => format!("%{} {}", id.0, op_name(&node.op)),
+            (None, Select::Labelled) => continue,
+        };
+        if layer_idx.is_none() || StepName::parse(&name).layer_idx == layer_idx {
+            steps.push((id, name));
+        }
+    }
+    steps
+}
+
+/// For each step, the steps that are reached from it through nodes that are none.
+fn nearest_steps(graph: &Graph, steps: &[NodeId]) -> Vec<Vec<usize>> {
+    let index: HashMap<NodeId, usize> = steps.iter().enumerate().map(|(i, &id)| (id, i)).collect();
+    // Shared and carried forward node by node: nothing is walked twice.
+    let mut reached: Vec<BTreeSet<usize>> = Vec::with_capacity(graph.len());
+    let mut inputs = vec![Vec::new(); steps.len()];
+    for (id, node) in graph.nodes() {
+        let below: BTreeSet<usize> = node.inputs.iter().flat_map(|i| reached[i.0 as usize].iter().copied()).collect();
+        match index.get(&id) {
+            Some(&i) => {
+                inputs[i] = below.into_iter().collect();
+                reached.push(BTreeSet::from([i]));
+            }
+            None => reached.push(below),
+        }
+    }
+    inputs
+}
+
+/// The op as tables call it.
+pub(super) fn op_name(op: &Op) -> String {
+    match op {
+        Op::Unary(op) => format!("{op:?}").to_lowercase(),
+        Op::Binary(op) => format!("{op:?}").to_lowercase(),
+        Op::Reduce { op, .. } => format!("{op:?}").to_lowercase(),
+        Op::Cast(to) => format!("cast to {to}"),
+        other => {
+            let text = format!("{other:?}");
+            let end = text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len());
+            let mut name = String::new();
+            for (i, c) in text[..end].chars().enumerate() {
+                if c.is_uppercase() && i > 0 {
+                    name.push('_');
+                }
+                name.extend(c.to_lowercase());
+            }
+            name
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Values to hold a trace against: of a file that anyone wrote, or of another trace.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::format::Safetensors;
+use crate::tensor::{HostTensor, Shape};
+
+use super::names::canonical;
+use super::record::Trace;
+use super::{TraceError, tokens::rows};
+
+/// Named values that a trace should have.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// Where they are from: a path, or a backend.
+    pub name: String,
+    tensors: Vec<(String, HostTensor)>,
+    by_name: HashMap<String, usize>,
+    /// By our spelling; a file's `exact.*` wins over its other spellings of one step.
+    by_canonical: HashMap<String, usize>,
+    mapping: HashMap<String, String>,
+}
+
+impl Reference {
+    /// Reads every tensor of a safetensors file. Names as in `names`, or mapped by [`Reference::with_mapping`].
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn from_file(path: &Path) -> Result<Self, TraceError> {
+        let file = Safetensors::open(path, false)?;
+        let names: Vec<String> = file.tensors.tensors().iter().map(|t| t.name.clone()).collect();
+        let tensors = names.into_iter().filter_map(|name| file.host(&name).map(|values| (name, values))).collect();
+        Ok(Reference::new(path.display().to_string(), tensors))
+    }
+
+    pub fn from_trace(trace: &Trace) -> Self {
+        Reference::new(trace.backend.clone(), trace.steps.iter().map(|s| (s.name.clone(), s.values.clone())).collect())
+    }
+
+    pub fn new(name: String, tensors: Vec<(String, HostTensor)>) -> Self {
+        let by_name = tensors.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)).collect();
+        let mut by_canonical = HashMap::new();
+        for (i, (name, _)) in tensors.iter().enumerate() {
+            if name.starts_with("exact.") {
+                by_canonical.insert(canonical(name), i);
+            } else {
+                by_canonical.entry(canonical(name)).or_insert(i);
+            }
+        }
+        Reference { name, tensors, by_name, by_canonical, mapping: HashMap::new() }
+    }
+
+    /// Takes the names of a mapping: a JSON object from our name to theirs, `{"blk.0.attn_q": "model.layers.0.q"}`.
+    ///
+    /// # Errors
+    /// When the text is no such object, or names a tensor that is not in the file.
+    pub fn with_mapping(mut self, json: &str) -> Result<Self, TraceError> {
+        let mapping: HashMap<String, String> = serde_json::from_str(json)
+            .map_err(|e| TraceError::Mapping(format!("the mapping is no JSON object from our names to theirs: {e}")))?;
+        for (ours, theirs) in &mapping {
+            if !self.by_name.contains_key(theirs) {
+                let message = format!("the mapping gives `{ours}` the name `{theirs}`, which {} does not hold", self.name);
+                return Err(TraceError::Mapping(message));
+            }
+        }
+        self.mapping = mapping;
+        Ok(self)
+    }
+
+    /// The ids that the reference was made with: its tensor `tokens`.
+    pub fn token_ids(&self) -> Option<&[i32]> {
+        self.tensors[*self.by_name.get("tokens")?].1.as_i32()
+    }
+
+    /// All names and values, in the file's order.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &HostTensor)> {
+        self.tensors.iter().map(|(name, values)| (name.as_str(), values))
+    }
+
+    /// Their name of a step and its values, as stored.
+    pub fn get(&self, step: &str) -> Option<(&str, &HostTensor)> {
+        let theirs = self.mapping.get(step).and_then(|name| self.by_name.get(name));
+        let index = theirs.or_else(|| self.by_name.get(step)).or_else(|| self.by_canonical.get(&canonical(step)))?;
+        let (name, values) = &self.tensors[*index];
+        Some((name, values))
+    }
+
+    /// The values of a step in the shape of `ours`. Shapes need not agree, elements do: `[T, H, D]` is `[T, H * D]`. Of a reference over
+    /// more tokens the rows from `position` on are taken.
+    ///
+    /// # Errors
+    /// Their shape, where it holds neither.
+    pub fn values(&self, step: &str, ours: &Shape, position: usize) -> Option<Result<HostTensor, Shape>> {
+        let (_, theirs) = self.get(step)?;
+        if theirs.len() == ours.len() {
+            return Some(Ok(HostTensor { shape: ours.clone(), ..theirs.clone() }));
+        }
+        let n = ours.dims().first().copied().unwrap_or(1);
+        let fits = theirs
+            .shape
+            .dims()
+            .first()
+            .is_some_and(|&all| all >= position + n && n > 0 && theirs.len() / all == ours.len() / n && theirs.len() % all == 0);
+        if !fits {
+            return Some(Err(theirs.shape.clone()));
+        }
+        Some(Ok(HostTensor { shape: ours.clone(), ..rows(theirs, position, n) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reference() -> Reference {
+        let values = |n: usize| HostTensor::f32([4, n], (0..4 * n).map(|v| v as f32).collect());
+        let tensors = [("exact.layer0.q", 6), ("exact.layer.0", 2), ("their.norm", 3)];
+        Reference::new("file".into(), tensors.into_iter().map(|(name, n)| (name.to_owned(), values(n))).collect())
+    }
+
+    #[test]
+    fn steps_are_found_under_other_names_and_shapes() {
+        let q = reference().values("blk.0.attn_q", &Shape::from([4, 2, 3]), 0).unwrap().unwrap();
+        assert_eq!(q.shape.dims(), [4, 2, 3]);
+        assert_eq!(reference().get("blk.0.output").unwrap().0, "exact.layer.0");
+        assert!(reference().get("blk.1.output").is_none());
+        assert_eq!(reference().values("blk.0.output", &Shape::from([4, 3]), 0).unwrap().unwrap_err().dims(), [4, 2]);
+    }
+
+    #[test]
+    fn a_decode_step_takes_the_row_of_its_position() {
+        let row = reference().values("blk.0.output", &Shape::from([1, 2]), 3).unwrap().unwrap();
+        assert_eq!(row, HostTensor::f32([1, 2], vec![6.0, 7.0]));
+        assert!(reference().values("blk.0.output", &Shape::from([1, 2]), 4).unwrap().is_err());
+    }
+
+    #[test]
+    fn a_mapping_names_any_tensor_and_must_name_one() {
+        let mapped = reference().with_mapping(r#"{"output_norm": "their.norm"}"#).unwrap();
+        assert_eq!(mapped.get("output_norm").unwrap().0, "their.norm");
+        let wrong = reference().with_mapping(r#"{"output_norm": "theirs"}"#).unwrap_err().to_string();
+        assert_eq!(wrong, "the mapping gives `output_norm` the name `theirs`, which file does not hold");
+        assert!(reference().with_mapping("[]").is_err());
+    }
+}

@@ -1,0 +1,109 @@
+//! Logits of whole models against exact ones, with llama.cpp's own errors as the bounds. The models, their exact logits and llama.cpp's
+//! errors are in a reference pack that is not part of this repository: `TL_REFERENCE` names its folder.
+
+mod support;
+
+use std::path::PathBuf;
+
+use support::{Backend, Llama, backends, difference, read_expected, run_logits};
+use tensorlogic::graph::{CacheSpec, KvType};
+
+fn pack() -> Option<PathBuf> {
+    let folder = std::env::var_os("TL_REFERENCE").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("skipped: TL_REFERENCE is not set");
+    }
+    folder
+}
+
+const MODELS: &[&str] = &[
+    "stories260K-f32",
+    "stories260K-f16",
+    "stories260K-q8_0",
+    "stories260K-q4_0",
+    "synthetic-f32",
+    "synthetic-f16",
+    "synthetic-bf16",
+    "synthetic-q8_0",
+    "synthetic-q6_k",
+    "synthetic-q5_k",
+    "synthetic-q5_1",
+    "synthetic-q5_0",
+    "synthetic-q4_k",
+    "synthetic-q4_1",
+    "synthetic-q4_0",
+    "synthetic-iq4_nl",
+    "synthetic-q3_k",
+    "synthetic-q2_k",
+];
+
+/// Feeds `ids` in chunks and returns all logits.
+fn logits(backend: &Backend, precise: bool, llama: &Llama, spec: &CacheSpec, ids: &[i32], chunk: usize) -> Vec<f32> {
+    let mut executor = (backend.open)(precise);
+    let cache = executor.new_cache(spec).unwrap();
+    let chunks = ids.chunks(chunk).enumerate();
+    chunks.flat_map(|(i, ids)| run_logits(&mut *executor, llama, cache, spec, i * chunk, ids)).collect()
+}
+
+#[test]
+fn logits_are_within_the_bounds_that_llama_cpp_sets() {
+    let Some(pack) = pack() else { return };
+    let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(pack.join("expected/summary.json")).unwrap()).unwrap();
+    let mut failures = Vec::new();
+    for name in MODELS {
+        let llama = Llama::open(&pack.join(format!("models/{name}.gguf")));
+        let expected = read_expected(&pack.join(format!("expected/{name}.safetensors")));
+        let (ids, exact) = (expected["tokens"].as_i32().unwrap(), expected["exact.logits"].as_f32().unwrap());
+        let rms_of = |column: &str| summary["models"][name][column]["rms_error"].as_f64().unwrap();
+        let fast = 1.1 * rms_of("llamacpp").max(rms_of("llamacpp_kv_f32"));
+        for (mode, precise, kv_type, bound) in [
+            ("precise, kv f32", true, KvType::F32, 10.0 * rms_of("llamacpp_dequantized_f32")),
+            ("precise, kv f16", true, KvType::F16, 1.5 * rms_of("llamacpp_dequantized_f32_kv_f16")),
+            ("default", false, KvType::F16, fast),
+        ] {
+            let spec = llama.cache(128, 64, 4, kv_type);
+            for backend in backends() {
+                for chunk in [64, 1] {
+                    let (rms, max) = difference(&logits(&backend, precise, &llama, &spec, ids, chunk), exact);
+                    eprintln!(
+                        "{name:<18} {:<8} {mode:<16} chunks of {chunk:<2} rms {rms:.3e} (bound {bound:.3e}) max {max:.3e}",
+                        backend.name
+                    );
+                    if rms > bound {
+                        failures.push(format!("{name} on {}, {mode}, chunks of {chunk}: rms {rms:.3e} over {bound:.3e}", backend.name));
+                    }
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn windows_are_exact() {
+    let Some(pack) = pack() else { return };
+    let mut failures = Vec::new();
+    for model in ["stories260K-f32", "synthetic-f32"] {
+        let llama = Llama::open(&pack.join(format!("models/{model}.gguf")));
+        for (window, sinks) in [(64, 4), (64, 0), (96, 8)] {
+            let expected = read_expected(&pack.join(format!("window/{model}-w{window}-s{sinks}.safetensors")));
+            let (ids, exact) = (expected["tokens"].as_i32().unwrap(), expected["exact.logits"].as_f32().unwrap());
+            let spec = llama.cache(window, 16, sinks, KvType::F32);
+            for backend in backends() {
+                for chunk in [1, 16] {
+                    let all = logits(&backend, true, &llama, &spec, ids, chunk);
+                    let vocab = all.len() / ids.len();
+                    let positions = expected["positions"].as_i32().unwrap();
+                    let kept: Vec<f32> = positions.iter().flat_map(|&p| all[p as usize * vocab..][..vocab].to_vec()).collect();
+                    let (rms, max) = difference(&kept, exact);
+                    eprintln!("{model} W {window} s {sinks} {:<8} chunks of {chunk:<2} rms {rms:.3e} max {max:.3e}", backend.name);
+                    // The f32 pass of the pack's own program errs by 3.3e-6.
+                    if rms > 1e-5 {
+                        failures.push(format!("{model} W {window} s {sinks} on {}, chunks of {chunk}: rms {rms:.3e}", backend.name));
+                    }
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
