@@ -2,10 +2,13 @@
 //!
 //! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
 
+pub mod cli;
 pub mod cpu;
 pub mod diag;
 pub mod doctor;
+pub mod engine;
 pub mod format;
+pub mod gpu;
 pub mod graph;
 pub mod lang;
 pub mod model;
