@@ -144,6 +144,7 @@ files!(
     "attention",
     "attention_merge",
     "elementwise",
+    "copy",
     "reduce",
     "cumulate",
     "softmax",
