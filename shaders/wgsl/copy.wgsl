@@ -28,15 +28,15 @@ fn main(
     if index >= rows_of_run(step.outer, step.dynamic) * step.inner {
         return;
     }
-    var from = i32(step.x_offset);
+    var source = i32(step.x_offset);
     var to = i32(step.out_offset);
     var rest = index;
     for (var i = step.n_dims; i > 0u; i--) {
         let dim = step.dims[i - 1u];
         let at = i32(rest % u32(dim.x));
         rest /= u32(dim.x);
-        from += at * dim.y;
+        source += at * dim.y;
         to += at * dim.z;
     }
-    out[to] = x[from];
+    out[to] = x[source];
 }
