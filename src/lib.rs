@@ -2,11 +2,15 @@
 //!
 //! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
 
+pub mod cli;
 pub mod cpu;
 pub mod diag;
 pub mod doctor;
+pub mod engine;
 pub mod format;
+pub mod gpu;
 pub mod graph;
+pub mod lang;
 pub mod model;
 pub mod plan;
 pub mod reference;

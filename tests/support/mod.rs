@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod faulty;
 pub mod traced;
 
 use std::collections::HashMap;
@@ -86,6 +87,18 @@ impl Llama {
             })
             .collect();
         Llama { file, weights }
+    }
+
+    pub fn weight(&self, name: &str) -> Arc<Weight> {
+        self.weights[name].clone()
+    }
+
+    /// The values of a weight.
+    pub fn values(&self, name: &str) -> Vec<f32> {
+        let weight = &self.weights[name];
+        let mut values = vec![0.0; weight.shape.len()];
+        weight.dtype.dequantize(&weight.source.bytes().unwrap(), &mut values);
+        values
     }
 
     pub fn number(&self, key: &str) -> usize {
