@@ -8,6 +8,7 @@ pub mod diag;
 pub mod doctor;
 pub mod engine;
 pub mod format;
+pub mod gpu;
 pub mod graph;
 pub mod lang;
 pub mod model;
