@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::cpu::{CpuExecutor, CpuOptions};
+use crate::gpu::{GpuExecutor, GpuOptions};
 use crate::lang::SharedExecutor;
 
 use super::EngineError;
@@ -49,8 +50,33 @@ impl Backend {
     /// # Errors
     /// When a named backend or adapter is absent.
     pub fn open(request: &DeviceRequest) -> Result<Backend, EngineError> {
+        if request.backend != BackendChoice::Cpu && let Some(backend) = Backend::open_gpu(request)? {
+            return Ok(backend);
+        }
         let executor = CpuExecutor::new(CpuOptions { precise: request.precise, ..CpuOptions::default() });
         let note = crate::graph::Executor::describe(&executor);
         Ok(Backend { executor: Rc::new(RefCell::new(executor)), note, chunk: 128, is_cpu: true })
+    }
+
+    /// A GPU, or none where `auto` finds none.
+    fn open_gpu(request: &DeviceRequest) -> Result<Option<Backend>, EngineError> {
+        let mut options = GpuOptions { precise: request.precise, ..GpuOptions::from_env() };
+        options.adapter = request.adapter.clone().or(options.adapter);
+        options.backend = match request.backend {
+            BackendChoice::Metal => Some("metal".to_owned()),
+            BackendChoice::Vulkan => Some("vulkan".to_owned()),
+            BackendChoice::Dx12 => Some("dx12".to_owned()),
+            BackendChoice::Auto | BackendChoice::Cpu => options.backend,
+        };
+        let named = options.backend.is_some() || options.adapter.is_some();
+        match GpuExecutor::new(&options) {
+            Ok(executor) => {
+                let note = crate::graph::Executor::describe(&executor);
+                let chunk = if executor.gpu().caps.software { 64 } else { 512 };
+                Ok(Some(Backend { executor: Rc::new(RefCell::new(executor)), note, chunk, is_cpu: false }))
+            }
+            Err(error) if named => Err(EngineError::NoDevice(error.to_string())),
+            Err(_) => Ok(None),
+        }
     }
 }
