@@ -160,9 +160,11 @@ fn add_piece_avx512(piece: &Piece<'_>, acts: &Activations, r: usize, count: usiz
             (4, 32, true) => add_tokens_avx512::<4, 32, true>(piece, acts, t, r, count, y),
             (4, _, false) => add_tokens_avx512::<4, 16, false>(piece, acts, t, r, count, y),
             (4, _, true) => add_tokens_avx512::<4, 16, true>(piece, acts, t, r, count, y),
-            // The last tokens come one by one; a minimum of a format without minima is 0.
-            (_, 32, _) => (t..n).for_each(|t| add_tokens_avx512::<1, 32, true>(piece, acts, t, r, count, y)),
-            _ => (t..n).for_each(|t| add_tokens_avx512::<1, 16, true>(piece, acts, t, r, count, y)),
+            // The last tokens come one by one.
+            (_, 32, false) => (t..n).for_each(|t| add_tokens_avx512::<1, 32, false>(piece, acts, t, r, count, y)),
+            (_, 32, true) => (t..n).for_each(|t| add_tokens_avx512::<1, 32, true>(piece, acts, t, r, count, y)),
+            (_, _, false) => (t..n).for_each(|t| add_tokens_avx512::<1, 16, false>(piece, acts, t, r, count, y)),
+            (_, _, true) => (t..n).for_each(|t| add_tokens_avx512::<1, 16, true>(piece, acts, t, r, count, y)),
         }
         t += step;
     }

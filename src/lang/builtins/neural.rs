@@ -30,7 +30,7 @@ pub const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "rms_norm",
-        signature: "rms_norm(x: tensor, weight: tensor, eps: float = the model's, else 1e-5) -> tensor",
+        signature: "rms_norm(x: tensor, weight: tensor, eps: float = 1e-5) -> tensor",
         section: "nn",
         doc: "`x / sqrt(mean(x²) + eps) * weight` over the last dimension (arXiv:1910.07467).",
         run: Run::Call(rms_norm),
