@@ -74,7 +74,7 @@ impl Backend {
         match GpuExecutor::new(&options) {
             Ok(executor) => {
                 let note = executor.describe();
-                let software = executor.gpu().is_software();
+                let software = executor.gpu().caps.software;
                 let chunk = if software { CHUNK_SOFTWARE } else { CHUNK_GPU };
                 Ok(Backend { executor: Rc::new(RefCell::new(executor)), note, chunk, is_cpu: false })
             }

@@ -105,11 +105,6 @@ impl Gpu {
         Ok(Gpu { device, queue, info, caps, faults, options: options.clone(), allocated: Allocated::default() })
     }
 
-    /// Whether the adapter is a program on the CPU (lavapipe, WARP).
-    pub fn is_software(&self) -> bool {
-        self.info.device_type == wgpu::DeviceType::Cpu
-    }
-
     /// `vulkan: NVIDIA H200`
     pub fn describe(&self) -> String {
         title(&self.info)
