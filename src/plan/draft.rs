@@ -1,6 +1,6 @@
 //! A plan under construction: each slot is one value with one writer, so that rules may rewrite steps freely.
 
-use std::rc::Rc;
+use std::borrow::Cow;
 
 use crate::graph::{Graph, NodeId, Op};
 
@@ -34,26 +34,24 @@ impl Draft<'_> {
         Step { kernel, nodes, name, origin }
     }
 
-    /// The labels of the nodes, or what tells them apart where they have none: the weight that they apply, then the op.
+    /// What tells the nodes apart, joined: their labels or the weights that they apply. Only where none has either, their ops.
     fn name(&self, nodes: &[NodeId]) -> String {
-        let labels: Vec<Rc<str>> = nodes.iter().filter_map(|&id| self.graph.node(id).label.clone()).collect();
-        let mut parts: Vec<String> = labels.iter().map(|l| l.to_string()).collect();
+        let mut parts: Vec<Cow<'_, str>> = nodes.iter().filter_map(|&id| self.own_name(id).map(Cow::Borrowed)).collect();
         if parts.is_empty() {
-            parts = nodes.iter().map(|&id| self.describe(id)).collect();
+            parts = nodes.iter().map(|&id| name(&self.graph.node(id).op)).collect();
         }
         parts.dedup();
         parts.join("+")
     }
 
-    fn describe(&self, id: NodeId) -> String {
+    fn own_name(&self, id: NodeId) -> Option<&str> {
         let node = self.graph.node(id);
-        let weight = match node.op {
-            Op::Linear | Op::RmsNorm | Op::Embedding => as_weight(self.graph, node.inputs[1]),
+        match (&node.label, &node.op) {
+            (Some(label), _) => Some(label),
+            (None, Op::Linear | Op::RmsNorm | Op::Embedding) => {
+                as_weight(self.graph, node.inputs[1]).map(|w| w.name.strip_suffix(".weight").unwrap_or(&w.name))
+            }
             _ => None,
-        };
-        match weight {
-            Some(weight) => weight.name.strip_suffix(".weight").unwrap_or(&weight.name).to_owned(),
-            None => name(&node.op).to_owned(),
         }
     }
 

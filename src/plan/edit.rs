@@ -70,13 +70,8 @@ impl<'d, 'g> Edit<'d, 'g> {
             nodes.extend(self.draft.steps[step].nodes.iter().copied());
             self.removed[step] = step != at;
         }
-        let mut seen = Vec::new();
-        nodes.retain(|id| {
-            !seen.contains(id) && {
-                seen.push(*id);
-                true
-            }
-        });
+        nodes.sort_unstable();
+        nodes.dedup();
         self.draft.steps[at] = self.draft.step(kernel, nodes);
         self.index(at);
     }

@@ -3,6 +3,9 @@
 //! A plan is compiled for a bucket of rows of which a run fills the first few; the others hold whatever was there. That is sound as long
 //! as no true row looks at another row of the bucket but through the cache.
 
+use std::borrow::Cow;
+use std::fmt::Debug;
+
 use crate::graph::{Graph, Node, Op};
 use crate::tensor::Shape;
 
@@ -19,7 +22,7 @@ pub(super) fn token_dims(graph: &Graph) -> Result<Vec<Option<usize>>, PlanError>
     for (id, node) in graph.nodes() {
         let input = |i: usize| Operand { dim: dims[node.inputs[i].0 as usize], shape: graph.shape(node.inputs[i]) };
         let dim = if id == tokens { Ok(Some(0)) } else { token_dim(node, bucket, &input) };
-        dims[id.0 as usize] = dim.map_err(|Mixes| PlanError::MixesTokens { op: name(&node.op), origin: node.origin })?;
+        dims[id.0 as usize] = dim.map_err(|Mixes| PlanError::MixesTokens { op: name(&node.op).into_owned(), origin: node.origin })?;
     }
     Ok(dims)
 }
@@ -136,16 +139,17 @@ fn kept_by_reshape(from: &Shape, d: usize, to: &Shape) -> Result<usize, Mixes> {
 }
 
 /// The op as the language spells it.
-pub(super) fn name(op: &Op) -> &'static str {
-    match op {
+pub(super) fn name(op: &Op) -> Cow<'static, str> {
+    let known = match op {
+        Op::Unary(op) => return lower(op),
+        Op::Binary(op) => return lower(op),
+        Op::Reduce { op, .. } => return lower(op),
         Op::Input(_) => "input",
         Op::Weight(_) => "weight",
         Op::Scalar(_) => "scalar",
         Op::RopeRows { .. } => "rope_rows",
         Op::Iota => "arange",
         Op::Random(_) => "rand",
-        Op::Unary(_) => "elementwise",
-        Op::Binary(_) => "elementwise",
         Op::Where => "where",
         Op::Cast(_) => "cast",
         Op::Reshape => "reshape",
@@ -156,13 +160,6 @@ pub(super) fn name(op: &Op) -> &'static str {
         Op::SelectRow => "select_row",
         Op::Gather { .. } => "gather",
         Op::ScatterAdd { .. } => "scatter",
-        Op::Reduce { op, .. } => match op {
-            crate::graph::ReduceOp::Sum => "sum",
-            crate::graph::ReduceOp::Mean => "mean",
-            crate::graph::ReduceOp::Max => "max",
-            crate::graph::ReduceOp::Min => "min",
-            crate::graph::ReduceOp::Prod => "prod",
-        },
         Op::ArgMax { .. } => "argmax",
         Op::ArgMin { .. } => "argmin",
         Op::CumSum { .. } => "cumsum",
@@ -176,5 +173,10 @@ pub(super) fn name(op: &Op) -> &'static str {
         Op::CacheAppend { .. } => "cache.append",
         Op::Attention { .. } => "attention",
         Op::Sample { .. } => "sample",
-    }
+    };
+    Cow::Borrowed(known)
+}
+
+fn lower(op: &impl Debug) -> Cow<'static, str> {
+    Cow::Owned(format!("{op:?}").to_lowercase())
 }

@@ -13,8 +13,10 @@ pub(in crate::cpu) struct Activations {
     sub_len: usize,
     quants: Vec<i8>,
     scales: Vec<f32>,
-    /// Sums of the quants of each `sub_len`.
-    sums: Vec<i32>,
+    /// For each `sub_len` quants, `-offset` of the format times their sum: where an integer product with unsigned weights starts.
+    starts: Vec<i32>,
+    /// Their sum times their scale, which the format's minima are multiplied by.
+    sums: Vec<f32>,
     lanes: Lanes,
 }
 
@@ -31,7 +33,8 @@ struct Lanes {
 pub(in crate::cpu) struct ActRow<'a> {
     pub quants: &'a [i8],
     pub scales: &'a [f32],
-    pub sums: &'a [i32],
+    pub starts: &'a [i32],
+    pub sums: &'a [f32],
 }
 
 impl Activations {
@@ -41,23 +44,25 @@ impl Activations {
         (self.rows, self.k, self.sub_len) = (rows, k, format.sub_len);
         self.quants.resize(rows * k, 0);
         self.scales.resize(rows * (k / ACT_BLOCK), 0.0);
-        self.sums.resize(rows * (k / format.sub_len), 0);
-        let sub_len = format.sub_len;
+        self.starts.resize(rows * (k / format.sub_len), 0);
+        self.sums.resize(rows * (k / format.sub_len), 0.0);
+        let (sub_len, offset) = (format.sub_len, format.offset);
         if rows < 8 {
-            quantize_rows(isa, x, sub_len, &mut self.quants, &mut self.scales, &mut self.sums);
+            quantize_rows(isa, x, sub_len, offset, &mut self.quants, &mut self.scales, &mut self.starts, &mut self.sums);
         } else {
             let per_task = rows.div_ceil(4 * threads.count());
             let parts: Vec<_> = x
                 .chunks(per_task * k)
                 .zip(self.quants.chunks_mut(per_task * k))
                 .zip(self.scales.chunks_mut(per_task * (k / ACT_BLOCK)))
+                .zip(self.starts.chunks_mut(per_task * (k / sub_len)))
                 .zip(self.sums.chunks_mut(per_task * (k / sub_len)))
                 .map(std::sync::Mutex::new)
                 .collect();
             threads.run(parts.len(), |i| {
                 let mut part = parts[i].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                let (((x, quants), scales), sums) = &mut *part;
-                quantize_rows(isa, x, sub_len, quants, scales, sums);
+                let ((((x, quants), scales), starts), sums) = &mut *part;
+                quantize_rows(isa, x, sub_len, offset, quants, scales, starts, sums);
             });
         }
         self.lanes.order = format.matvec.as_ref().filter(|_| lanes).map(|m| m.order);
@@ -77,6 +82,7 @@ impl Activations {
         ActRow {
             quants: &self.quants[t * self.k..][..self.k],
             scales: &self.scales[t * blocks..][..blocks],
+            starts: &self.starts[t * subs..][..subs],
             sums: &self.sums[t * subs..][..subs],
         }
     }
@@ -141,7 +147,15 @@ fn reset<T: Copy + Default>(values: &mut Vec<T>, len: usize) {
 
 for_each_isa! {
     /// Whole blocks of 32, in a row or in many. A block with an inf or a NaN gets a scale of NaN, so that it shows in the result.
-    fn quantize_rows(x: &[f32], sub_len: usize, quants: &mut [i8], scales: &mut [f32], sums: &mut [i32]) {
+    fn quantize_rows(
+        x: &[f32],
+        sub_len: usize,
+        offset: i32,
+        quants: &mut [i8],
+        scales: &mut [f32],
+        starts: &mut [i32],
+        sums: &mut [f32],
+    ) {
         let blocks = x.chunks_exact(ACT_BLOCK).zip(quants.chunks_exact_mut(ACT_BLOCK)).zip(scales.iter_mut());
         for ((x, quants), scale) in blocks {
             // Bits of magnitudes order like the magnitudes, with inf and NaN above all numbers.
@@ -159,12 +173,13 @@ for_each_isa! {
                 *quant = (value * inverse + 12_582_912.0).to_bits() as i8;
             }
         }
-        for (sum, quants) in sums.iter_mut().zip(quants.chunks_exact(sub_len)) {
-            let mut total = 0i32;
+        for (i, quants) in quants.chunks_exact(sub_len).enumerate() {
+            let mut sum = 0i32;
             for &q in quants {
-                total += i32::from(q);
+                sum += i32::from(q);
             }
-            *sum = total;
+            starts[i] = -offset * sum;
+            sums[i] = scales[i * sub_len / ACT_BLOCK] * sum as f32;
         }
     }
 }
@@ -192,8 +207,9 @@ mod tests {
                     let error = (f32::from(row.quants[k]) * scale - x[t * 256 + k]).abs();
                     assert!(error <= scale * 0.5001, "row {t}, {k}: {error} of {scale}");
                 }
-                for (sub, &sum) in row.sums.iter().enumerate() {
-                    assert_eq!(sum, row.quants[sub * 16..][..16].iter().map(|&q| i32::from(q)).sum::<i32>());
+                for sub in 0..16 {
+                    let sum = row.quants[sub * 16..][..16].iter().map(|&q| i32::from(q)).sum::<i32>();
+                    assert_eq!((row.starts[sub], row.sums[sub]), (-32 * sum, row.scales[sub / 2] * sum as f32));
                 }
             }
             assert_eq!(*first.get_or_insert_with(|| acts.quants.clone()), acts.quants, "{}", isa.name());
@@ -210,7 +226,7 @@ mod tests {
         acts.quantize(Isa::Portable, &Threads::new(1), &x, 128, int8_format(&Q4_0).unwrap(), false);
         let row = acts.row(0);
         assert!(row.quants.iter().all(|&q| q == 0));
-        assert_eq!((row.scales[0], row.sums[1]), (0.0, 0));
+        assert_eq!((row.scales[0], row.starts[1]), (0.0, 0));
         assert!(row.scales[2].is_nan() && row.scales[3].is_nan());
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn multiply(
     let k = rows.row_len;
     let depth = DEPTH.min(k);
     let max_subs = depth / format.sub_len;
-    scratch.quants.resize(depth, 0);
+    scratch.quants.resize(ROWS * depth, 0);
     scratch.scales.resize(max_subs, 0.0);
     scratch.mins.resize(max_subs, 0.0);
     scratch.panel.resize(ROWS * depth / 4, 0);
@@ -82,35 +82,71 @@ pub(super) fn multiply(
 fn pack(isa: Isa, format: &Int8Format, rows: &WeightRows<'_>, first: usize, count: usize, start: usize, len: usize, scratch: &mut Scratch) {
     let quant = format.quant;
     let subs = len / format.sub_len;
+    let Scratch { quants, scales, mins, panel, panel_scales, panel_mins, .. } = scratch;
     if count < ROWS {
-        scratch.panel.fill(0);
-        scratch.panel_scales.fill(0.0);
-        scratch.panel_mins.fill(0.0);
+        quants.fill(0);
+        panel_scales.fill(0.0);
+        panel_mins.fill(0.0);
     }
     let (from, bytes_len) = (start / quant.block_len * quant.block_bytes, len / quant.block_len * quant.block_bytes);
     rows.for_each_run(first, count, |offset, bytes, _| {
         for (i, row) in bytes.chunks_exact(rows.row_bytes).enumerate() {
             let r = offset + i;
-            (format.unpack)(
-                isa,
-                &row[from..from + bytes_len],
-                &mut scratch.quants[..len],
-                &mut scratch.scales[..subs],
-                &mut scratch.mins[..subs],
-            );
-            for (word, four) in scratch.panel[r..].iter_mut().step_by(ROWS).zip(scratch.quants[..len].chunks_exact(4)) {
-                *word = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
-            }
-            for (s, &scale) in scratch.scales[..subs].iter().enumerate() {
-                scratch.panel_scales[s * ROWS + r] = scale;
+            (format.unpack)(isa, &row[from..from + bytes_len], &mut quants[r * len..][..len], &mut scales[..subs], &mut mins[..subs]);
+            for (panel, &scale) in panel_scales[..subs * ROWS].chunks_exact_mut(ROWS).zip(&scales[..subs]) {
+                panel[r] = scale;
             }
             if format.has_mins {
-                for (s, &min) in scratch.mins[..subs].iter().enumerate() {
-                    scratch.panel_mins[s * ROWS + r] = min;
+                for (panel, &min) in panel_mins[..subs * ROWS].chunks_exact_mut(ROWS).zip(&mins[..subs]) {
+                    panel[r] = min;
                 }
             }
         }
     });
+    let whole = if isa == Isa::Avx512 { len / 64 * 16 } else { 0 };
+    for half in 0..2 {
+        for word in (0..whole).step_by(16) {
+            // SAFETY: the level is AVX-512; 16 rows of `len` bytes hold 16 words from `word` on, and so does the panel.
+            unsafe { transpose_16_avx512(&quants[half * 16 * len + word * 4..], len, &mut panel[word * ROWS + half * 16..]) };
+        }
+    }
+    for (r, quants) in quants[..ROWS * len].chunks_exact(len).enumerate() {
+        for (word, four) in quants.chunks_exact(4).enumerate().skip(whole) {
+            panel[word * ROWS + r] = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
+        }
+    }
+}
+
+/// 16 words of each of 16 rows that lie `stride` bytes apart, to 16 rows of 16 words that lie `ROWS` words apart.
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
+fn transpose_16_avx512(rows: &[u8], stride: usize, out: &mut [u32]) {
+    assert!(rows.len() >= 15 * stride + 64 && out.len() >= 15 * ROWS + 16);
+    // SAFETY: row r has 64 bytes from r * stride on, asserted above.
+    let r: [__m512i; 16] = std::array::from_fn(|r| unsafe { _mm512_loadu_si512(rows.as_ptr().add(r * stride).cast()) });
+    // Pairs of words, then fours, within each quarter of a vector; then the quarters change places twice.
+    let pairs: [__m512i; 16] = std::array::from_fn(|i| {
+        let (a, b) = (r[i / 2 * 2], r[i / 2 * 2 + 1]);
+        if i % 2 == 0 { _mm512_unpacklo_epi32(a, b) } else { _mm512_unpackhi_epi32(a, b) }
+    });
+    let fours: [__m512i; 16] = std::array::from_fn(|i| {
+        let (a, b) = (pairs[i / 4 * 4 + i % 4 / 2], pairs[i / 4 * 4 + i % 4 / 2 + 2]);
+        if i % 2 == 0 { _mm512_unpacklo_epi64(a, b) } else { _mm512_unpackhi_epi64(a, b) }
+    });
+    for column in 0..4 {
+        let [a, b, c, d] = [fours[column], fours[column + 4], fours[column + 8], fours[column + 12]];
+        let (ab_even, ab_odd) = (_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0xDD>(a, b));
+        let (cd_even, cd_odd) = (_mm512_shuffle_i32x4::<0x88>(c, d), _mm512_shuffle_i32x4::<0xDD>(c, d));
+        let words = [
+            _mm512_shuffle_i32x4::<0x88>(ab_even, cd_even),
+            _mm512_shuffle_i32x4::<0x88>(ab_odd, cd_odd),
+            _mm512_shuffle_i32x4::<0xDD>(ab_even, cd_even),
+            _mm512_shuffle_i32x4::<0xDD>(ab_odd, cd_odd),
+        ];
+        for (quarter, word) in words.into_iter().enumerate() {
+            // SAFETY: row `quarter * 4 + column` of the output has 16 words, asserted above.
+            unsafe { _mm512_storeu_si512(out.as_mut_ptr().add((quarter * 4 + column) * ROWS).cast(), word) };
+        }
+    }
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
@@ -119,71 +155,103 @@ fn add_piece_avx512(piece: &Piece<'_>, acts: &Activations, r: usize, count: usiz
     let mut t = 0;
     while t < n {
         let step = (n - t).min(4);
-        match step {
-            4 => add_tokens_avx512::<4>(piece, acts, t, r, count, y),
-            3 => add_tokens_avx512::<3>(piece, acts, t, r, count, y),
-            2 => add_tokens_avx512::<2>(piece, acts, t, r, count, y),
-            _ => add_tokens_avx512::<1>(piece, acts, t, r, count, y),
+        match (step, piece.format.sub_len, piece.format.has_mins) {
+            (4, 32, false) => add_tokens_avx512::<4, 32, false>(piece, acts, t, r, count, y),
+            (4, 32, true) => add_tokens_avx512::<4, 32, true>(piece, acts, t, r, count, y),
+            (4, _, false) => add_tokens_avx512::<4, 16, false>(piece, acts, t, r, count, y),
+            (4, _, true) => add_tokens_avx512::<4, 16, true>(piece, acts, t, r, count, y),
+            // The last tokens come one by one.
+            (_, 32, false) => (t..n).for_each(|t| add_tokens_avx512::<1, 32, false>(piece, acts, t, r, count, y)),
+            (_, 32, true) => (t..n).for_each(|t| add_tokens_avx512::<1, 32, true>(piece, acts, t, r, count, y)),
+            (_, _, false) => (t..n).for_each(|t| add_tokens_avx512::<1, 16, false>(piece, acts, t, r, count, y)),
+            (_, _, true) => (t..n).for_each(|t| add_tokens_avx512::<1, 16, true>(piece, acts, t, r, count, y)),
         }
         t += step;
     }
 }
 
-/// `T` rows of activations from `t` on: 2 · T vectors of 16 rows each.
+/// `T` rows of activations from `t` on: 2 · T vectors of 16 weight rows each.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
-fn add_tokens_avx512<const T: usize>(piece: &Piece<'_>, acts: &Activations, t: usize, r: usize, count: usize, y: &mut Tile<'_>) {
-    let sub_len = piece.format.sub_len;
-    let subs = piece.len / sub_len;
-    let first_sub = piece.start / sub_len;
+fn add_tokens_avx512<const T: usize, const SUB: usize, const MINS: bool>(
+    piece: &Piece<'_>,
+    acts: &Activations,
+    t: usize,
+    r: usize,
+    count: usize,
+    y: &mut Tile<'_>,
+) {
+    let subs = piece.len / SUB;
     let rows: [_; T] = std::array::from_fn(|i| acts.row(t + i));
-    let quants: [&[i8]; T] = std::array::from_fn(|i| &rows[i].quants[piece.start..piece.start + piece.len]);
-    let sums: [&[i32]; T] = std::array::from_fn(|i| &rows[i].sums[first_sub..first_sub + subs]);
-    let scales: [&[f32]; T] = std::array::from_fn(|i| &rows[i].scales[piece.start / ACT_BLOCK..]);
+    // Pointers, because sixteen slices with their lengths do not fit the registers.
+    let quants: [*const i8; T] = std::array::from_fn(|i| rows[i].quants[piece.start..piece.start + piece.len].as_ptr());
+    let starts: [*const i32; T] = std::array::from_fn(|i| rows[i].starts[piece.start / SUB..][..subs].as_ptr());
+    let sums: [*const f32; T] = std::array::from_fn(|i| rows[i].sums[piece.start / SUB..][..subs].as_ptr());
+    let scales: [*const f32; T] = std::array::from_fn(|i| rows[i].scales[piece.start / ACT_BLOCK..][..piece.len / ACT_BLOCK].as_ptr());
+    // The next tokens' activations, which lie too far from these for the processor to fetch them by itself.
+    let next = acts.row((t + T).min(acts.n_rows() - T)).quants[piece.start..].as_ptr();
+    let stride = acts.row(0).quants.len();
     assert!(piece.panel.len() >= piece.len / 4 * ROWS && piece.scales.len() >= subs * ROWS && piece.mins.len() >= subs * ROWS);
     let mut totals = [[_mm512_setzero_ps(); 2]; T];
     for s in 0..subs {
-        let mut products: [[__m512i; 2]; T] = std::array::from_fn(|i| [_mm512_set1_epi32(-piece.format.offset * sums[i][s]); 2]);
-        for word in s * sub_len / 4..(s + 1) * sub_len / 4 {
-            // SAFETY: the panel has 32 words for each of the piece's len / 4, and each row of activations len bytes; asserted above.
-            unsafe {
-                let at = piece.panel.as_ptr().add(word * ROWS);
+        // SAFETY: the panel has 32 words for each of the piece's len / 4 and 32 scales and minima a sub-block, the activations len quants and a
+        // start, a sum and a scale for each block; asserted above.
+        unsafe {
+            let mut products: [[__m512i; 2]; T] = std::array::from_fn(|i| [_mm512_set1_epi32(*starts[i].add(s)); 2]);
+            if (s * SUB).is_multiple_of(64) {
+                for i in 0..T {
+                    _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(i * stride + s * SUB).cast());
+                }
+            }
+            let panel = piece.panel.as_ptr().add(s * (SUB / 4) * ROWS);
+            for word in 0..SUB / 4 {
+                let at = panel.add(word * ROWS);
                 let (w0, w1) = (_mm512_loadu_si512(at.cast()), _mm512_loadu_si512(at.add(16).cast()));
                 for i in 0..T {
-                    let x = _mm512_set1_epi32(quants[i].as_ptr().add(word * 4).cast::<i32>().read_unaligned());
+                    let x = _mm512_set1_epi32(quants[i].add(s * SUB + word * 4).cast::<i32>().read_unaligned());
                     products[i][0] = _mm512_dpbusd_epi32(products[i][0], w0, x);
                     products[i][1] = _mm512_dpbusd_epi32(products[i][1], w1, x);
                 }
             }
-        }
-        // SAFETY: as above: 32 scales and minima a sub-block.
-        let (scale, min) = unsafe {
             let (scale, min) = (piece.scales.as_ptr().add(s * ROWS), piece.mins.as_ptr().add(s * ROWS));
-            ([_mm512_loadu_ps(scale), _mm512_loadu_ps(scale.add(16))], [_mm512_loadu_ps(min), _mm512_loadu_ps(min.add(16))])
-        };
-        for i in 0..T {
-            let act_scale = scales[i][s * sub_len / ACT_BLOCK];
-            let factor = _mm512_set1_ps(act_scale);
-            for half in 0..2 {
-                let product = _mm512_cvtepi32_ps(products[i][half]);
-                totals[i][half] = _mm512_fmadd_ps(product, _mm512_mul_ps(scale[half], factor), totals[i][half]);
-            }
-            if piece.format.has_mins {
-                let sum = _mm512_set1_ps(act_scale * sums[i][s] as f32);
+            let scale = [_mm512_loadu_ps(scale), _mm512_loadu_ps(scale.add(16))];
+            for i in 0..T {
+                let factor = _mm512_set1_ps(*scales[i].add(s * SUB / ACT_BLOCK));
                 for half in 0..2 {
-                    totals[i][half] = _mm512_fnmadd_ps(min[half], sum, totals[i][half]);
+                    let product = _mm512_cvtepi32_ps(products[i][half]);
+                    totals[i][half] = _mm512_fmadd_ps(product, _mm512_mul_ps(scale[half], factor), totals[i][half]);
+                }
+            }
+            if MINS {
+                let min = [_mm512_loadu_ps(min), _mm512_loadu_ps(min.add(16))];
+                for i in 0..T {
+                    let sum = _mm512_set1_ps(*sums[i].add(s));
+                    for half in 0..2 {
+                        totals[i][half] = _mm512_fnmadd_ps(min[half], sum, totals[i][half]);
+                    }
                 }
             }
         }
     }
     for (i, totals) in totals.iter().enumerate() {
-        let mut values = [0.0f32; ROWS];
-        // SAFETY: 32 values.
-        unsafe {
-            _mm512_storeu_ps(values.as_mut_ptr(), totals[0]);
-            _mm512_storeu_ps(values.as_mut_ptr().add(16), totals[1]);
+        let row = &mut y.row(t + i)[r..r + count];
+        if count < ROWS || piece.start == 0 {
+            let mut values = [0.0f32; ROWS];
+            // SAFETY: 32 values.
+            unsafe {
+                _mm512_storeu_ps(values.as_mut_ptr(), totals[0]);
+                _mm512_storeu_ps(values.as_mut_ptr().add(16), totals[1]);
+            }
+            y.add(t + i, r, &values[..count], piece.start == 0);
+            continue;
         }
-        y.add(t + i, r, &values[..count], piece.start == 0);
+        for (half, &total) in totals.iter().enumerate() {
+            // SAFETY: the row of sums has 32 values here.
+            unsafe {
+                let at = row.as_mut_ptr().add(half * 16);
+                _mm512_storeu_ps(at, _mm512_add_ps(_mm512_loadu_ps(at), total));
+            }
+        }
     }
 }
 
@@ -221,7 +289,8 @@ fn add_tokens_avx2<const T: usize, const SIGNED: bool>(
     let first_sub = piece.start / sub_len;
     let rows: [_; T] = std::array::from_fn(|i| acts.row(t + i));
     let quants: [&[i8]; T] = std::array::from_fn(|i| &rows[i].quants[piece.start..piece.start + piece.len]);
-    let sums: [&[i32]; T] = std::array::from_fn(|i| &rows[i].sums[first_sub..first_sub + subs]);
+    let starts: [&[i32]; T] = std::array::from_fn(|i| &rows[i].starts[first_sub..first_sub + subs]);
+    let sums: [&[f32]; T] = std::array::from_fn(|i| &rows[i].sums[first_sub..first_sub + subs]);
     let scales: [&[f32]; T] = std::array::from_fn(|i| &rows[i].scales[piece.start / ACT_BLOCK..]);
     assert!(
         piece.panel.len() >= piece.len / 4 * ROWS && piece.scales.len() >= subs * ROWS && piece.mins.len() >= subs * ROWS && part <= 16
@@ -229,7 +298,7 @@ fn add_tokens_avx2<const T: usize, const SIGNED: bool>(
     let (ones, top) = (_mm256_set1_epi16(1), _mm256_set1_epi8(i8::MIN));
     let mut totals = [[_mm256_setzero_ps(); 2]; T];
     for s in 0..subs {
-        let start = |i: usize| if SIGNED { 0 } else { -piece.format.offset * sums[i][s] };
+        let start = |i: usize| if SIGNED { 0 } else { starts[i][s] };
         let mut products: [[__m256i; 2]; T] = std::array::from_fn(|i| [_mm256_set1_epi32(start(i)); 2]);
         for word in s * sub_len / 4..(s + 1) * sub_len / 4 {
             // SAFETY: the panel has 32 words for each of the piece's len / 4, and each row of activations len bytes; asserted above.
@@ -261,7 +330,7 @@ fn add_tokens_avx2<const T: usize, const SIGNED: bool>(
                 let factor = _mm256_mul_ps(scale, _mm256_set1_ps(act_scale));
                 totals[i][half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products[i][half]), factor, totals[i][half]);
                 if piece.format.has_mins {
-                    totals[i][half] = _mm256_fnmadd_ps(min, _mm256_set1_ps(act_scale * sums[i][s] as f32), totals[i][half]);
+                    totals[i][half] = _mm256_fnmadd_ps(min, _mm256_set1_ps(sums[i][s]), totals[i][half]);
                 }
             }
         }

@@ -32,9 +32,9 @@ pub(super) fn multiply(
             for t in 0..acts.n_rows() {
                 let act = acts.row(t);
                 let dot = if format.sub_len == 16 { dot_16 } else { dot_32 };
-                let mut sum = dot(isa, &scratch.quants, &scratch.scales, format.offset, act);
+                let mut sum = dot(isa, &scratch.quants, &scratch.scales, act);
                 if format.has_mins {
-                    sum -= min_part(isa, &scratch.mins, format.sub_len, act);
+                    sum -= min_part(isa, &scratch.mins, act.sums);
                 }
                 y.set(t, offset + r, sum);
             }
@@ -43,38 +43,38 @@ pub(super) fn multiply(
 }
 
 for_each_isa! {
-    fn dot_32(quants: &[u8], scales: &[f32], offset: i32, act: ActRow<'_>) -> f32 {
-        dot_subs::<32, FMA>(quants, scales, offset, act)
+    fn dot_32(quants: &[u8], scales: &[f32], act: ActRow<'_>) -> f32 {
+        dot_subs::<32, FMA>(quants, scales, act)
     }
 }
 
 for_each_isa! {
-    fn dot_16(quants: &[u8], scales: &[f32], offset: i32, act: ActRow<'_>) -> f32 {
-        dot_subs::<16, FMA>(quants, scales, offset, act)
+    fn dot_16(quants: &[u8], scales: &[f32], act: ActRow<'_>) -> f32 {
+        dot_subs::<16, FMA>(quants, scales, act)
     }
 }
 
 #[inline(always)]
-fn dot_subs<const SUB: usize, const FMA: bool>(quants: &[u8], scales: &[f32], offset: i32, act: ActRow<'_>) -> f32 {
+fn dot_subs<const SUB: usize, const FMA: bool>(quants: &[u8], scales: &[f32], act: ActRow<'_>) -> f32 {
     let mut lanes = [0.0f32; 8];
-    let subs = quants.chunks_exact(SUB).zip(act.quants.chunks_exact(SUB)).zip(scales).zip(act.sums).enumerate();
-    for (s, (((quants, x), &scale), &sum)) in subs {
-        let mut product = 0i32;
+    let subs = quants.chunks_exact(SUB).zip(act.quants.chunks_exact(SUB)).zip(scales).zip(act.starts).enumerate();
+    for (s, (((quants, x), &scale), &start)) in subs {
+        let mut product = start;
         for i in 0..SUB {
             product += i32::from(quants[i]) * i32::from(x[i]);
         }
         let factor = scale * act.scales[s * SUB / ACT_BLOCK];
-        lanes[s % 8] = fma::<FMA>(factor, (product - offset * sum) as f32, lanes[s % 8]);
+        lanes[s % 8] = fma::<FMA>(factor, product as f32, lanes[s % 8]);
     }
     ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
 }
 
 for_each_isa! {
-    /// `Σ_s min_s · a_s · Σ x_s`
-    fn min_part(mins: &[f32], sub_len: usize, act: ActRow<'_>) -> f32 {
+    /// `Σ_s min_s · sum_s`
+    fn min_part(mins: &[f32], sums: &[f32]) -> f32 {
         let mut lanes = [0.0f32; 8];
-        for (s, (&min, &sum)) in mins.iter().zip(act.sums).enumerate() {
-            lanes[s % 8] = fma::<FMA>(min, act.scales[s * sub_len / ACT_BLOCK] * sum as f32, lanes[s % 8]);
+        for (s, (&min, &sum)) in mins.iter().zip(sums).enumerate() {
+            lanes[s % 8] = fma::<FMA>(min, sum, lanes[s % 8]);
         }
         ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
     }

@@ -194,23 +194,21 @@ pub(in crate::plan) fn simplify_dims(draft: &mut Draft<'_>) {
 fn simplify(dims: &mut Vec<usize>, dynamic: bool, mut views: Vec<&mut View>) {
     let mut kept: Vec<usize> = Vec::new();
     let mut strides: Vec<Vec<isize>> = vec![Vec::new(); views.len()];
-    for axis in 0..dims.len() {
+    for (axis, &size) in dims.iter().enumerate() {
         let is_bucket = dynamic && axis == 0;
         let before_is_bucket = dynamic && kept.len() == 1;
-        let merges = !kept.is_empty()
-            && !before_is_bucket
-            && views.iter().zip(&strides).all(|(view, kept)| kept.last() == Some(&(view.strides[axis] * dims[axis] as isize)));
-        if dims[axis] == 1 && !is_bucket {
+        if size == 1 && !is_bucket {
             continue;
         }
-        if merges {
-            let last = kept.len() - 1;
-            kept[last] *= dims[axis];
-            strides.iter_mut().zip(&views).for_each(|(kept, view)| kept[last] = view.strides[axis]);
-        } else {
-            kept.push(dims[axis]);
-            strides.iter_mut().zip(&views).for_each(|(kept, view)| kept.push(view.strides[axis]));
+        let walks_on = |(view, kept): (&&mut View, &Vec<isize>)| kept.last() == Some(&(view.strides[axis] * size as isize));
+        match kept.last_mut() {
+            Some(last) if !before_is_bucket && views.iter().zip(&strides).all(walks_on) => {
+                *last *= size;
+                strides.iter_mut().for_each(|kept| kept.truncate(kept.len() - 1));
+            }
+            _ => kept.push(size),
         }
+        strides.iter_mut().zip(&views).for_each(|(kept, view)| kept.push(view.strides[axis]));
     }
     if kept.is_empty() {
         kept.push(1);
