@@ -36,5 +36,5 @@ mod threads;
 mod vector;
 mod weights;
 
-pub use executor::{CpuExecutor, CpuOptions};
+pub use executor::{CpuExecutor, CpuOptions, TARGET};
 pub use isa::Isa;

@@ -3,8 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::cpu::{CpuExecutor, CpuOptions};
+use crate::cpu::{self, CpuExecutor, CpuOptions};
 use crate::lang::SharedExecutor;
+use crate::plan::Target;
+use crate::reference::ReferenceExecutor;
 
 use super::EngineError;
 
@@ -38,6 +40,10 @@ pub struct Backend {
     /// A first guess for the tokens of one prefill run.
     pub chunk: usize,
     pub is_cpu: bool,
+    /// f32 throughout.
+    pub precise: bool,
+    /// What the executor wants of a plan.
+    pub target: Target,
 }
 
 impl Backend {
@@ -51,6 +57,20 @@ impl Backend {
     pub fn open(request: &DeviceRequest) -> Result<Backend, EngineError> {
         let executor = CpuExecutor::new(CpuOptions { precise: request.precise, ..CpuOptions::default() });
         let note = crate::graph::Executor::describe(&executor);
-        Ok(Backend { executor: Rc::new(RefCell::new(executor)), note, chunk: 128, is_cpu: true })
+        Ok(Backend {
+            executor: Rc::new(RefCell::new(executor)),
+            note,
+            chunk: 128,
+            is_cpu: true,
+            precise: request.precise,
+            target: cpu::TARGET,
+        })
+    }
+
+    /// The definition of every op in f64: slow, and exact but for what a weight's own type rounds.
+    pub fn exact() -> Backend {
+        let executor = ReferenceExecutor::new();
+        let note = crate::graph::Executor::describe(&executor);
+        Backend { executor: Rc::new(RefCell::new(executor)), note, chunk: 512, is_cpu: true, precise: true, target: cpu::TARGET }
     }
 }
