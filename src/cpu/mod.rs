@@ -33,6 +33,7 @@ mod tensors;
 #[cfg(test)]
 mod testing;
 mod threads;
+mod transpose;
 mod vector;
 mod weights;
 

@@ -138,7 +138,12 @@ impl GpuExecutor {
     }
 
     /// The buffers of a run's inputs; host tensors are staged.
-    fn bind_inputs(&mut self, program: usize, args: &RunArgs, copies: &mut Vec<submit::Copy>) -> Result<Vec<Option<Rc<CountedBuffer>>>, ExecError> {
+    fn bind_inputs(
+        &mut self,
+        program: usize,
+        args: &RunArgs,
+        copies: &mut Vec<submit::Copy>,
+    ) -> Result<Vec<Option<Rc<CountedBuffer>>>, ExecError> {
         let n_inputs = self.programs[program].recording.plan.inputs.len();
         let mut bound = Vec::with_capacity(n_inputs);
         for i in 0..n_inputs {
@@ -152,7 +157,8 @@ impl GpuExecutor {
             let binding = args.inputs.get(i).ok_or_else(|| unsupported(format!("input {i} is not bound")))?;
             bound.push(Some(match binding {
                 Binding::Device(tensor) => {
-                    let buffer = self.tensors.get(&tensor.id()).ok_or_else(|| unsupported("a tensor of another device".to_owned()))?.buffer.clone();
+                    let buffer =
+                        self.tensors.get(&tensor.id()).ok_or_else(|| unsupported("a tensor of another device".to_owned()))?.buffer.clone();
                     if buffer.buffer.size() >= len_bytes as u64 {
                         buffer
                     } else {
@@ -166,7 +172,11 @@ impl GpuExecutor {
                     if host.bytes().len() > len_bytes {
                         return Err(unsupported(format!("input {i} is bound to {}, the program takes {shape}", host.shape)));
                     }
-                    let buffer = if is_output { self.pool.take_for_write(&self.gpu, "an input", len_bytes)? } else { self.staged(program, i, len_bytes)? };
+                    let buffer = if is_output {
+                        self.pool.take_for_write(&self.gpu, "an input", len_bytes)?
+                    } else {
+                        self.staged(program, i, len_bytes)?
+                    };
                     self.gpu.queue.write_buffer(&buffer.buffer, 0, host.bytes());
                     buffer
                 }
@@ -239,7 +249,8 @@ impl Executor for GpuExecutor {
         if let Some(&program) = self.by_key.get(&key) {
             return Ok(program);
         }
-        let plan = crate::plan::compile(&graph, &outputs, options, &self.target())?;
+        let plan = crate::plan::compile(&graph, &outputs, options, &self.target())
+            .map_err(|e| ExecError::Unsupported { message: e.to_string(), origin: e.origin() })?;
         let program = self.load(plan)?;
         self.by_key.insert(key, program);
         Ok(program)
@@ -337,7 +348,11 @@ impl Executor for GpuExecutor {
         let len_bytes = shape.len() * 4;
         let data = self.read_bytes(tensor, |bytes| {
             let bytes = &bytes[..len_bytes];
-            if dtype.is_float() { HostData::F32(bytemuck::pod_collect_to_vec(bytes)) } else { HostData::I32(bytemuck::pod_collect_to_vec(bytes)) }
+            if dtype.is_float() {
+                HostData::F32(bytemuck::pod_collect_to_vec(bytes))
+            } else {
+                HostData::I32(bytemuck::pod_collect_to_vec(bytes))
+            }
         })?;
         Ok(HostTensor { shape, dtype, data })
     }

@@ -113,8 +113,7 @@ impl PipelineCache {
         };
         let make = || {
             let entries: Vec<_> = bindings.iter().map(entry).collect();
-            let bind_group =
-                gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+            let bind_group = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
             let pipeline = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: None,
                 bind_group_layouts: &[Some(&bind_group)],
@@ -135,7 +134,8 @@ struct Job {
 
 fn compile(device: &wgpu::Device, job: Job, checks: bool) -> Result<wgpu::ComputePipeline, ExecError> {
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(&job.name), source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(job.module)) };
+    let descriptor =
+        wgpu::ShaderModuleDescriptor { label: Some(&job.name), source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(job.module)) };
     let module = if checks {
         device.create_shader_module(descriptor)
     } else {

@@ -172,12 +172,8 @@ impl Recording {
             .dispatches
             .iter()
             .map(|dispatch| {
-                let bindings: Vec<(u32, BufferRange)> = dispatch
-                    .pipeline
-                    .bindings
-                    .iter()
-                    .map(|&(binding, kind)| (binding, self.range(dispatch, binding, kind, run)))
-                    .collect();
+                let bindings: Vec<(u32, BufferRange)> =
+                    dispatch.pipeline.bindings.iter().map(|&(binding, kind)| (binding, self.range(dispatch, binding, kind, run))).collect();
                 groups.get(gpu, &dispatch.pipeline.layout, &bindings)
             })
             .collect();

@@ -306,18 +306,21 @@ fn element_texts(host: &HostTensor, shown: &[usize]) -> Vec<String> {
             if host.shape.rank() == 0 {
                 return values.iter().map(|v| float_text(*v)).collect();
             }
+            let is_small_or_large = largest >= 1e5 || smallest < 1e-3;
+            // As many digits for all as one of them needs, so that columns line up.
+            let n_digits = |v: f64| format!("{v:.4}").trim_end_matches('0').rsplit('.').next().map_or(1, |d| d.len().max(1));
+            let digits = values.iter().filter(|v| v.is_finite()).map(|v| n_digits(*v)).max().unwrap_or(1);
             let text = |v: f64| {
+                // A zero's sign is not part of what an op defines.
+                let v = if v == 0.0 { 0.0 } else { v };
                 if !v.is_finite() {
                     float_text(v)
                 } else if is_whole && largest < 1e7 {
                     format!("{v:.1}")
-                } else if largest >= 1e5 || smallest < 1e-3 {
+                } else if is_small_or_large {
                     format!("{v:.4e}")
                 } else {
-                    // Trailing zeros carry nothing; one digit stays, so that floats look like floats.
-                    let text = format!("{v:.4}");
-                    let cut = text.trim_end_matches('0');
-                    if cut.ends_with('.') { format!("{cut}0") } else { cut.to_owned() }
+                    format!("{v:.digits$}")
                 }
             };
             values.into_iter().map(text).collect()

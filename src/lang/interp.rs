@@ -260,7 +260,7 @@ impl Interp {
             return Err(vec![Diagnostic::error(format!("the program has no function `{name}`")).at(at)]);
         };
         let args = args.into_iter().map(|value| CallArg::positional(value, at)).collect();
-        match self.call_closure(Some("".into()), &closure, args, at) {
+        match self.call_labelled(Some("".into()), &closure, args, at) {
             Ok((value, _)) => Ok(value),
             Err(signal) => self.ended(Err(signal)).map(|()| Value::Unit),
         }

@@ -5,6 +5,7 @@
 
 mod architectures;
 pub mod builtins;
+pub mod doc;
 mod eval;
 mod format;
 mod hir;

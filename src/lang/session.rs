@@ -103,13 +103,14 @@ impl Tensor {
         self.0.state.borrow().host.clone()
     }
 
-    /// The values to be changed in place, where no other handle sees them and no device has them.
+    /// The values to be changed in place, where no other handle sees them. A copy on a device is given up.
     pub fn unshared_host(&mut self) -> Option<&mut HostTensor> {
         let cell = Rc::get_mut(&mut self.0)?;
         let state = cell.state.get_mut();
-        if !matches!(state.source, Some(TensorSource::Host)) {
+        if state.host.is_none() || matches!(state.source, Some(TensorSource::Weight(_))) {
             return None;
         }
+        state.source = Some(TensorSource::Host);
         // A graph that reads the old values has its own handle on them.
         state.node = None;
         state.host.as_mut().map(Arc::make_mut)

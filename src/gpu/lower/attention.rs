@@ -37,11 +37,7 @@ impl Lowering<'_> {
             .set("WORKGROUP", workgroup);
         // Prefill has enough workgroups without parts, and would need room for each token's.
         let max_splits = if k.rows.count > 8 { 1 } else { MAX_SPLITS };
-        let parts = if max_splits == 1 {
-            Operand::Nothing
-        } else {
-            self.scratch(k.rows.count * k.n_heads * max_splits * (k.head_dim + 2))
-        };
+        let parts = if max_splits == 1 { Operand::Nothing } else { self.scratch(k.rows.count * k.n_heads * max_splits * (k.head_dim + 2)) };
         let [rows, dynamic] = rows_words(k.rows);
         let mut step = vec![rows, dynamic, k.n_heads as u32, self.word(k.scale), self.word(k.window), self.position_word(k.cache)];
         step.extend([spec.window, spec.sinks, spec.slots, spec.slots * spec.n_kv_heads, k.head_dim].map(|n| n as u32));

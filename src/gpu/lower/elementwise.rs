@@ -131,7 +131,9 @@ impl Writer<'_> {
         let mut text = String::new();
         let n_scalars = self.k.scalars.len().div_ceil(4);
         text.push_str("struct View { offset: vec4<u32>, strides: array<vec4<i32>, 2>, }\n");
-        text.push_str("struct Step {\n    outer: u32,\n    dynamic: u32,\n    inner: u32,\n    unused: u32,\n    dims: array<vec4<u32>, 2>,\n");
+        text.push_str(
+            "struct Step {\n    outer: u32,\n    dynamic: u32,\n    inner: u32,\n    unused: u32,\n    dims: array<vec4<u32>, 2>,\n",
+        );
         if !self.k.inputs.is_empty() {
             let _ = writeln!(text, "    views: array<View, {}>,", self.k.inputs.len());
         }
@@ -227,7 +229,13 @@ fn scalar_dtype(scalars: &Scalars, word: ScalarRef) -> DType {
         },
         ScalarExpr::Runtime(scalar) => scalar.dtype(),
         ScalarExpr::Unary { dtype, .. } => dtype,
-        ScalarExpr::Binary { op, dtype, .. } => if op.is_comparison() { DType::Bool } else { dtype },
+        ScalarExpr::Binary { op, dtype, .. } => {
+            if op.is_comparison() {
+                DType::Bool
+            } else {
+                dtype
+            }
+        }
         ScalarExpr::Cast { to, .. } => to,
     }
 }

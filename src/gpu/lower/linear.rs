@@ -75,11 +75,8 @@ impl Lowering<'_> {
         let few = k.rows.count <= MATVEC_ROWS;
         for part in placed.pieces_of(k.first_row, k.n) {
             let switches = |source: Source| source.set("HAS_BIAS", bias.is_some()).set("HAS_RESIDUAL", residual.is_some());
-            let epilogue = [
-                (6, out),
-                (7, bias.map_or(Operand::Nothing, Operand::Buf)),
-                (8, residual.map_or(Operand::Nothing, Operand::Buf)),
-            ];
+            let epilogue =
+                [(6, out), (7, bias.map_or(Operand::Nothing, Operand::Buf)), (8, residual.map_or(Operand::Nothing, Operand::Buf))];
             let [rows, dynamic] = rows_words(k.rows);
             if few {
                 let (source, tuning, mut operands) = self.matvec(k, prepared, placed, part.index);
@@ -172,8 +169,16 @@ impl Lowering<'_> {
         let view = |first_head: usize| View { buf: *q_out, offset: first_head * head_dim, strides: vec![k.n as isize, d, 1] };
         let rotation = Rope { x: view(0), rope: *rope, out: *q_out, rows: k.rows, n_heads: *n_heads, head_dim: *head_dim };
         self.rope(&rotation, &view(0), y);
-        let store =
-            CacheStore { k: None, v: None, k_rope: Some(*rope), rows: k.rows, n_kv_heads: *n_kv_heads, head_dim: *head_dim, cache: *cache, layer: *layer };
+        let store = CacheStore {
+            k: None,
+            v: None,
+            k_rope: Some(*rope),
+            rows: k.rows,
+            n_kv_heads: *n_kv_heads,
+            head_dim: *head_dim,
+            cache: *cache,
+            layer: *layer,
+        };
         self.cache_store_side(&store, &view(*n_heads), y, Operand::Keys(*cache, *layer), Some(*rope));
         if *has_v {
             self.cache_store_side(&store, &view(n_heads + n_kv_heads), y, Operand::Values(*cache, *layer), None);

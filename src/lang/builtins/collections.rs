@@ -30,7 +30,7 @@ pub const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "list",
-        signature: "list(x) -> list",
+        signature: "list(x =) -> list",
         section: "system",
         doc: "The items of a range, a tuple, a string or a tensor, as a list.",
         run: Run::Call(|interp, args| {

@@ -4,6 +4,7 @@ mod args;
 mod collections;
 mod creation;
 mod elementwise;
+mod files;
 mod indexing;
 mod models;
 mod neural;
@@ -152,6 +153,7 @@ pub fn table() -> impl Iterator<Item = &'static Builtin> {
         neural::BUILTINS,
         sampling::BUILTINS,
         models::BUILTINS,
+        files::BUILTINS,
         collections::BUILTINS,
         strings::BUILTINS,
         system::BUILTINS,

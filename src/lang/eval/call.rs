@@ -81,16 +81,27 @@ impl Interp {
         args: Vec<CallArg>,
         span: Span,
     ) -> Eval<(Value, Option<Value>)> {
-        let code = closure.code.clone();
-        self.check_interrupt(span)?;
-        if self.depth >= DEPTH_MAX {
-            return Err(self.too_deep(span));
-        }
         // Steps are named in functions that work on a model's weights, after the place of these in the model.
         let own_label = args.iter().find_map(|a| match &a.value {
             Value::Layer(path) if label.is_some() => Some(path.path.clone()),
             _ => None,
         });
+        self.call_labelled(own_label, closure, args, span)
+    }
+
+    /// The same where the names of the function's own steps begin with `own_label`.
+    pub(in crate::lang) fn call_labelled(
+        &mut self,
+        own_label: Option<Rc<str>>,
+        closure: &Rc<Closure>,
+        args: Vec<CallArg>,
+        span: Span,
+    ) -> Eval<(Value, Option<Value>)> {
+        let code = closure.code.clone();
+        self.check_interrupt(span)?;
+        if self.depth >= DEPTH_MAX {
+            return Err(self.too_deep(span));
+        }
         let mut frame = Frame::of(code.n_locals, Some(closure.clone()), own_label);
         self.depth += 1;
         let result = self.run_call(&mut frame, closure, args, span);
@@ -106,7 +117,7 @@ impl Interp {
                 Ok((value, changed))
             }
             Err(Signal::Error(mut error)) => {
-                let is_outer = error.labels.iter().all(|l| l.span != span);
+                let is_outer = !span.is_empty() && error.labels.iter().all(|l| l.span != span);
                 if is_outer && error.labels.iter().filter(|l| !l.primary).count() < TRACE_SHOWN {
                     error = Box::new(error.reason(span, format!("in this call of `{}`", code.display_name())));
                 }

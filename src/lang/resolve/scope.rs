@@ -153,7 +153,9 @@ impl Resolver<'_> {
 
 /// The candidate that fewest edits turn into `name`, when they are few for its length.
 pub fn nearest<S: AsRef<str>>(name: &str, candidates: impl Iterator<Item = S>) -> Option<String> {
-    let limit = name.chars().count().div_ceil(3);
+    let n_chars = name.chars().count();
+    // One edit turns any short name into any other.
+    let limit = if n_chars < 3 { 0 } else { n_chars.div_ceil(3) };
     candidates.map(|c| (edits(name, c.as_ref()), c.as_ref().to_owned())).filter(|(n, _)| *n <= limit).min().map(|(_, c)| c)
 }
 
