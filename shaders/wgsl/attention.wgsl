@@ -117,12 +117,13 @@ fn main(
             var score = LOWEST;
             if slot < end && sees(p, ring_position(slot, last, step.sinks, step.slots), window) {
                 let first = i / TILE * (D_PAD / 4u) + select(0u, ITEMS, slot < step.sinks);
-                var sum = 0.0;
+                var sums = vec4(0.0);
                 for (var oct = 0u; oct < D_PAD / 8u; oct++) {
                     let key = key_oct(g * step.slots + slot, oct);
-                    sum += dot(queries[first + 2u * oct], key.a) + dot(queries[first + 2u * oct + 1u], key.b);
+                    sums = fma(queries[first + 2u * oct], key.a, sums);
+                    sums = fma(queries[first + 2u * oct + 1u], key.b, sums);
                 }
-                score = max(sum * scale, LOWEST);
+                score = max((sums.x + sums.y + sums.z + sums.w) * scale, LOWEST);
             }
             scores[i] = score;
         }
@@ -132,13 +133,13 @@ fn main(
             for (var j = 0u; j < TILE; j++) {
                 largest = max(largest, scores[local * TILE + j]);
             }
-            rescale[local] = exp(max(maxima[local] - largest, -80.0));
+            rescale[local] = exp_f32(max(maxima[local] - largest, -80.0));
             maxima[local] = largest;
         }
         workgroupBarrier();
         for (var i = local; i < GROUP * TILE; i += WORKGROUP) {
             let score = scores[i];
-            scores[i] = select(exp(max(score - maxima[i / TILE], -80.0)), 0.0, score <= LOWEST);
+            scores[i] = select(exp_f32(max(score - maxima[i / TILE], -80.0)), 0.0, score <= LOWEST);
         }
         workgroupBarrier();
         if local < GROUP {

@@ -36,7 +36,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         var total = 0.0;
         for (var i = 0u; i < n_parts; i++) {
             let part = first + i * width;
-            let weight = exp(max(parts[part + step.head_dim] - largest, -80.0));
+            let weight = exp_f32(max(parts[part + step.head_dim] - largest, -80.0));
             let own = parts[part + step.head_dim + 1u];
             if own > 0.0 {
                 sum += weight * parts[part + d];

@@ -187,7 +187,7 @@ fn candidate(i: u32, n_candidates: u32) -> u32 {
 
 fn unscaled(id: u32) -> f32 {
     let x = punished[id] - greatest;
-    return select(0.0, exp(max(x, -87.0)), x > -87.0);
+    return select(0.0, exp_f32(max(x, -87.0)), x > -87.0);
 }
 
 // Σ e^(logit - max) over kept elements whose key is above `key`; all of them where `all`.
@@ -220,7 +220,7 @@ fn top_p_bound(local: u32, n: u32, n_candidates: u32, bound: Bound, top_p: f32) 
     let before = mass_above(local, n, n_candidates, bound, key, false);
     // Ties share one weight; each but the first has the earlier ones before it.
     let word = key ^ select(0x80000000u, 0xffffffffu, (key & 0x80000000u) == 0u);
-    let weight = exp(max(bitcast<f32>(word) - greatest, -87.0));
+    let weight = exp_f32(max(bitcast<f32>(word) - greatest, -87.0));
     let wanted = ceil((limit - before) / weight);
     let n_ties = u32(clamp(wanted, 1.0, f32(step.vocab)));
     let id = nth_id(local, key, n_ties);
@@ -238,7 +238,7 @@ fn draw(local: u32, n: u32, n_candidates: u32, bound: Bound) {
     for (var i = local * each; i < min((local + 1u) * each, n); i++) {
         let id = candidate(i, n_candidates);
         if within(bound, key_of(punished[id]), id) && unscaled(id) >= min_p {
-            sum += exp(max((punished[id] - greatest) / temperature, -87.0));
+            sum += exp_f32(max((punished[id] - greatest) / temperature, -87.0));
         }
     }
     chunk_sums[local] = sum;
@@ -270,7 +270,7 @@ fn draw(local: u32, n: u32, n_candidates: u32, bound: Bound) {
             let id = candidate(i, n_candidates);
             if within(bound, key_of(punished[id]), id) && unscaled(id) >= min_p {
                 atomicStore(&chosen, id);
-                before += exp(max((punished[id] - greatest) / temperature, -87.0));
+                before += exp_f32(max((punished[id] - greatest) / temperature, -87.0));
                 if before > target_sum {
                     break;
                 }

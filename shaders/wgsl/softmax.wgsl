@@ -27,11 +27,11 @@ fn main(
     largest = workgroup_max(largest, local);
     var sum = 0.0;
     for (var j = local; j < step.len; j += WORKGROUP) {
-        sum += exp(max(x[first + j * step.inner] - largest, -87.0));
+        sum += exp_f32(max(x[first + j * step.inner] - largest, -87.0));
     }
     sum = workgroup_sum(sum, local);
     for (var j = local; j < step.len; j += WORKGROUP) {
         let at = first + j * step.inner;
-        out[at] = select(0.0, exp(x[at] - largest), x[at] - largest > -87.0) / sum;
+        out[at] = select(0.0, exp_f32(max(x[at] - largest, -87.0)), x[at] - largest > -87.0) / sum;
     }
 }

@@ -36,10 +36,11 @@ pub fn run(args: &DoctorArgs) -> CliResult {
             mark.show(&case.name);
             let outcome = check(&case, &mut *backend.executor.borrow_mut());
             let kernel = case.name.split([' ', ',']).next().unwrap_or("").to_owned();
-            if table.last().is_none_or(|row| row.0 != kernel) {
+            let at = table.iter().position(|row| row.0 == kernel).unwrap_or(table.len());
+            if at == table.len() {
                 table.push((kernel, 0, 0, 0.0));
             }
-            let Some(row) = table.last_mut() else { continue };
+            let row = &mut table[at];
             row.1 += 1;
             match &outcome.verdict {
                 Verdict::Pass { error } => {
@@ -78,7 +79,7 @@ pub fn run(args: &DoctorArgs) -> CliResult {
 fn failure(outcome: &Outcome) -> String {
     let bound = match outcome.bound {
         Bound::Exact => "exact".to_owned(),
-        Bound::Relative(bound) => format!("{bound:.1e}"),
+        Bound::Relative(bound) | Bound::Scaled { bound, .. } => format!("{bound:.1e}"),
     };
     match &outcome.verdict {
         Verdict::Fail { error, detail } => format!("{}: error {error:.2e}, bound {bound}: {detail}", outcome.name),

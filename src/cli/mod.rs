@@ -25,6 +25,7 @@ use error::{CliError, CliResult};
 
 /// Parses the arguments, runs the command, and says how it ended.
 pub fn main() -> ExitCode {
+    quiet_mesa();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -48,6 +49,17 @@ pub fn main() -> ExitCode {
                 eprintln!("{}", text.trim_end());
             }
             code
+        }
+    }
+}
+
+/// Mesa's device-select layer writes to stderr where there is no desktop session. The engine chooses its adapter itself.
+fn quiet_mesa() {
+    if std::env::var_os("NODEVICE_SELECT").is_none() {
+        // SAFETY: nothing has started a thread yet.
+        #[allow(clippy::disallowed_methods, reason = "the first thing that the process does")]
+        unsafe {
+            std::env::set_var("NODEVICE_SELECT", "1");
         }
     }
 }

@@ -13,6 +13,7 @@ use super::cache::KvLayer;
 use super::isa::{Isa, fma, for_each_isa};
 use super::rope::{RopeRows, rotate};
 use super::step::StepContext;
+use super::transpose::transpose;
 use super::vector::{exp, sum_lanes};
 
 /// Keys of a tile.
@@ -137,7 +138,7 @@ impl Unit<'_> {
             scratch.sink_queries.copy_from_slice(&scratch.queries);
             if let Some(rope) = &self.sink {
                 for (i, query) in scratch.sink_queries.chunks_exact_mut(d).enumerate().take(n) {
-                    rotate(query, rope, first + i / self.per_group);
+                    rotate(self.isa, query, rope, first + i / self.per_group);
                 }
             }
             self.walk(group, first, first_sinks.start..last_sinks.end, true, scratch);
@@ -157,12 +158,24 @@ impl Unit<'_> {
         while start < positions.end {
             let slot = spec.slot(start);
             let len = TILE.min(positions.end - start).min(spec.slots - slot);
-            self.layer.load_keys(self.isa, group, slot, len, &mut scratch.loaded);
-            transpose(self.isa, &scratch.loaded[..len * d], d, &mut scratch.keys);
-            self.layer.load_values(self.isa, group, slot, len, &mut scratch.loaded);
-            for (padded, value) in scratch.values.chunks_exact_mut(d.next_multiple_of(SPAN)).zip(scratch.loaded[..len * d].chunks_exact(d))
-            {
-                padded[..d].copy_from_slice(value);
+            self.layer.load_keys(group, slot, len, &mut scratch.loaded);
+            transpose(
+                self.isa,
+                bytemuck::cast_slice(&scratch.loaded[..len * d]),
+                len,
+                d,
+                d,
+                bytemuck::cast_slice_mut(&mut scratch.keys),
+                TILE,
+            );
+            if d.is_multiple_of(SPAN) {
+                self.layer.load_values(group, slot, len, &mut scratch.values);
+            } else {
+                self.layer.load_values(group, slot, len, &mut scratch.loaded);
+                let padded = scratch.values.chunks_exact_mut(d.next_multiple_of(SPAN));
+                for (padded, value) in padded.zip(scratch.loaded[..len * d].chunks_exact(d)) {
+                    padded[..d].copy_from_slice(value);
+                }
             }
             for quad in 0..scratch.n_queries.div_ceil(QUAD) {
                 // What each query sees of the tile.
@@ -195,17 +208,6 @@ impl Unit<'_> {
                 );
             }
             start += len;
-        }
-    }
-}
-
-for_each_isa! {
-    /// `[n, d]` to `[d, TILE]`.
-    fn transpose(rows: &[f32], d: usize, out: &mut [f32]) {
-        for (j, row) in rows.chunks_exact(d).enumerate().take(TILE) {
-            for (i, &value) in row.iter().enumerate() {
-                out[i * TILE + j] = value;
-            }
         }
     }
 }

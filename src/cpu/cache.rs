@@ -9,8 +9,8 @@ use half::f16;
 use crate::graph::{CacheSpec, ExecError, KvType};
 
 use super::buffer::{Buffer, Mem};
-use super::isa::for_each_isa;
-use super::vector::widen_f16;
+use super::isa::{Isa, for_each_isa};
+use super::vector::{narrow_to_f16, widen_f16};
 
 /// Values of a block of `KvType::Q8_0`: a scale and 32 signed bytes, nine words.
 const Q8_BLOCK: usize = 32;
@@ -60,8 +60,8 @@ impl KvCache {
     }
 
     /// One layer, for a run whose first token is at `position`.
-    pub fn layer(&self, layer: usize, position: usize) -> KvLayer<'_> {
-        KvLayer { spec: self.spec, keys: self.keys.view(), values: self.values.view(), layer, position }
+    pub fn layer(&self, isa: Isa, layer: usize, position: usize) -> KvLayer<'_> {
+        KvLayer { isa, spec: self.spec, keys: self.keys.view(), values: self.values.view(), layer, position }
     }
 }
 
@@ -77,6 +77,7 @@ fn row_words(spec: &CacheSpec) -> usize {
 /// One layer of a ring during a step.
 #[derive(Clone, Copy)]
 pub(super) struct KvLayer<'a> {
+    isa: Isa,
     pub spec: CacheSpec,
     keys: Mem<'a>,
     values: Mem<'a>,
@@ -106,10 +107,8 @@ impl KvLayer<'_> {
         match self.spec.kv_type {
             KvType::F32 => words.copy_from_slice(bytemuck::cast_slice(row)),
             KvType::F16 => {
-                for (word, pair) in words.iter_mut().zip(row.chunks(2)) {
-                    let high = pair.get(1).map_or(0, |&x| f16::from_f32(x).to_bits());
-                    *word = u32::from(f16::from_f32(pair[0]).to_bits()) | u32::from(high) << 16;
-                }
+                let halves: &mut [u16] = bytemuck::cast_slice_mut(words);
+                narrow_to_f16(self.isa, row, &mut halves[..row.len()]);
             }
             KvType::Q8_0 => {
                 for (words, row) in words.chunks_exact_mut(Q8_WORDS).zip(row.chunks(Q8_BLOCK)) {
@@ -120,32 +119,32 @@ impl KvLayer<'_> {
     }
 
     /// Keys of `n` slots from `slot` on, widened: `[n, D]`.
-    pub fn load_keys(&self, isa: super::isa::Isa, head: usize, slot: usize, n: usize, out: &mut [f32]) {
-        self.load(isa, self.keys, head, slot, n, out);
+    pub fn load_keys(&self, head: usize, slot: usize, n: usize, out: &mut [f32]) {
+        self.load(self.keys, head, slot, n, out);
     }
 
     /// Values of `n` slots from `slot` on, widened: `[n, D]`.
-    pub fn load_values(&self, isa: super::isa::Isa, head: usize, slot: usize, n: usize, out: &mut [f32]) {
-        self.load(isa, self.values, head, slot, n, out);
+    pub fn load_values(&self, head: usize, slot: usize, n: usize, out: &mut [f32]) {
+        self.load(self.values, head, slot, n, out);
     }
 
-    fn load(&self, isa: super::isa::Isa, mem: Mem<'_>, head: usize, slot: usize, n: usize, out: &mut [f32]) {
+    fn load(&self, mem: Mem<'_>, head: usize, slot: usize, n: usize, out: &mut [f32]) {
         let (words, d) = (row_words(&self.spec), self.spec.head_dim);
         assert!(slot + n <= self.spec.slots, "slots {slot}..{} leave a ring of {}", slot + n, self.spec.slots);
         // SAFETY: nothing writes the cache in a step that reads it.
         let words = &unsafe { mem.slice::<u32>() }[self.start(head, slot)..][..n * words];
         match self.spec.kv_type {
             KvType::F32 => out[..n * d].copy_from_slice(bytemuck::cast_slice(words)),
-            KvType::F16 if d.is_multiple_of(2) => widen_halves(isa, bytemuck::cast_slice(words), &mut out[..n * d]),
+            KvType::F16 if d.is_multiple_of(2) => widen_halves(self.isa, bytemuck::cast_slice(words), &mut out[..n * d]),
             KvType::F16 => {
                 for (words, out) in words.chunks_exact(d.div_ceil(2)).zip(out.chunks_exact_mut(d)) {
-                    widen_halves(isa, &bytemuck::cast_slice(words)[..d], out);
+                    widen_halves(self.isa, &bytemuck::cast_slice(words)[..d], out);
                 }
             }
             KvType::Q8_0 => {
                 for (words, out) in words.chunks_exact(d.div_ceil(Q8_BLOCK) * Q8_WORDS).zip(out.chunks_exact_mut(d)) {
                     for (words, out) in words.chunks_exact(Q8_WORDS).zip(out.chunks_mut(Q8_BLOCK)) {
-                        widen_q8(isa, words, out);
+                        widen_q8(self.isa, words, out);
                     }
                 }
             }

@@ -10,6 +10,7 @@ pub(super) fn run(ctx: &StepContext<'_>, step: &CacheStore) {
     let (k, v) = (step.k.as_ref().map(|v| ctx.strided(v)), step.v.as_ref().map(|v| ctx.strided(v)));
     let rope = step.k_rope.as_ref().map(|r| ctx.rope_rows(r));
     // Rows past the token count would overwrite slots that are still in view, so they are left out whatever `rows` says.
+    let isa = ctx.isa;
     let n_tokens = step.rows.of_run(ctx.n_tokens);
     ctx.threads.run(n_tokens, |t| {
         let mut row = vec![0.0; step.head_dim];
@@ -17,7 +18,7 @@ pub(super) fn run(ctx: &StepContext<'_>, step: &CacheStore) {
             if let Some(k) = &k {
                 k.copy_row(&[t, head], &mut row);
                 if let Some(rope) = &rope {
-                    rotate(&mut row, rope, t);
+                    rotate(isa, &mut row, rope, t);
                 }
                 layer.store_key(head, t, &row);
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::graph::{
     Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, NodeId, Origin, ProgramId,
-    RopeRowsKind, RunArgs, rope_rows,
+    RopeRowsKind, RunArgs, StepTimes, rope_rows,
 };
 use crate::plan::{Buf, Plan, Target};
 use crate::tensor::{DType, HostData, HostTensor};
@@ -31,7 +31,7 @@ pub struct CpuOptions {
 }
 
 /// What the CPU wants of a plan: everything folded, whatever the number of rows.
-const TARGET: Target = Target { norm_prologue_rows: usize::MAX, epilogue_rows: usize::MAX };
+pub const TARGET: Target = Target { norm_prologue_rows: usize::MAX, epilogue_rows: usize::MAX };
 
 /// The CPU backend. Runs are finished when `run` returns.
 pub struct CpuExecutor {
@@ -272,6 +272,13 @@ impl Executor for CpuExecutor {
 
     fn counters(&self) -> Counters {
         self.counters
+    }
+
+    fn run_timed(&mut self, program: ProgramId, args: &RunArgs) -> Result<Option<StepTimes>, ExecError> {
+        let was = std::mem::replace(&mut self.timed, true);
+        let result = self.run(program, args);
+        self.timed = was;
+        result.map(|_| Some(StepTimes { timed_by: "the host's clock".to_owned(), steps: self.step_times() }))
     }
 }
 

@@ -33,8 +33,9 @@ mod tensors;
 #[cfg(test)]
 mod testing;
 mod threads;
+mod transpose;
 mod vector;
 mod weights;
 
-pub use executor::{CpuExecutor, CpuOptions};
+pub use executor::{CpuExecutor, CpuOptions, TARGET};
 pub use isa::Isa;

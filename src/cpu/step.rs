@@ -130,7 +130,7 @@ impl<'a> StepContext<'a> {
 
     pub fn kv_layer(&self, cache: CacheIdx, layer: usize) -> KvLayer<'a> {
         let (cache, position) = self.cache(cache);
-        cache.layer(layer, position)
+        cache.layer(self.isa, layer, position)
     }
 }
 

@@ -134,6 +134,31 @@ pub(super) fn widen_f16(bits: u16) -> f32 {
     f32::from_bits(value | special | (u32::from(bits & 0x8000) << 16))
 }
 
+/// The f16 nearest to `x`, half to even, by its bits.
+#[inline(always)]
+fn narrow_f16(x: f32) -> u16 {
+    let bits = x.to_bits();
+    let magnitude = bits & 0x7FFF_FFFF;
+    // Half a unit of the last place that stays, one less where that place is even already; the exponent's bias goes from 127 to 15. What
+    // reaches 65520 carries into the exponent of inf.
+    let normal = magnitude.wrapping_add(0x0FFF + (magnitude >> 13 & 1)).wrapping_sub(112 << 23) >> 13;
+    // One unit in the last place of 0.5 is the least f16.
+    let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
+    let finite = if magnitude < 113 << 23 { subnormal } else { normal };
+    let beyond = if magnitude > 0x7F80_0000 { 0x7E00 } else { 0x7C00 };
+    let half = if magnitude >= 143 << 23 { beyond } else { finite };
+    (half | bits >> 16 & 0x8000) as u16
+}
+
+for_each_isa! {
+    /// Rounds to f16, half to even.
+    pub(super) fn narrow_to_f16(values: &[f32], out: &mut [u16]) {
+        for (out, &value) in out.iter_mut().zip(values) {
+            *out = narrow_f16(value);
+        }
+    }
+}
+
 for_each_isa! {
     /// Widens little-endian f16.
     pub(super) fn widen_f16_bytes(bytes: &[u8], out: &mut [f32]) {
@@ -188,6 +213,26 @@ mod tests {
             for (bits, value) in out.iter().enumerate() {
                 let exact = f16::from_bits(bits as u16).to_f32();
                 assert!(value.to_bits() == exact.to_bits() || value.is_nan() && exact.is_nan(), "{bits:04x} on {}", isa.name());
+            }
+        }
+    }
+
+    #[test]
+    fn narrowing_rounds_as_f16_does() {
+        let near = |bits: u32| [bits.wrapping_sub(1), bits, bits.wrapping_add(1)].map(f32::from_bits);
+        // Every f16, every midpoint between two of them, their neighbours in f32, and beyond.
+        let mut values: Vec<f32> = (0..=u16::MAX).flat_map(|b| near(f16::from_bits(b).to_f32().to_bits())).collect();
+        values.extend((0..0x7C00u16).flat_map(|b| {
+            let middle = (f16::from_bits(b).to_f64() + if b == 0x7BFF { 65536.0 } else { f16::from_bits(b + 1).to_f64() }) / 2.0;
+            near((middle as f32).to_bits()).into_iter().chain(near((-middle as f32).to_bits())).collect::<Vec<_>>()
+        }));
+        values.extend([f32::MAX, f32::MIN_POSITIVE, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-45, -0.0]);
+        for isa in Isa::available() {
+            let mut out = vec![0; values.len()];
+            narrow_to_f16(isa, &values, &mut out);
+            for (value, bits) in values.iter().zip(out) {
+                let (ours, theirs) = (f16::from_bits(bits), f16::from_f32(*value));
+                assert!(ours.to_bits() == theirs.to_bits() || ours.is_nan() && theirs.is_nan(), "{value:e}: {ours} and {theirs}");
             }
         }
     }

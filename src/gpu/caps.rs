@@ -47,13 +47,13 @@ pub fn wanted_features(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::F
     use wgpu::Features;
     let mut wanted = Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS | Features::PIPELINE_CACHE;
     match options.profile {
-        Some(Profile::Metal) => wanted -= Features::PIPELINE_CACHE,
-        Some(Profile::Dx12) => wanted -= Features::PIPELINE_CACHE,
+        Some(Profile::Metal) => wanted.remove(Features::PIPELINE_CACHE),
+        Some(Profile::Dx12) => wanted.remove(Features::PIPELINE_CACHE),
         Some(Profile::WebGpu) => wanted = Features::empty(),
         None => {}
     }
     if options.no_subgroups {
-        wanted -= Features::SUBGROUP;
+        wanted.remove(Features::SUBGROUP);
     }
     wanted & adapter.features()
 }

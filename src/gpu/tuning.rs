@@ -26,13 +26,16 @@ impl MatvecTuning {
     }
 }
 
+/// Rows shorter than this keep f32 activations: rounding averages out over too few terms.
+const LEAST_INT8_WIDTH: usize = 512;
+
 /// The tuning of an `[n, k]` weight for up to `n_rows` tokens. `normed`: the norm is a prologue.
 pub fn matvec_tuning(caps: &Caps, format: &WeightFormat, n: usize, k: usize, n_rows: usize, normed: bool) -> MatvecTuning {
     let groups = k.div_ceil(32);
     let cols = if n_rows == 1 { 1 } else { 4 };
     // Quants and scales of the activations, and what reductions take.
     let fits = groups * 48 + 1024 <= caps.workgroup_memory as usize;
-    let int8 = !caps.precise && format.integer && n_rows == 1 && k.is_multiple_of(32) && fits;
+    let int8 = !caps.precise && format.integer && n_rows == 1 && k.is_multiple_of(32) && k >= LEAST_INT8_WIDTH && fits;
     if caps.software {
         let lanes = if caps.subgroup > 0 { caps.subgroup as usize } else { 4 };
         // Wide workgroups cost a switch at each barrier; the prologue is shared by many rows instead.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::device::{CountedBuffer, Gpu};
 use super::quant::{Rows, WeightFormat};
 use crate::graph::{ExecError, Origin, Weight, WeightId};
-use crate::plan::{Placement, Storage};
+use crate::plan::Placement;
 use crate::tensor::{DType, first_nonfinite};
 
 /// Bytes of a weight that are repacked at a time.

@@ -130,7 +130,7 @@ mod tests {
         // The third value overwrites the first softmax, which the gather still needs.
         let first = after[1].kernel.writes()[0];
         let third = after[3].kernel.writes()[0];
-        for operand in after[3].kernel.operands_mut().into_iter().chain(after[4].kernel.operands_mut()) {
+        for operand in after[3..].iter_mut().flat_map(|step| step.kernel.operands_mut()) {
             if *operand.buf == third {
                 *operand.buf = first;
             }

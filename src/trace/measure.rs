@@ -25,7 +25,7 @@ pub struct Errors {
 pub fn measure(ours: &HostTensor, theirs: &HostTensor) -> Errors {
     assert_eq!(ours.len(), theirs.len(), "compared tensors have equal element counts");
     let n_rows = if ours.shape.rank() < 2 { 1 } else { ours.shape[0] };
-    let width = if n_rows == 0 { 0 } else { ours.len() / n_rows };
+    let width = ours.len().checked_div(n_rows).unwrap_or(0);
     let mut errors = Errors {
         relative_rms: 0.0,
         worst_row_rms: 0.0,

@@ -112,7 +112,7 @@ fn shaped_as(theirs: &HostTensor, ours: &Shape, position: usize) -> Result<HostT
         .shape
         .dims()
         .first()
-        .is_some_and(|&all| all >= position + n && n > 0 && theirs.len() / all == ours.len() / n && theirs.len() % all == 0);
+        .is_some_and(|&all| all >= position + n && n > 0 && theirs.len() / all == ours.len() / n && theirs.len().is_multiple_of(all));
     if !fits {
         return Err(theirs.shape.clone());
     }

@@ -52,7 +52,7 @@ impl Fault {
 }
 
 /// The graph with every node passed through `edit`, and where each went.
-pub fn edited(graph: &Graph, edit: &dyn Fn(&mut Graph, &Node, &[NodeId]) -> Option<NodeId>) -> (Graph, Vec<NodeId>) {
+pub fn edited(graph: &Graph, edit: impl Fn(&mut Graph, &Node, &[NodeId]) -> Option<NodeId>) -> (Graph, Vec<NodeId>) {
     let mut to = Graph::new();
     let mut ids: Vec<NodeId> = Vec::new();
     for (id, node) in graph.nodes() {
@@ -112,7 +112,7 @@ impl Executor for FaultyExecutor {
                 seen.extend(reads.iter().map(|r| labelled(graph, r)));
                 let before = self.inner.compile(graph, &seen, options)?;
                 let (rest, ids) =
-                    edited(graph, &|g, node, _| (node.label.as_deref() == Some(*label)).then(|| g.input(node.shape.clone(), node.dtype)));
+                    edited(graph, |g, node, _| (node.label.as_deref() == Some(*label)).then(|| g.input(node.shape.clone(), node.dtype)));
                 let outputs: Vec<NodeId> = outputs.iter().map(|o| ids[o.0 as usize]).collect();
                 Program::InTwo { before, after: self.inner.compile(&rest, &outputs, options)? }
             }

@@ -5,14 +5,14 @@ fn sign_f32(x: f32) -> f32 {
 }
 
 fn sigmoid_f32(x: f32) -> f32 {
-    return 1.0 / (1.0 + exp(clamp(-x, -87.0, 87.0)));
+    return 1.0 / (1.0 + exp_f32(clamp(-x, -87.0, 87.0)));
 }
 
 fn tanh_f32(x: f32) -> f32 {
     // Some drivers make tanh from a ratio of exponentials: near 0 that loses all digits, far out it overflows.
     let x2 = x * x;
     let small = x * (1.0 + x2 * (-0.33333333 + x2 * (0.13333333 + x2 * (-0.053968254 + x2 * 0.021869488))));
-    let e = exp(2.0 * clamp(x, -15.0, 15.0));
+    let e = exp_f32(2.0 * clamp(x, -15.0, 15.0));
     return select((e - 1.0) / (e + 1.0), small, abs(x) < 0.3);
 }
 
@@ -21,7 +21,7 @@ fn gelu_f32(x: f32) -> f32 {
 }
 
 fn softplus_f32(x: f32) -> f32 {
-    let e = exp(max(-abs(x), -87.0));
+    let e = exp_f32(max(-abs(x), -87.0));
     // ln(1 + e) as 2 atanh(e / (2 + e)): no digits are lost where e is small.
     let y = e / (2.0 + e);
     let y2 = y * y;

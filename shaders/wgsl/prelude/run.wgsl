@@ -33,3 +33,12 @@ fn f16_exact(bits: u32) -> f32 {
 fn f16_half(word: u32, index: u32) -> f32 {
     return f16_exact((word >> (16u * index)) & 0xffffu);
 }
+
+// e^x within 2e-7, for x in [-87, 88]: drivers' own may be off by 1e-5 far from 0.
+fn exp_f32(x: f32) -> f32 {
+    let k = round(x * 1.4426950408889634);
+    // ln 2 in two parts, of which the first has few digits: its product is exact.
+    let r = (x - k * 0.693359375) + k * 2.1219444005469058e-4;
+    let p = 1.0 + r * (1.0 + r * (0.5 + r * (0.16666667 + r * (0.041666668 + r * (0.0083333333 + r * 0.0013888889)))));
+    return p * bitcast<f32>(u32(i32(k) + 127) << 23u);
+}

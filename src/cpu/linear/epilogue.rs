@@ -124,7 +124,7 @@ impl<'a> Finish<'a> {
                     for (i, y) in y.chunks_exact_mut(*head_dim).enumerate() {
                         let head = first / head_dim + i;
                         if head < n_heads + n_kv_heads {
-                            rotate(y, rope, t);
+                            rotate(self.isa, y, rope, t);
                         }
                         if head < *n_heads {
                             // SAFETY: this head of the output is this unit's alone.

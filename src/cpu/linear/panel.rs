@@ -7,6 +7,7 @@ use std::arch::x86_64::*;
 
 use crate::cpu::isa::Isa;
 use crate::cpu::quant::{ACT_BLOCK, Int8Format};
+use crate::cpu::transpose::transpose;
 
 use super::Tile;
 use super::activations::Activations;
@@ -48,7 +49,7 @@ pub(super) fn multiply(
     let k = rows.row_len;
     let depth = DEPTH.min(k);
     let max_subs = depth / format.sub_len;
-    scratch.quants.resize(ROWS * depth, 0);
+    scratch.quants.resize(ROWS * depth / 4, 0);
     scratch.scales.resize(max_subs, 0.0);
     scratch.mins.resize(max_subs, 0.0);
     scratch.panel.resize(ROWS * depth / 4, 0);
@@ -92,7 +93,8 @@ fn pack(isa: Isa, format: &Int8Format, rows: &WeightRows<'_>, first: usize, coun
     rows.for_each_run(first, count, |offset, bytes, _| {
         for (i, row) in bytes.chunks_exact(rows.row_bytes).enumerate() {
             let r = offset + i;
-            (format.unpack)(isa, &row[from..from + bytes_len], &mut quants[r * len..][..len], &mut scales[..subs], &mut mins[..subs]);
+            let unpacked = &mut bytemuck::cast_slice_mut(quants)[r * len..][..len];
+            (format.unpack)(isa, &row[from..from + bytes_len], unpacked, &mut scales[..subs], &mut mins[..subs]);
             for (panel, &scale) in panel_scales[..subs * ROWS].chunks_exact_mut(ROWS).zip(&scales[..subs]) {
                 panel[r] = scale;
             }
@@ -103,50 +105,7 @@ fn pack(isa: Isa, format: &Int8Format, rows: &WeightRows<'_>, first: usize, coun
             }
         }
     });
-    let whole = if isa == Isa::Avx512 { len / 64 * 16 } else { 0 };
-    for half in 0..2 {
-        for word in (0..whole).step_by(16) {
-            // SAFETY: the level is AVX-512; 16 rows of `len` bytes hold 16 words from `word` on, and so does the panel.
-            unsafe { transpose_16_avx512(&quants[half * 16 * len + word * 4..], len, &mut panel[word * ROWS + half * 16..]) };
-        }
-    }
-    for (r, quants) in quants[..ROWS * len].chunks_exact(len).enumerate() {
-        for (word, four) in quants.chunks_exact(4).enumerate().skip(whole) {
-            panel[word * ROWS + r] = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
-        }
-    }
-}
-
-/// 16 words of each of 16 rows that lie `stride` bytes apart, to 16 rows of 16 words that lie `ROWS` words apart.
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
-fn transpose_16_avx512(rows: &[u8], stride: usize, out: &mut [u32]) {
-    assert!(rows.len() >= 15 * stride + 64 && out.len() >= 15 * ROWS + 16);
-    // SAFETY: row r has 64 bytes from r * stride on, asserted above.
-    let r: [__m512i; 16] = std::array::from_fn(|r| unsafe { _mm512_loadu_si512(rows.as_ptr().add(r * stride).cast()) });
-    // Pairs of words, then fours, within each quarter of a vector; then the quarters change places twice.
-    let pairs: [__m512i; 16] = std::array::from_fn(|i| {
-        let (a, b) = (r[i / 2 * 2], r[i / 2 * 2 + 1]);
-        if i % 2 == 0 { _mm512_unpacklo_epi32(a, b) } else { _mm512_unpackhi_epi32(a, b) }
-    });
-    let fours: [__m512i; 16] = std::array::from_fn(|i| {
-        let (a, b) = (pairs[i / 4 * 4 + i % 4 / 2], pairs[i / 4 * 4 + i % 4 / 2 + 2]);
-        if i % 2 == 0 { _mm512_unpacklo_epi64(a, b) } else { _mm512_unpackhi_epi64(a, b) }
-    });
-    for column in 0..4 {
-        let [a, b, c, d] = [fours[column], fours[column + 4], fours[column + 8], fours[column + 12]];
-        let (ab_even, ab_odd) = (_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0xDD>(a, b));
-        let (cd_even, cd_odd) = (_mm512_shuffle_i32x4::<0x88>(c, d), _mm512_shuffle_i32x4::<0xDD>(c, d));
-        let words = [
-            _mm512_shuffle_i32x4::<0x88>(ab_even, cd_even),
-            _mm512_shuffle_i32x4::<0x88>(ab_odd, cd_odd),
-            _mm512_shuffle_i32x4::<0xDD>(ab_even, cd_even),
-            _mm512_shuffle_i32x4::<0xDD>(ab_odd, cd_odd),
-        ];
-        for (quarter, word) in words.into_iter().enumerate() {
-            // SAFETY: row `quarter * 4 + column` of the output has 16 words, asserted above.
-            unsafe { _mm512_storeu_si512(out.as_mut_ptr().add((quarter * 4 + column) * ROWS).cast(), word) };
-        }
-    }
+    transpose(isa, &quants[..ROWS * len / 4], ROWS, len / 4, len / 4, panel, ROWS);
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
@@ -160,9 +119,11 @@ fn add_piece_avx512(piece: &Piece<'_>, acts: &Activations, r: usize, count: usiz
             (4, 32, true) => add_tokens_avx512::<4, 32, true>(piece, acts, t, r, count, y),
             (4, _, false) => add_tokens_avx512::<4, 16, false>(piece, acts, t, r, count, y),
             (4, _, true) => add_tokens_avx512::<4, 16, true>(piece, acts, t, r, count, y),
-            // The last tokens come one by one; a minimum of a format without minima is 0.
-            (_, 32, _) => (t..n).for_each(|t| add_tokens_avx512::<1, 32, true>(piece, acts, t, r, count, y)),
-            _ => (t..n).for_each(|t| add_tokens_avx512::<1, 16, true>(piece, acts, t, r, count, y)),
+            // The last tokens come one by one.
+            (_, 32, false) => (t..n).for_each(|t| add_tokens_avx512::<1, 32, false>(piece, acts, t, r, count, y)),
+            (_, 32, true) => (t..n).for_each(|t| add_tokens_avx512::<1, 32, true>(piece, acts, t, r, count, y)),
+            (_, _, false) => (t..n).for_each(|t| add_tokens_avx512::<1, 16, false>(piece, acts, t, r, count, y)),
+            (_, _, true) => (t..n).for_each(|t| add_tokens_avx512::<1, 16, true>(piece, acts, t, r, count, y)),
         }
         t += step;
     }

@@ -7,8 +7,8 @@ use std::cell::RefCell;
 pub(super) struct Scratch {
     /// The task's sums, `[T, rows of the task]`.
     pub y: Vec<f32>,
-    /// Unpacked weights.
-    pub quants: Vec<u8>,
+    /// Unpacked weights, four bytes a word.
+    pub quants: Vec<u32>,
     pub scales: Vec<f32>,
     pub mins: Vec<f32>,
     /// Weights in the order of the matrix kernel.

@@ -23,18 +23,20 @@ pub(super) fn multiply(
     y: &mut Tile<'_>,
 ) {
     let (k, subs) = (rows.row_len, rows.row_len / format.sub_len);
-    scratch.quants.resize(k, 0);
+    scratch.quants.resize(k / 4, 0);
     scratch.scales.resize(subs, 0.0);
     scratch.mins.resize(subs, 0.0);
+    let Scratch { quants, scales, mins, .. } = scratch;
+    let quants: &mut [u8] = bytemuck::cast_slice_mut(quants);
     rows.for_each_run(first, n, |offset, bytes, _| {
         for (r, row) in bytes.chunks_exact(rows.row_bytes).enumerate() {
-            (format.unpack)(isa, row, &mut scratch.quants, &mut scratch.scales, &mut scratch.mins);
+            (format.unpack)(isa, row, quants, scales, mins);
             for t in 0..acts.n_rows() {
                 let act = acts.row(t);
                 let dot = if format.sub_len == 16 { dot_16 } else { dot_32 };
-                let mut sum = dot(isa, &scratch.quants, &scratch.scales, act);
+                let mut sum = dot(isa, quants, scales, act);
                 if format.has_mins {
-                    sum -= min_part(isa, &scratch.mins, act.sums);
+                    sum -= min_part(isa, mins, act.sums);
                 }
                 y.set(t, offset + r, sum);
             }

@@ -3,13 +3,33 @@
 use super::super::assemble::Source;
 use super::{Grid, Lowering, Operand, Work, is_int};
 use crate::graph::{ExecError, RandomKind, ReduceOp};
-use crate::plan::{Buf, Cumulate, EinsumKernel, Gather, Reduce, ScalarRef, ScatterAdd, Softmax};
+use crate::plan::{Buf, Copy, Cumulate, EinsumKernel, Gather, Reduce, Rows, ScalarRef, ScatterAdd, Softmax};
 use crate::tensor::DType;
 
 /// Dimensions of an einsum, outputs and sums together.
 const MOST_EINSUM_DIMS: usize = 16;
 
+/// Dimensions of a copy.
+const MOST_COPY_DIMS: usize = 8;
+
 impl Lowering<'_> {
+    pub(super) fn copy(&mut self, k: &Copy) -> Result<(), ExecError> {
+        if k.dims.len() > MOST_COPY_DIMS {
+            return Err(self.unsupported(format!("a tensor of {} dimensions; the GPU takes at most {MOST_COPY_DIMS}", k.dims.len())));
+        }
+        let rows = Rows { count: k.dims.first().copied().unwrap_or(1), dynamic: k.dynamic };
+        let inner: usize = k.dims.iter().skip(1).product();
+        let mut step = vec![rows.count as u32, u32::from(rows.dynamic), inner as u32, k.dims.len() as u32];
+        step.extend([k.x.offset as u32, k.out.offset as u32, 0, 0]);
+        for (i, &size) in k.dims.iter().enumerate() {
+            step.extend([size as u32, k.x.strides[i] as i32 as u32, k.out.strides[i] as i32 as u32, 0]);
+        }
+        step.resize(8 + 4 * MOST_COPY_DIMS, 0);
+        let operands = vec![(2, k.x.buf.into()), (3, k.out.buf.into())];
+        self.push(Source::new("copy"), operands, step, Grid::rows(rows, inner, 64), Work::default());
+        Ok(())
+    }
+
     pub(super) fn reduce(&mut self, k: &Reduce) {
         let source = Source::new("reduce").set("INT", is_int(k.dtype)).set("INDEX", k.index);
         let op = match k.op {

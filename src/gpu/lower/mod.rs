@@ -158,6 +158,7 @@ impl<'a> Lowering<'a> {
             Kernel::CacheStore(k) => self.cache_store(k),
             Kernel::Attention(k) => self.attention(k)?,
             Kernel::Elementwise(k) => self.elementwise(k)?,
+            Kernel::Copy(k) => self.copy(k)?,
             Kernel::Reduce(k) => self.reduce(k),
             Kernel::Cumulate(k) => self.cumulate(k),
             Kernel::Softmax(k) => self.softmax(k),

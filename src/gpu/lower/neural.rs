@@ -35,7 +35,7 @@ impl Lowering<'_> {
     }
 
     pub(super) fn norm_into(&mut self, x: Operand, k: &Norm, out: Operand) {
-        let workgroup = if self.caps.software { 32 } else { 256 };
+        let workgroup = if self.caps.software { 32u32 } else { 256 };
         let source = Source::new("rms_norm").with("prelude/reduce").set("WORKGROUP", workgroup).set("LANES", workgroup);
         let operands = vec![(2, x), (3, k.weight.into()), (4, out)];
         let [rows, dynamic] = rows_words(k.rows);

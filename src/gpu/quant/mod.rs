@@ -1,7 +1,9 @@
 //! How weights of each type lie on the device: one entry a format, with its fragment of the same name in `shaders/wgsl/quant`.
 
+mod five_bits;
+mod k_quants;
+mod nibbles;
 mod plain;
-mod q4_0;
 mod q6_k;
 mod q8_0;
 
@@ -11,8 +13,8 @@ use crate::tensor::DType;
 
 /// The device's layout of a weight type. A group is 32 consecutive weights of a row.
 pub struct WeightFormat {
-    /// The fragment that says what kernels may ask, and the one of the format.
-    pub fragments: [&'static str; 2],
+    /// The fragment that says what kernels may ask, and those of the format.
+    pub fragments: &'static [&'static str],
     /// Whether the weights are integers times scales: `weight_dot_i8` is there.
     pub integer: bool,
     /// 32-bit words of quants for each group.
@@ -41,9 +43,19 @@ impl WeightFormat {
             DType::BF16 => Some(&plain::BF16),
             DType::I32 | DType::Bool => None,
             DType::Quant(q) => match q.name {
-                "q4_0" => Some(&q4_0::Q4_0),
+                "q4_0" => Some(&nibbles::Q4_0),
+                "q4_1" => Some(&nibbles::Q4_1),
+                "q5_0" => Some(&five_bits::Q5_0),
+                "q5_1" => Some(&five_bits::Q5_1),
                 "q8_0" => Some(&q8_0::Q8_0),
+                "q2_k" => Some(&k_quants::Q2_K),
+                "q3_k" => Some(&k_quants::Q3_K),
+                "q4_k" => Some(&k_quants::Q4_K),
+                "q5_k" => Some(&k_quants::Q5_K),
                 "q6_k" => Some(&q6_k::Q6_K),
+                "iq4_nl" => Some(&nibbles::IQ4_NL),
+                "iq4_xs" => Some(&k_quants::IQ4_XS),
+                "mxfp4" => Some(&nibbles::MXFP4),
                 _ => None,
             },
         }
@@ -84,4 +96,9 @@ fn pack_pairs(values: &[u8; 32], words: &mut [u32]) {
     for (j, word) in words[..2].iter_mut().enumerate() {
         *word = (0..16).fold(0, |w, e| w | u32::from(values[16 * j + e]) << (8 * (e % 4) + 2 * (e / 4)));
     }
+}
+
+/// One bit of each of 32 values: bit 8i + j is that of value 4j + i.
+fn spread_bits(bit: impl Fn(usize) -> u32) -> u32 {
+    (0..32).fold(0, |word, value| word | bit(value) << (8 * (value % 4) + value / 4))
 }

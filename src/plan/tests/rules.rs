@@ -154,7 +154,7 @@ fn gates_join_their_linear_for_few_rows() {
 fn attention(g: &mut Graph, rows: usize, same_table: bool) -> Vec<NodeId> {
     let x = g.input([rows, 8], DType::F32);
     let first = g.runtime_scalar(RuntimeScalar::Position(CacheIdx(0)));
-    let mut heads = |g: &mut Graph, name: &str, n: usize, base: Option<f64>| {
+    let heads = |g: &mut Graph, name: &str, n: usize, base: Option<f64>| {
         let y = linear(g, x, name, n * 4);
         let y = g.reshape(y, [rows, n, 4]).unwrap();
         let Some(base) = base else { return y };

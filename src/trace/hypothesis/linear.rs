@@ -42,10 +42,12 @@ pub(super) fn about(cut: &Cut, at: usize, others: &[Cut]) -> Vec<Hypothesis> {
 fn same_shape(others: &[Cut], weight: &Arc<Weight>) -> Vec<Arc<Weight>> {
     let mut found: Vec<Arc<Weight>> = Vec::new();
     for node in others.iter().flat_map(|cut| &cut.nodes) {
-        if let Op::Weight(other) = &node.op {
-            if other.shape == weight.shape && other.id != weight.id && !found.contains(other) {
-                found.push(other.clone());
-            }
+        if let Op::Weight(other) = &node.op
+            && other.shape == weight.shape
+            && other.id != weight.id
+            && !found.contains(other)
+        {
+            found.push(other.clone());
         }
     }
     found

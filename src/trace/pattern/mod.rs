@@ -75,7 +75,7 @@ impl<'a> Evidence<'a> {
             .filter(|&t| {
                 let (a, b) = (self.row(&self.ours, t), self.row(&self.theirs, t));
                 let d = rms_difference(a, b);
-                !(d <= bound * rms(b.iter().copied()).max(all / 20.0))
+                d.is_nan() || d > bound * rms(b.iter().copied()).max(all / 20.0)
             })
             .collect()
     }

@@ -28,7 +28,7 @@ pub(super) fn unchanged(e: &Evidence<'_>) -> Option<Reason> {
 pub(super) fn transposed(e: &Evidence<'_>) -> Option<Reason> {
     let mut shapes: Vec<Vec<usize>> = vec![e.shape.to_vec()];
     shapes.push(vec![e.n_rows(), e.width()]);
-    for &d in e.head_dims.iter().filter(|&&d| d > 0 && e.width() % d == 0) {
+    for &d in e.head_dims.iter().filter(|&&d| d > 0 && e.width().is_multiple_of(d)) {
         shapes.push(vec![e.n_rows(), e.width() / d, d]);
     }
     for dims in shapes.iter().filter(|s| (2..=3).contains(&s.len())) {
@@ -70,7 +70,7 @@ fn permuted(values: &[f64], dims: &[usize], axes: &[usize]) -> Vec<f64> {
 
 /// Equal after the pairs of each head are regrouped between (2i, 2i + 1) and (i, i + D / 2).
 pub(super) fn rope_order(e: &Evidence<'_>) -> Option<Reason> {
-    for &d in e.head_dims.iter().filter(|&&d| d >= 4 && d % 2 == 0 && e.width() % d == 0) {
+    for &d in e.head_dims.iter().filter(|&&d| d >= 4 && d % 2 == 0 && e.width().is_multiple_of(d)) {
         let half = d / 2;
         let to_halves: Vec<f64> = regrouped(&e.theirs, d, |i| if i < half { 2 * i } else { 2 * (i - half) + 1 });
         let to_neighbours: Vec<f64> = regrouped(&e.theirs, d, |i| if i % 2 == 0 { i / 2 } else { half + i / 2 });
@@ -94,7 +94,7 @@ fn regrouped(values: &[f64], head_dim: usize, from: impl Fn(usize) -> usize) -> 
 
 /// Each head is some head of the reference, not always its own.
 pub(super) fn heads_permuted(e: &Evidence<'_>) -> Option<Reason> {
-    for &d in e.head_dims.iter().filter(|&&d| d >= 2 && e.width() % d == 0) {
+    for &d in e.head_dims.iter().filter(|&&d| d >= 2 && e.width().is_multiple_of(d)) {
         let n_heads = e.width() / d;
         if n_heads < 2 {
             continue;

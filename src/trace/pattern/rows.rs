@@ -81,8 +81,9 @@ pub(super) fn zero_rows(e: &Evidence<'_>) -> Option<Reason> {
 pub(super) fn where_wrong(e: &Evidence<'_>) -> Option<Reason> {
     let (rows, width) = (e.n_rows(), e.width());
     let bound = (20.0 * e.tolerance).max(1e-6) * super::rms(e.theirs.iter().copied());
-    let wrong: Vec<usize> =
-        (0..e.ours.len()).filter(|&i| e.ours[i] != e.theirs[i] && !((e.ours[i] - e.theirs[i]).abs() <= bound)).collect();
+    let wrong: Vec<usize> = (0..e.ours.len())
+        .filter(|&i| e.ours[i] != e.theirs[i] && ((e.ours[i] - e.theirs[i]).abs() > bound || !e.ours[i].is_finite()))
+        .collect();
     if wrong.is_empty() || wrong.len() * 10 > e.ours.len() * 9 {
         return None;
     }
