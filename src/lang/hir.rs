@@ -183,7 +183,16 @@ pub struct Arg {
 #[derive(Clone)]
 pub enum IndexArg {
     At(Expr),
-    Slice { start: Option<Expr>, end: Option<Expr>, step: Option<Expr>, span: Span },
+    Slice(Box<SliceArg>),
+}
+
+/// `start:end:step`.
+#[derive(Clone)]
+pub struct SliceArg {
+    pub start: Option<Expr>,
+    pub end: Option<Expr>,
+    pub step: Option<Expr>,
+    pub span: Span,
 }
 
 /// A function's code.
