@@ -3,15 +3,12 @@
 //! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
 
 pub mod bench;
-pub mod cpu;
-pub mod diag;
-pub mod doctor;
-pub mod explain;
 pub mod cli;
 pub mod cpu;
 pub mod diag;
 pub mod doctor;
 pub mod engine;
+pub mod explain;
 pub mod format;
 pub mod gpu;
 pub mod graph;
