@@ -2,11 +2,17 @@
 //!
 //! `ARCHITECTURE.md` is the map of the modules and the invariants that hold between them.
 
+pub mod bench;
+pub mod cli;
 pub mod cpu;
 pub mod diag;
 pub mod doctor;
+pub mod engine;
+pub mod explain;
 pub mod format;
+pub mod gpu;
 pub mod graph;
+pub mod lang;
 pub mod model;
 pub mod plan;
 pub mod reference;

@@ -1,3 +1,7 @@
-//! The `tl` binary.
+//! The `tl` binary: all it does is call the command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tensorlogic::cli::main()
+}

@@ -1,5 +1,8 @@
 //! Every kernel of every backend against the definition: the checks of `tl doctor`, all in one process.
 
+mod support;
+
+use support::backends;
 use tensorlogic::doctor::{Arithmetic, cases, check};
 use tensorlogic::graph::Executor;
 use tensorlogic::reference::ReferenceExecutor;
@@ -21,4 +24,14 @@ fn assert_all_hold(arithmetic: Arithmetic, executor: &mut dyn Executor) {
 #[test]
 fn the_reference_runs_every_case() {
     assert_all_hold(Arithmetic::Precise, &mut ReferenceExecutor::new());
+}
+
+/// Both backends, in both modes of arithmetic.
+#[test]
+fn every_backend_agrees_with_the_definition() {
+    for backend in backends() {
+        for (arithmetic, precise) in [(Arithmetic::Precise, true), (Arithmetic::Fast, false)] {
+            assert_all_hold(arithmetic, &mut *(backend.open)(precise));
+        }
+    }
 }

@@ -31,7 +31,7 @@ struct Programs {
 impl StepPrograms for Programs {
     type Error = Error;
 
-    fn step(&mut self, n_tokens: usize) -> Result<(ProgramId, usize), Error> {
+    fn step(&mut self, n_tokens: usize, _position: usize) -> Result<(ProgramId, usize), Error> {
         let bucket = n_tokens.next_power_of_two();
         let mut step = self.llama.step(bucket, self.spec.slots);
         let g = &mut step.graph;

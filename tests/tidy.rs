@@ -19,6 +19,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("gpu", &["tensor", "graph", "plan"]),
     ("model", &["tensor", "graph", "format", "text"]),
     ("doctor", &["tensor", "graph", "reference"]),
+    ("bench", &["tensor", "graph", "plan"]),
+    ("explain", &["tensor", "graph", "plan"]),
     ("trace", &["tensor", "graph", "reference", "format", "model"]),
     ("lang", &["source", "diag", "syntax", "tensor", "graph", "format", "text", "model"]),
 ];

@@ -15,11 +15,12 @@ import subprocess
 import time
 from pathlib import Path
 
-from generate import words_of
+from generate import bare, independent_lines, words_of
 from match import Matcher
+from sampling import SAMPLING
 
 HERE = Path(__file__).parent
-WARM = {"temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05}
+WARM = SAMPLING | {"temperature": 0.8}
 
 
 class Torch:
@@ -77,12 +78,11 @@ class Command:
 
 def load_lines(data):
     lines = [json.loads(line) for line in (Path(data) / "held_out.jsonl").read_text("utf-8").splitlines()]
-    for path in sorted((HERE / "held_out").glob("*.jsonl")):
-        for text in path.read_text("utf-8").splitlines():
-            if text.strip():
-                line = json.loads(text)
-                name = "independent off-topic" if line["intent"] == "off_topic" else "independent"
-                lines.append({"set": name, "intent": line["intent"], "turns": [*line.get("before", []), line["text"]]})
+    seen = set((Path(data) / "seen.txt").read_text("utf-8").splitlines())
+    for line in independent_lines():
+        name = "independent off-topic" if line["intent"] == "off_topic" else "independent"
+        line = {"set": name, "intent": line["intent"], "turns": [*line.get("before", []), line["text"]]}
+        lines.append(line | {"unseen": bare(line["turns"][-1]) not in seen})
     return lines
 
 
@@ -102,6 +102,10 @@ def measure(answerer, data, matcher, limit=None):
         tally = sets.setdefault(line["set"], {"right": 0, "of": 0, "false facts": 0})
         tally["of"] += 1
         tally["right"] += right
+        if line.get("unseen"):
+            part = sets.setdefault(line["set"] + ", not in training", {"right": 0, "of": 0})
+            part["of"] += 1
+            part["right"] += right
         false = not right and matcher.false_fact(answer, " ".join(line["turns"]))
         tally["false facts"] += false
         if not right:
@@ -136,19 +140,20 @@ def show(name, figures):
             print(f"   {key}: {tally['right']} of {tally['of']} ({tally['right'] / max(1, tally['of']):.1%}); {rest}", flush=True)
 
 
-def compare(files, data, out, device):
-    """Every exported file; writes report.json, and the misses of all files to misses.jsonl."""
-    matcher, report, all_misses = Matcher(), {}, []
+def compare(files, chosen, data, out, device):
+    """Every exported file; writes report.json, and the misses of the chosen one to misses.jsonl."""
+    matcher, report, chosen_misses = Matcher(), {}, []
     for name, path in files.items():
         start = time.time()
         figures, misses = measure(Torch(path, device), data, matcher)
-        report[name] = {"bytes": path.stat().st_size, **figures}
+        report[name] = {"chosen": name == chosen, "bytes": path.stat().st_size, **figures}
         show(f"{name}, {path.stat().st_size} bytes", figures)
         print(f"   ({time.time() - start:.0f} s)", flush=True)
-        all_misses += [{"file": name, **miss} for miss in misses]
+        if name == chosen:
+            chosen_misses = misses
     (Path(out) / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
     with open(Path(out) / "misses.jsonl", "w", encoding="utf-8") as file:
-        for miss in all_misses:
+        for miss in chosen_misses:
             file.write(json.dumps(miss, ensure_ascii=False) + "\n")
 
 

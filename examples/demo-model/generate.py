@@ -5,7 +5,8 @@
 
 Writes ``build/train-*.jsonl`` (one conversation a line: {"system": …, "turns": [[intent, question, answer], …]}),
 ``build/held_out.jsonl`` (conversations from templates and number pairs that training never sees) and ``build/words.txt``
-(every word of every training answer).
+(every word of training answers that the user did not type before it). A held-out question that the training text holds as well,
+letter for letter but for case and end marks, is left out; lines of ``held_out/`` that it holds are named in ``build/seen.txt``.
 """
 
 import argparse
@@ -31,16 +32,34 @@ def words_of(text):
     return re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d", text)
 
 
+def bare(text):
+    """A question without case, end marks and double spaces."""
+    return " ".join(text.lower().split()).rstrip(" ?.!,;:。！？")
+
+
+def independent_lines():
+    """The lines of ``held_out/`` that others worded."""
+    for path in sorted((HERE / "held_out").glob("*.jsonl")):
+        for text in path.read_text("utf-8").splitlines():
+            if text.strip():
+                yield json.loads(text)
+
+
 def write_shard(job):
-    path, count, seed = job
-    rng, make, words = random.Random(seed), composer(), set()
+    """Writes one file; returns its answer words and which of the questions to watch for it holds."""
+    path, count, seed, watched = job
+    rng, make, words, seen = random.Random(seed), composer(), set(), set()
     with open(path, "w", encoding="utf-8") as file:
         for _ in range(count):
             system, turns = make.conversation(rng)
             file.write(json.dumps({"system": system, "turns": turns}, ensure_ascii=False) + "\n")
-            for _, _, answer in turns:
-                words.update(words_of(answer))
-    return words
+            typed = set()
+            for _, question, answer in turns:
+                typed.update(words_of(question))
+                words.update(set(words_of(answer)) - typed)
+                if bare(question) in watched:
+                    seen.add(bare(question))
+    return words, seen
 
 
 def held_out_sets(seed):
@@ -52,9 +71,10 @@ def held_out_sets(seed):
         held = [t for t, _ in intent.held]
         for template in held if len(held) <= 8 else rng.sample(held, 8):
             _, question, answer = make.turn(intent, rng, memory.Memory(), template=template)
-            out.append({"set": "templates", "intent": intent.name, "turns": [question]})
+            line = {"set": "templates", "intent": intent.name, "turns": [question]}
+            out.append(line | {"expect": answer} if intent.name in ("sum", "difference", "product") else line)
     off_topic = make.intents["off_topic"]
-    for _ in range(200):
+    for _ in range(300):
         _, question, _ = make.turn(off_topic, rng, memory.Memory(), "held")
         out.append({"set": "off_topic", "intent": "off_topic", "turns": [question]})
     for _ in range(200):
@@ -81,7 +101,7 @@ def intent_list():
 
 def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("--dialogues", type=int, default=1_500_000)
+    args.add_argument("--dialogues", type=int, default=3_000_000)
     args.add_argument("--out", type=Path, default=HERE / "build")
     args.add_argument("--seed", type=int, default=1)
     args.add_argument("--shards", type=int, default=16)
@@ -93,14 +113,23 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     start = time.time()
     each = -(-args.dialogues // args.shards)
-    jobs = [(args.out / f"train-{i:02}.jsonl", each, args.seed * 1000 + i) for i in range(args.shards)]
+    held = held_out_sets(args.seed)
+    apart = {bare(line["turns"][-1]) for line in held if line["set"] != "recall"}
+    independent = {bare(line["text"]) for line in independent_lines()}
+    jobs = [(args.out / f"train-{i:02}.jsonl", each, args.seed * 1000 + i, apart | independent) for i in range(args.shards)]
     with multiprocessing.Pool(min(args.shards, multiprocessing.cpu_count())) as pool:
-        words = set().union(*pool.map(write_shard, jobs))
+        words, seen = (set().union(*sets) for sets in zip(*pool.map(write_shard, jobs)))
     (args.out / "words.txt").write_text("\n".join(sorted(words)) + "\n", "utf-8")
+    (args.out / "seen.txt").write_text("".join(f"{text}\n" for text in sorted(seen & independent)), "utf-8")
+    kept = [line for line in held if line["set"] == "recall" or bare(line["turns"][-1]) not in seen]
     with open(args.out / "held_out.jsonl", "w", encoding="utf-8") as file:
-        for line in held_out_sets(args.seed):
+        for line in kept:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    print(f"generate: {each * args.shards} conversations, {len(words)} answer words in {time.time() - start:.0f} s", flush=True)
+    print(
+        f"generate: {each * args.shards} conversations, {len(words)} answer words; left out {len(held) - len(kept)} of {len(held)} held-out "
+        f"questions; training holds {len(seen & independent)} of {len(independent)} independent lines; {time.time() - start:.0f} s",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -52,16 +52,20 @@ class Block(nn.Module):
         self.ffn_up = nn.Linear(c.width, c.feed_forward, bias=False)
         self.ffn_down = nn.Linear(c.feed_forward, c.width, bias=False)
 
-    def forward(self, x, cos, sin, past=None):
+    def forward(self, x, cos, sin, dropout=0.0):
         c, (B, T, _) = self.c, x.shape
         h = F.rms_norm(x, (c.width,), self.attn_norm.to(x.dtype), c.eps)
         q = rope(self.attn_q(h).view(B, T, c.heads, c.head_size).transpose(1, 2), cos, sin)
         k = rope(self.attn_k(h).view(B, T, c.kv_heads, c.head_size).transpose(1, 2), cos, sin)
         v = self.attn_v(h).view(B, T, c.kv_heads, c.head_size).transpose(1, 2)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-        x = x + self.attn_output(y.transpose(1, 2).reshape(B, T, -1))
+        x = x + _drop(self.attn_output(y.transpose(1, 2).reshape(B, T, -1)), dropout)
         g = F.rms_norm(x, (c.width,), self.ffn_norm.to(x.dtype), c.eps)
-        return x + self.ffn_down(F.silu(self.ffn_gate(g)) * self.ffn_up(g))
+        return x + _drop(self.ffn_down(F.silu(self.ffn_gate(g)) * self.ffn_up(g)), dropout)
+
+
+def _drop(x, share):
+    return F.dropout(x, share) if share else x
 
 
 class Llama(nn.Module):
@@ -79,12 +83,12 @@ class Llama(nn.Module):
                 deep = name.endswith(("attn_output.weight", "ffn_down.weight"))
                 nn.init.normal_(weight, std=0.02 / math.sqrt(2 * config.layers) if deep else 0.02)
 
-    def hidden(self, ids):
-        """(B, T) ids to (B, T, C) after the last norm."""
-        x = self.token_embd(ids)
+    def hidden(self, ids, dropout=0.0):
+        """(B, T) ids to (B, T, C) after the last norm; ``dropout`` is the share of the layers' outputs that training leaves out."""
+        x = _drop(self.token_embd(ids), dropout)
         cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
         for block in self.blk:
-            x = block(x, cos, sin)
+            x = block(x, cos, sin, dropout)
         return F.rms_norm(x, (self.config.width,), self.output_norm.to(x.dtype), self.config.eps)
 
     def logits(self, hidden):

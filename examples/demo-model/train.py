@@ -1,8 +1,9 @@
 """Trains the demo model on the generated dialogues, exports it to GGUF and evaluates every export.
 
-    python generate.py && python train.py [--minutes 6] [--out build]
+    python generate.py && python train.py [--out build]
 
-One GPU; the seed, not the clock, decides the result as long as ``--steps`` are done within ``--minutes``.
+Leaves the chosen file, report.json, misses.jsonl and what evaluate.py needs in ``--out``; ``--keep-all`` leaves the other
+quantizations as well. One GPU; the seed, not the clock, decides the result as long as ``--steps`` are done within ``--minutes``.
 """
 
 import argparse
@@ -10,6 +11,8 @@ import json
 import math
 import multiprocessing
 import os
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -79,7 +82,12 @@ class Data:
 
 
 def fit(model, data, args, device):
-    """AdamW with warm-up and cosine decay. The loss counts answers fully and questions a little."""
+    """AdamW with warm-up and cosine decay; leaves the running mean of the weights in the model.
+
+    The loss counts answers fully and questions a little. Dropout ends before training does, so that sums become exact.
+    """
+    weights = list(model.parameters())
+    mean = [p.detach().clone() for p in weights]
     decayed = [p for p in model.parameters() if p.dim() == 2]
     plain = [p for p in model.parameters() if p.dim() != 2]
     optimizer = torch.optim.AdamW(
@@ -99,7 +107,7 @@ def fit(model, data, args, device):
             group["lr"] = rate
         ids, marks = data.batch(*queue.pop())
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            hidden = model.hidden(ids[:, :-1])
+            hidden = model.hidden(ids[:, :-1], args.dropout if progress < 0.8 else 0.0)
             weight = torch.where(marks[:, 1:] == 2, 1.0, args.question_loss) * (marks[:, 1:] > 0)
             logits = model.logits(hidden)
         each = F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none")
@@ -108,15 +116,19 @@ def fit(model, data, args, device):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        # The mean starts late enough to hold nothing of the first, wild steps.
+        torch._foreach_lerp_(mean, [p.detach() for p in weights], 1 - args.mean if step > 1000 else 1.0)
         step, seen = step + 1, seen + ids.numel()
         if step % 20 == 0:
             answers = (each.detach() * (marks[:, 1:] == 2).flatten()).sum() / (marks[:, 1:] == 2).sum()
             recent.append(answers)
         if step % args.report == 0:
-            mean = torch.stack(recent).mean().item()
+            loss = torch.stack(recent).mean().item()
             recent.clear()
             spent = time.time() - start
-            print(f"step {step} of {args.steps}: answer loss {mean:.4f}, rate {rate:.2e}, {seen / spent / 1e6:.2f} M tokens/s, {spent:.0f} s", flush=True)
+            print(f"step {step} of {args.steps}: answer loss {loss:.4f}, rate {rate:.2e}, {seen / spent / 1e6:.2f} M tokens/s, {spent:.0f} s", flush=True)
+    with torch.no_grad():
+        torch._foreach_copy_(weights, mean)
     print(f"trained: {step} steps, {seen / 1e6:.0f} M tokens, {seen / data.tokens:.1f} epochs, {time.time() - start:.0f} s", flush=True)
 
 
@@ -124,17 +136,20 @@ def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--data", type=Path, default=HERE / "build")
     args.add_argument("--out", type=Path, default=HERE / "build")
-    args.add_argument("--steps", type=int, default=15_000)
-    args.add_argument("--minutes", type=float, default=5.5)
+    args.add_argument("--steps", type=int, default=11_000)
+    args.add_argument("--minutes", type=float, default=6.0)
     args.add_argument("--batch", type=int, default=65_536, help="tokens a step")
     args.add_argument("--rate", type=float, default=2e-3)
-    args.add_argument("--decay", type=float, default=0.05)
+    args.add_argument("--decay", type=float, default=0.1)
+    args.add_argument("--dropout", type=float, default=0.05)
+    args.add_argument("--mean", type=float, default=0.998, help="what the running mean of the weights keeps at each step")
     args.add_argument("--question-loss", type=float, default=0.1)
     args.add_argument("--layers", type=int, default=6)
     args.add_argument("--seed", type=int, default=1)
     args.add_argument("--report", type=int, default=500)
     args.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args.add_argument("--no-evaluation", action="store_true")
+    args.add_argument("--keep-all", action="store_true")
     args = args.parse_args()
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -152,9 +167,15 @@ def main():
     import export
     import evaluate
 
-    files = export.write_all(model.cpu().float(), words, args.out)
-    if not args.no_evaluation:
-        evaluate.compare(files, args.data, args.out, args.device)
+    with tempfile.TemporaryDirectory() as folder:
+        files = export.write_all(model.cpu().float(), words, args.out if args.keep_all else folder)
+        if not args.no_evaluation:
+            evaluate.compare(files, export.CHOSEN, args.data, args.out, args.device)
+        if not args.keep_all:
+            shutil.copy(files[export.CHOSEN], args.out)
+    if args.out.resolve() != args.data.resolve():
+        for name in ("words.txt", "held_out.jsonl", "seen.txt"):
+            shutil.copy(args.data / name, args.out)
 
 
 if __name__ == "__main__":

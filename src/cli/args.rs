@@ -22,16 +22,10 @@ pub enum Command {
     Run(RunArgs),
     /// Run the test blocks of files and folders
     Test(TestArgs),
-    /// Show every named step of a forward pass, or compare it with a reference
-    Trace(TraceArgs),
-    /// Measure speed
-    Bench(BenchArgs),
     /// Show what a model file holds
     Inspect(InspectArgs),
     /// Turn text into token ids
     Tokenize(TokenizeArgs),
-    /// Show the plan of a model or a program
-    Explain(ExplainArgs),
     /// List the adapters, and which one would be chosen
     Devices(DeviceArgs),
     /// Check every kernel on this adapter against its definition

@@ -5,10 +5,10 @@ use std::io::{Write, stdout};
 
 use crate::format::{MetadataArray, MetadataValue, ModelFile};
 use crate::model::ModelConfig;
+use crate::text::{TokenId, Tokenizer};
 
 use super::args::InspectArgs;
 use super::error::{CliError, CliResult};
-use super::model::open_tokenizer;
 
 /// Characters of a text value, and elements of an array, that are shown.
 const TEXT_MAX: usize = 100;
@@ -56,7 +56,13 @@ fn summary(file: &ModelFile, out: &mut impl Write) -> CliResult {
     let tensors = file.tensors().tensors();
     let values: usize = tensors.iter().map(|t| t.shape.len()).sum();
     let bytes: usize = tensors.iter().map(|t| t.len_bytes).sum();
-    writeln!(out, "  parameters     {:.3} G in {} tensors, {:.1} MiB", values as f64 / 1e9, tensors.len(), bytes as f64 / f64::from(1 << 20))?;
+    writeln!(
+        out,
+        "  parameters     {:.3} G in {} tensors, {:.1} MiB",
+        values as f64 / 1e9,
+        tensors.len(),
+        bytes as f64 / f64::from(1 << 20)
+    )?;
     let mut by_type: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for tensor in tensors {
         let entry = by_type.entry(tensor.dtype.name()).or_default();
@@ -122,13 +128,17 @@ fn tensors(file: &ModelFile, out: &mut impl Write) -> CliResult {
 }
 
 fn tokenizer(file: &ModelFile, out: &mut impl Write) -> CliResult {
-    let Some(tokenizer) = open_tokenizer(file).map_err(CliError::failed)? else {
-        writeln!(out, "no tokenizer in the file")?;
-        return Ok(());
+    let tokenizer = match Tokenizer::from_model(file) {
+        Ok(tokenizer) => tokenizer,
+        Err(error) => {
+            writeln!(out, "no tokenizer: {error}")?;
+            return Ok(());
+        }
     };
     writeln!(out, "style       {:?}", tokenizer.style())?;
     writeln!(out, "vocabulary  {}", tokenizer.vocab_size())?;
-    let named = |id: Option<crate::text::TokenId>| id.map_or_else(|| "none".to_owned(), |id| format!("{} {:?}", id.0, tokenizer.token_text(id).unwrap_or("")));
+    let named =
+        |id: Option<TokenId>| id.map_or_else(|| "none".to_owned(), |id| format!("{} {:?}", id.0, tokenizer.token_text(id).unwrap_or("")));
     writeln!(out, "bos         {}{}", named(tokenizer.bos()), if tokenizer.adds_bos() { ", added to a prompt" } else { "" })?;
     writeln!(out, "eos         {}", named(tokenizer.eos()))?;
     for id in tokenizer.eog_ids() {

@@ -3,18 +3,19 @@
 use std::io::{Read, Write, stdin, stdout};
 
 use crate::format::ModelFile;
-use crate::text::Specials;
+use crate::text::{Specials, Tokenizer};
 
 use super::args::TokenizeArgs;
 use super::error::{CliError, CliResult};
-use super::model::open_tokenizer;
 
 pub fn run(args: &TokenizeArgs) -> CliResult {
     let file = ModelFile::open(&args.model, false).map_err(CliError::failed)?;
-    let tokenizer = open_tokenizer(&file).map_err(CliError::failed)?.ok_or_else(|| CliError::failed(format!("`{}` has no tokenizer", args.model.display())))?;
+    let tokenizer = Tokenizer::from_model(&file).map_err(CliError::failed)?;
     let text = match (&args.text, &args.file) {
         (Some(text), _) => text.clone(),
-        (None, Some(path)) => std::fs::read_to_string(path).map_err(|e| CliError::failed(format!("cannot read `{}`: {e}", path.display())))?,
+        (None, Some(path)) => {
+            std::fs::read_to_string(path).map_err(|e| CliError::failed(format!("cannot read `{}`: {e}", path.display())))?
+        }
         (None, None) => {
             let mut text = String::new();
             stdin().lock().read_to_string(&mut text).map_err(|e| CliError::failed(format!("cannot read standard input: {e}")))?;

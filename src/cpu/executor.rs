@@ -141,8 +141,7 @@ impl Executor for CpuExecutor {
         if let Some(&program) = self.by_key.get(&key) {
             return Ok(program);
         }
-        let plan = crate::plan::compile(&graph, &outputs, options, &TARGET)
-            .map_err(|e| ExecError::Unsupported { origin: e.origin(), message: e.to_string() })?;
+        let plan = crate::plan::compile(&graph, &outputs, options, &TARGET)?;
         let program = self.load(plan)?;
         self.by_key.insert(key, program);
         Ok(program)

@@ -12,6 +12,9 @@ pub enum Bound {
     Exact,
     /// ‖out − exact‖ / ‖exact‖ over each output.
     Relative(f64),
+    /// ‖out − exact‖ / max(‖exact‖, `magnitude` · √n) over each output of n elements. For sums whose rounding errors are as large as their terms
+    /// make them, however the terms cancel: `magnitude` is what such a sum of random terms has.
+    Scaled { bound: f64, magnitude: f64 },
 }
 
 /// One graph and one run of it.
@@ -110,11 +113,12 @@ impl Case {
         let mut worst = 0.0f64;
         for (run, (got, expected)) in got.iter().zip(&expected).enumerate() {
             for (output, (got, expected)) in got.iter().zip(expected).enumerate() {
-                let error = error(got, expected);
-                let passes = match self.bound {
-                    Bound::Exact => error == 0.0,
-                    Bound::Relative(bound) => error <= bound,
+                let (error, bound) = match self.bound {
+                    Bound::Exact => (error(got, expected, 0.0), 0.0),
+                    Bound::Relative(bound) => (error(got, expected, 0.0), bound),
+                    Bound::Scaled { bound, magnitude } => (error(got, expected, magnitude), bound),
                 };
+                let passes = error <= bound;
                 if !passes {
                     let plan = if fuse { "fused" } else { "unfused" };
                     let detail = format!("run {run}, output {output}, {plan}: {}", first_difference(got, expected));
@@ -191,8 +195,8 @@ fn first_rows(tensor: &HostTensor, rows: usize) -> HostTensor {
     }
 }
 
-/// ‖got − expected‖ / ‖expected‖, infinite where shapes, types or finiteness differ.
-fn error(got: &HostTensor, expected: &HostTensor) -> f64 {
+/// ‖got − expected‖ / max(‖expected‖, magnitude · √n), infinite where shapes, types or finiteness differ.
+fn error(got: &HostTensor, expected: &HostTensor, magnitude: f64) -> f64 {
     if got.shape != expected.shape || got.dtype != expected.dtype {
         return f64::INFINITY;
     }
@@ -207,7 +211,8 @@ fn error(got: &HostTensor, expected: &HostTensor) -> f64 {
         }
         norm += if e.is_finite() { e * e } else { 0.0 };
     }
-    if difference == 0.0 { 0.0 } else { (difference / norm.max(1e-30)).sqrt() }
+    let floor = magnitude * magnitude * got.len() as f64;
+    if difference == 0.0 { 0.0 } else { (difference / norm.max(floor).max(1e-30)).sqrt() }
 }
 
 fn first_difference(got: &HostTensor, expected: &HostTensor) -> String {

@@ -145,6 +145,9 @@ pub enum ExecError {
     /// The backend cannot run an op or a shape.
     #[error("{message}")]
     Unsupported { message: String, origin: Origin },
+    /// A program of a token bucket would need to know which rows are true: compile it for the exact number (`Graph::take_tokens_as_exact`).
+    #[error("{message}")]
+    MixesTokens { message: String, origin: Origin },
     /// An error of the device at a step of the program.
     #[error("{message}")]
     Device { message: String, origin: Origin },

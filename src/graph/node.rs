@@ -87,6 +87,11 @@ impl Graph {
         self.tokens
     }
 
+    /// Takes the token input as an ordinary one, all of whose rows are true.
+    pub fn take_tokens_as_exact(&mut self) {
+        self.tokens = None;
+    }
+
     /// Nodes made from here on come from `origin`.
     pub fn set_origin(&mut self, origin: Origin) {
         self.origin = origin;

@@ -123,6 +123,10 @@ where
         &self.generator
     }
 
+    pub fn generator_mut(&mut self) -> &mut Generator<P> {
+        &mut self.generator
+    }
+
     /// Forgets the messages; the system message stays.
     pub fn clear(&mut self) {
         self.replace(Vec::new());

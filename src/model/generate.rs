@@ -17,11 +17,11 @@ use super::context::Context;
 pub trait StepPrograms {
     type Error: From<ExecError>;
 
-    /// The program for a run of `n_tokens`, and the number of rows its token input has (a bucket of at least that).
+    /// The program for a run of `n_tokens` from `position` on, and the number of rows its token input has (a bucket of at least that).
     ///
     /// # Errors
     /// Whatever compiling the model's program finds.
-    fn step(&mut self, n_tokens: usize) -> Result<(ProgramId, usize), Self::Error>;
+    fn step(&mut self, n_tokens: usize, position: usize) -> Result<(ProgramId, usize), Self::Error>;
 }
 
 /// Why a generation ended.
@@ -83,6 +83,10 @@ where
 
     pub fn context(&self) -> &Context {
         &self.context
+    }
+
+    pub fn cache(&self) -> CacheId {
+        self.cache
     }
 
     /// For a chat's next turn: sets the position back, or forgets everything.
@@ -189,7 +193,7 @@ where
     fn run_chunk(&mut self, chunk: &[TokenId], sampling: Sampling) -> Result<DeviceTensor, P::Error> {
         let position = self.context.position();
         let values: Vec<i32> = chunk.iter().map(|id| id.0 as i32).collect();
-        let (program, bucket) = self.programs.step(chunk.len())?;
+        let (program, bucket) = self.programs.step(chunk.len(), position)?;
         self.executor.borrow_mut().record_history(self.cache, position, &values)?;
         let start = Instant::now();
         let mut rows = values;
@@ -210,7 +214,7 @@ where
     }
 
     fn decode_step(&mut self, token: DeviceTensor, position: usize, sampling: Sampling) -> Result<DeviceTensor, P::Error> {
-        let (program, _) = self.programs.step(1)?;
+        let (program, _) = self.programs.step(1, position)?;
         self.submit(program, Binding::Device(token), position, 1, sampling)
     }
 

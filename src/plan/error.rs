@@ -1,6 +1,6 @@
 //! Why a graph has no plan.
 
-use crate::graph::Origin;
+use crate::graph::{ExecError, Origin};
 
 /// A graph that cannot be planned as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +18,16 @@ impl PlanError {
     pub fn origin(&self) -> Origin {
         match self {
             PlanError::MixesTokens { origin, .. } | PlanError::Unsupported { origin, .. } => *origin,
+        }
+    }
+}
+
+impl From<PlanError> for ExecError {
+    fn from(error: PlanError) -> Self {
+        let (message, origin) = (error.to_string(), error.origin());
+        match error {
+            PlanError::MixesTokens { .. } => ExecError::MixesTokens { message, origin },
+            PlanError::Unsupported { .. } => ExecError::Unsupported { message, origin },
         }
     }
 }

@@ -79,3 +79,68 @@ fn last_uses(steps: &[Step]) -> Vec<Vec<Buf>> {
     by_step.iter_mut().for_each(|bufs| bufs.sort_unstable());
     by_step
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Kernel;
+
+    fn slot(i: u32) -> Buf {
+        Buf::Slot(SlotId(i))
+    }
+
+    fn steps(kernels: &[Kernel]) -> Vec<Step> {
+        kernels.iter().map(|k| Step { kernel: k.clone(), nodes: vec![], name: String::new(), origin: Default::default() }).collect()
+    }
+
+    fn softmax(x: Buf, out: Buf) -> Kernel {
+        Kernel::Softmax(crate::plan::Softmax { x, out, outer: 1, len: 8, inner: 1 })
+    }
+
+    /// A chain of five values: 0 → 1 → 2 → 3, then a gather that needs 1 and 3.
+    fn chain() -> Vec<Step> {
+        let gather = crate::plan::Gather {
+            x: slot(1),
+            indices: slot(3),
+            out: slot(4),
+            outer: 1,
+            len: 8,
+            inner: 1,
+            count: 8,
+            dtype: crate::tensor::DType::F32,
+        };
+        let iota = Kernel::Iota { out: slot(0), len: 8 };
+        steps(&[iota, softmax(slot(0), slot(1)), softmax(slot(1), slot(2)), softmax(slot(2), slot(3)), Kernel::Gather(gather)])
+    }
+
+    #[test]
+    fn a_slot_serves_again_once_its_value_is_done() {
+        let before = chain();
+        let mut after = before.clone();
+        let slots = assign(&mut after, &mut [], &[8; 5]);
+        assert_eq!(slots.len(), 3, "{after:?}");
+        assert!(same_values(&before, &after, &[]));
+    }
+
+    #[test]
+    fn a_slot_taken_too_early_is_noticed() {
+        let before = chain();
+        let mut after = before.clone();
+        assign(&mut after, &mut [], &[8; 5]);
+        // The third value overwrites the first softmax, which the gather still needs.
+        let first = after[1].kernel.writes()[0];
+        let third = after[3].kernel.writes()[0];
+        for operand in after[3..].iter_mut().flat_map(|step| step.kernel.operands_mut()) {
+            if *operand.buf == third {
+                *operand.buf = first;
+            }
+        }
+        assert!(!same_values(&before, &after, &[]));
+    }
+
+    #[test]
+    fn a_value_of_another_size_class_has_a_slot_of_its_own() {
+        let mut after = chain();
+        assert_eq!(assign(&mut after, &mut [], &[8, 8, 100, 8, 8]).iter().filter(|&&n| n == 100).count(), 1);
+    }
+}

@@ -1,16 +1,28 @@
 //! Seeing inside a run: the values of every named step, held against a reference, and why the first step that differs may do so.
 //!
-//! [`record`] runs a graph unfused with its labelled nodes as outputs and gives a [`Trace`]; [`compare`] holds one against a
-//! [`Reference`]: a file, the definition in f64, another backend, or another run. Everything here returns values; the command line prints.
+//! [`record`] runs a graph unfused with its labelled nodes as outputs and gives a [`Trace`]; [`compare()`] holds one against a
+//! [`Reference`]: a file, the definition in f64, another backend, or another run; [`diagnose()`] blames a step and says why. Everything here returns values; the command line prints.
 
+mod compare;
+mod cut;
+mod diagnose;
+mod hypothesis;
+mod measure;
 mod names;
+mod pattern;
+mod reason;
 mod record;
 mod reference_file;
 mod save;
 mod stats;
 mod tokens;
 
+pub use compare::{Comparison, Outcome, Rounding, StepComparison, Tolerance, compare};
+pub use cut::copy_node;
+pub use diagnose::{Diagnosis, diagnose, local_error};
+pub use measure::{Errors, measure};
 pub use names::{StepName, canonical};
+pub use reason::{Reason, ReasonKind};
 pub use record::{Request, Select, Step, Trace, record};
 pub use reference_file::Reference;
 pub use save::to_safetensors;

@@ -1,6 +1,7 @@
 //! Running a graph so that its steps can be seen.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::graph::{Binding, CacheSpec, CompileOptions, Executor, Graph, NodeId, Op, Origin, RunArgs};
 use crate::tensor::{HostTensor, Shape};
@@ -42,7 +43,7 @@ pub struct Step {
     pub inputs: Vec<usize>,
     pub stats: Stats,
     /// The true token rows alone.
-    pub values: HostTensor,
+    pub values: Arc<HostTensor>,
 }
 
 impl Step {
@@ -120,7 +121,7 @@ pub fn record(request: &Request<'_>, args: &RunArgs, executor: &mut dyn Executor
         if let Some(dim) = dims[id.0 as usize] {
             values = first_of_dim(&values, dim, args.n_tokens);
         }
-        recorded.push(Step { name, node: id, origin: graph.node(id).origin, inputs, stats: Stats::of(&values), values });
+        recorded.push(Step { name, node: id, origin: graph.node(id).origin, inputs, stats: Stats::of(&values), values: Arc::new(values) });
     }
     Ok(Trace { backend: executor.describe(), steps: recorded, graph, args, caches: request.caches.to_vec() })
 }

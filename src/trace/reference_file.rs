@@ -35,7 +35,7 @@ impl Reference {
     }
 
     pub fn from_trace(trace: &Trace) -> Self {
-        Reference::new(trace.backend.clone(), trace.steps.iter().map(|s| (s.name.clone(), s.values.clone())).collect())
+        Reference::new(trace.backend.clone(), trace.steps.iter().map(|s| (s.name.clone(), (*s.values).clone())).collect())
     }
 
     pub fn new(name: String, tensors: Vec<(String, HostTensor)>) -> Self {
@@ -93,20 +93,30 @@ impl Reference {
     /// Their shape, where it holds neither.
     pub fn values(&self, step: &str, ours: &Shape, position: usize) -> Option<Result<HostTensor, Shape>> {
         let (_, theirs) = self.get(step)?;
-        if theirs.len() == ours.len() {
-            return Some(Ok(HostTensor { shape: ours.clone(), ..theirs.clone() }));
-        }
-        let n = ours.dims().first().copied().unwrap_or(1);
-        let fits = theirs
-            .shape
-            .dims()
-            .first()
-            .is_some_and(|&all| all >= position + n && n > 0 && theirs.len() / all == ours.len() / n && theirs.len() % all == 0);
-        if !fits {
-            return Some(Err(theirs.shape.clone()));
-        }
-        Some(Ok(HostTensor { shape: ours.clone(), ..rows(theirs, position, n) }))
+        Some(shaped_as(theirs, ours, position))
     }
+
+    /// All tensors but one that can be read in the shape of `ours`, as [`Reference::values`] reads them.
+    pub(super) fn others_like(&self, but: &str, ours: &Shape, position: usize) -> Vec<(&str, HostTensor)> {
+        let others = self.tensors().filter(|(name, _)| *name != but && *name != "tokens");
+        others.filter_map(|(name, values)| Some((name, shaped_as(values, ours, position).ok()?))).collect()
+    }
+}
+
+fn shaped_as(theirs: &HostTensor, ours: &Shape, position: usize) -> Result<HostTensor, Shape> {
+    if theirs.len() == ours.len() {
+        return Ok(HostTensor { shape: ours.clone(), ..theirs.clone() });
+    }
+    let n = ours.dims().first().copied().unwrap_or(1);
+    let fits = theirs
+        .shape
+        .dims()
+        .first()
+        .is_some_and(|&all| all >= position + n && n > 0 && theirs.len() / all == ours.len() / n && theirs.len().is_multiple_of(all));
+    if !fits {
+        return Err(theirs.shape.clone());
+    }
+    Ok(HostTensor { shape: ours.clone(), ..rows(theirs, position, n) })
 }
 
 #[cfg(test)]

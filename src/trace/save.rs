@@ -15,7 +15,7 @@ use super::record::Trace;
 /// # Errors
 /// When the file cannot be written.
 pub fn to_safetensors(trace: &Trace, path: &Path) -> Result<(), FormatError> {
-    let mut tensors: Vec<(String, HostTensor)> = trace.steps.iter().map(|s| (s.name.clone(), s.values.clone())).collect();
+    let mut tensors: Vec<(String, HostTensor)> = trace.steps.iter().map(|s| (s.name.clone(), (*s.values).clone())).collect();
     if let (Some(ids), None) = (trace.token_ids(), trace.step("tokens")) {
         tensors.push(("tokens".to_owned(), HostTensor::i32([ids.len()], ids)));
     }

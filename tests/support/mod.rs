@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod faulty;
 pub mod traced;
 
 use std::collections::HashMap;
@@ -86,6 +87,18 @@ impl Llama {
             })
             .collect();
         Llama { file, weights }
+    }
+
+    pub fn weight(&self, name: &str) -> Arc<Weight> {
+        self.weights[name].clone()
+    }
+
+    /// The values of a weight.
+    pub fn values(&self, name: &str) -> Vec<f32> {
+        let weight = &self.weights[name];
+        let mut values = vec![0.0; weight.shape.len()];
+        weight.dtype.dequantize(&weight.source.bytes().unwrap(), &mut values);
+        values
     }
 
     pub fn number(&self, key: &str) -> usize {
@@ -214,8 +227,33 @@ pub struct Backend {
     pub open: fn(bool) -> Box<dyn tensorlogic::graph::Executor>,
 }
 
-/// The backends that this machine can test.
+/// The backends that this machine can test: the CPU, and the GPU of `TL_REQUIRE_GPU`'s machine, which may be a software one.
 pub fn backends() -> Vec<Backend> {
     use tensorlogic::cpu::{CpuExecutor, CpuOptions};
-    vec![Backend { name: "cpu", open: |precise| Box::new(CpuExecutor::new(CpuOptions { precise, ..CpuOptions::default() })) }]
+    let mut backends =
+        vec![Backend { name: "cpu", open: |precise| Box::new(CpuExecutor::new(CpuOptions { precise, ..CpuOptions::default() })) }];
+    if gpu_is_there() {
+        backends.push(Backend { name: "gpu", open: |precise| Box::new(open_gpu(precise)) });
+    }
+    backends
+}
+
+/// Opens the GPU of this machine, with whatever the environment asks of it.
+pub fn open_gpu(precise: bool) -> tensorlogic::gpu::GpuExecutor {
+    use tensorlogic::gpu::{GpuExecutor, GpuOptions};
+    GpuExecutor::new(&GpuOptions { precise, allow_software: true, ..GpuOptions::from_env() }).unwrap()
+}
+
+/// Whether there is an adapter. Under `TL_REQUIRE_GPU=1` its absence is a failure.
+pub fn gpu_is_there() -> bool {
+    use tensorlogic::gpu::{GpuExecutor, GpuOptions};
+    match GpuExecutor::new(&GpuOptions { allow_software: true, ..GpuOptions::from_env() }) {
+        Ok(_) => true,
+        Err(error) => {
+            let required = std::env::var_os("TL_REQUIRE_GPU").is_some_and(|v| v != "0");
+            assert!(!required, "TL_REQUIRE_GPU is set: {error}");
+            eprintln!("skipped: {error}");
+            false
+        }
+    }
 }

@@ -5,4 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backends;
+mod comparison;
+mod faults;
 mod steps;

@@ -92,6 +92,6 @@ fn a_saved_trace_is_a_reference_for_another() {
     std::fs::remove_file(&path).unwrap();
     assert_eq!(reference.token_ids().unwrap(), trace.token_ids().unwrap());
     for step in &trace.steps {
-        assert_eq!(reference.get(&step.name).unwrap().1, &step.values, "{}", step.name);
+        assert_eq!(reference.get(&step.name).unwrap().1, &*step.values, "{}", step.name);
     }
 }

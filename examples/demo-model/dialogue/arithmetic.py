@@ -28,7 +28,7 @@ def numbers(intent, rng):
         a, b = rng.randint(low, 99), rng.randint(0 if rng.random() < 0.2 else 10, 99)
         if held_pair(a, b):
             continue
-        if intent == "difference" and a < b and rng.random() < 0.7:
+        if intent == "difference" and a < b and rng.random() < 0.5:
             a, b = b, a
         return {"a": a, "b": b, "c": a + b if intent == "sum" else a - b}
 

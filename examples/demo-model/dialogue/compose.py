@@ -1,10 +1,10 @@
 """Conversations: which intents follow each other, with the state that recall needs."""
 
-from . import arithmetic, grammar, memory
-from .noise import noisy
+from . import arithmetic, grammar, intents as data, memory
+from .noise import noisy, rephrased
 
 # How often a turn comes from each data file.
-GROUPS = {"smalltalk": 15, "identity": 11, "usage": 20, "concepts": 17, "offtopic": 22, "arithmetic": 11, "story": 4}
+GROUPS = {"smalltalk": 15, "identity": 11, "usage": 20, "concepts": 17, "offtopic": 22, "arithmetic": 13, "story": 4}
 SYSTEM = [
     "You are a helpful assistant.", "You are a friendly assistant.", "Answer briefly.", "Be kind and brief.", "You are the assistant of TensorLogic.",
     "You are a helpful, honest assistant.", "Answer in one sentence.", "You help people to use tl.", "Speak English.", "You are a small model.",
@@ -44,7 +44,7 @@ class Composer:
 
     def turn(self, intent, rng, facts, part="train", template=None):
         """One question and its answer."""
-        slots, known, keep = {}, True, ()
+        slots, known, keep, trained = {}, True, (), part == "train" and template is None
         if intent.group == "arithmetic":
             slots = {k: str(v) for k, v in arithmetic.numbers(intent.name, rng).items()}
         elif intent.name in memory.TELLS:
@@ -68,6 +68,9 @@ class Composer:
                     told[key] = told[key].lower() if told[key].lower() == slots[key] else told[key]
             keep = [slots.get(k) for k in ("name", "petname", "city", "value", "job", "thing", "pet") if k in slots]
         question = grammar.expand(template, rng, slots, self.lists)
+        if trained and data.FILLED in question and rng.random() < 0.2:
+            question = rephrased(question, rng)
+        question = question.replace(data.FILLED, "").replace(data.END, "")
         # Where the template's own words decide, openers and closers do no harm; on bare names and greetings they do.
         wrapped = intent.group not in ("smalltalk",) and intent.name not in memory.TELLS
         question = noisy(question, rng, keep=keep, question=wrapped)

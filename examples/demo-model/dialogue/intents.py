@@ -3,6 +3,7 @@
 A section starts with ``[name] what it is about``. Its lines:
 
     ask: template            one way to put it
+    hold: template           one that is never trained on, for intents of which the split would hold out none
     term: a | b              nouns for the frames of [define] in frames.txt
     goal: a | b              verb phrases for the frames of [howto]
     use: a | b               commands and flags for the frames of [usage]
@@ -17,6 +18,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# Around the words that fill a frame, so that noise can tell them from the frame; the composer takes them out.
+FILLED, END = "\uf8f0", "\uf8f1"
 FRAMES = {"term": "define", "goal": "howto", "use": "usage"}
 
 
@@ -30,6 +33,7 @@ class Intent:
     unknown: list = field(default_factory=list)
     also: list = field(default_factory=list)
     ask: list = field(default_factory=list)
+    hold: list = field(default_factory=list)
     kinds: dict = field(default_factory=dict)
     train: list = field(default_factory=list)
     held: list = field(default_factory=list)
@@ -68,7 +72,7 @@ def _sections(path):
             continue
         key, colon, value = line.partition(":")
         value = value.strip()
-        if not colon or not out or key not in ("ask", "say", "unknown", "also", "weight", *FRAMES):
+        if not colon or not out or key not in ("ask", "hold", "say", "unknown", "also", "weight", *FRAMES):
             raise ValueError(f"{path.name}:{number}: expected `ask:`, `say:`, … , got {line!r}")
         if key == "weight":
             out[-1].weight = float(value)
@@ -93,14 +97,13 @@ def split_top(text):
 
 def _split(intent, frames):
     """Held out are about a tenth of an intent's own templates and an eighth of the frames, the latter for all intents alike."""
+    intent.held += [(template, 1.0) for template in intent.hold]
     for template in intent.ask:
-        (intent.held if len(intent.ask) > 4 and held_out(intent.name + template, 0.1) else intent.train).append((template, 1.0))
-    if intent.ask and len(intent.ask) > 4 and not intent.held:
-        intent.held.append(intent.train.pop())
+        (intent.held if held_out(intent.name + template, 0.1) else intent.train).append((template, 1.0))
     for kind, items in intent.kinds.items():
         # The frames of one intent weigh together as much as a handful of its own templates, however many they are.
         weight = 8.0 / len(frames[FRAMES[kind]])
         phrase = "[" + "|".join(items) + "]"
         for frame in frames[FRAMES[kind]]:
-            template = frame.replace("{X}", phrase)
+            template = frame.replace("{X}", FILLED + phrase + END)
             (intent.held if held_out(frame, 0.125) else intent.train).append((template, weight))

@@ -46,11 +46,21 @@ class Lists:
             "city": lambda rng: self._or_pseudo("town", rng, 0.35).title(),
             "pseudo": lambda rng: pseudo_word(rng, 2, 3),
             "digits": lambda rng: str(rng.randint(0, 10 ** rng.randint(1, 4))),
+            "job": self._job,
             "year": lambda rng: str(rng.randint(1400, 2030)),
         }
 
     def _or_pseudo(self, name, rng, share):
         return pseudo_word(rng, 2, 3) if rng.random() < share else rng.choice(self.words[name])
+
+    def _job(self, rng):
+        """A job of the list, one made of a field and a kind, or one that nobody has."""
+        draw = rng.random()
+        if draw < 0.7:
+            return rng.choice(self.words["job"])
+        if draw < 0.9:
+            return f"{rng.choice(self.words['jobfield'])} {rng.choice(self.words['jobkind'])}"
+        return pseudo_word(rng, 1, 2) + "er"
 
     def draw(self, name, rng):
         if name in self.made:

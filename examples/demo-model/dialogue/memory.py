@@ -73,6 +73,6 @@ def _sentence(key, slots):
         "favourite": "Your favourite {thing} is {value}.",
         "pet": "Your {pet} is called {petname}.",
         "city": "You live in {city}.",
-        "job": "You work as a {job}.",
+        "job": "Your job is {job}.",
     }[kind]
     return text.format(**slots)

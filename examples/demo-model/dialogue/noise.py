@@ -2,6 +2,8 @@
 
 import re
 
+from .intents import END, FILLED
+
 OPENERS = [
     "hey", "hi", "hello", "ok", "okay", "so", "um", "uh", "well", "right", "now", "and", "also", "alright", "yo", "oh",
     "hey there", "ok so", "hmm", "one more thing", "another question", "quick question", "question", "i have a question",
@@ -25,6 +27,17 @@ SHORT = [
     (r"\bprogram\b", ["script"]), (r"\bmodel\b", ["llm", "ai model"]), (r"\bwho is\b", ["who's", "whos"]), (r"\bwhere is\b", ["where's", "wheres"]),
     (r"\bit is\b", ["it's", "its"]), (r"\bcommand\b", ["cmd", "subcommand"]), (r"\bmean\b", ["stand for"]),
 ]
+PROPER = {
+    "tensorlogic": "TensorLogic", "gpu": "GPU", "gpus": "GPUs", "cpu": "CPU", "gguf": "GGUF", "kv": "KV", "llm": "LLM", "llms": "LLMs", "ai": "AI",
+    "bpe": "BPE", "vulkan": "Vulkan", "japanese": "Japanese", "english": "English", "german": "German", "french": "French", "spanish": "Spanish",
+    "tl": "TL", "rope": "RoPE", "rmsnorm": "RMSNorm", "wgsl": "WGSL", "i": "I", "llama": "Llama",
+}
+# Words of which frames are made, to put some others among them.
+COMMON = (
+    "what is are the a of to how do does i you me my we it this that about for in on with please can could would should tell explain show know want "
+    "need like think understand mean use why when where which who one some any more here now today just really maybe again good new thing word idea "
+    "have has had was will be if then so but not no yes as from at by or all way work help question read heard said told friend time simple short"
+).split()
 _NEAR = {a: b for a, b in zip("abcdefghijklmnopqrstuvwxyz", "svxsdfghojklkbnpqatdyibccts")}
 
 
@@ -58,9 +71,30 @@ def noisy(text, rng, keep=(), question=True):
     return text
 
 
+def rephrased(text, rng):
+    """A frame with other words than it was written with; what fills it stays. So the model learns to look for what was asked about."""
+    before, rest = text.split(FILLED, 1)
+    inside, after = rest.rsplit(END, 1)
+    sides = [before.split(), after.split()]
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        side = sides[int(rng.random() * 2)]
+        at, kind = int(rng.random() * (len(side) + 1)), rng.randrange(4)
+        if kind == 0 or at >= len(side):
+            side.insert(at, rng.choice(COMMON))
+        elif kind == 1:
+            del side[at]
+        elif kind == 2:
+            side[at] = rng.choice(COMMON)
+        elif at + 1 < len(side):
+            side[at], side[at + 1] = side[at + 1], side[at]
+    tail = " " if sides[1] and sides[1][0][0].isalnum() else ""
+    return (" ".join(sides[0]) + " " + FILLED + inside + END + tail + " ".join(sides[1])).strip()
+
+
 def _slip(text, rng):
-    places = [i for i, c in enumerate(text) if c.isascii() and c.isalpha()]
-    if len(places) < 5:
+    """One slip of the finger. Short words are spared: with another letter they are another word, as every `f16` and `q8` is."""
+    places = [m.start() + i for m in re.finditer(r"[A-Za-z]{5,}", text) for i in range(len(m[0]))]
+    if not places:
         return text
     at = rng.choice(places)
     kind = rng.randrange(4)
@@ -96,8 +130,14 @@ def _cased(text, rng):
     draw = rng.random()
     if draw < 0.42:
         return text.lower()
-    if draw < 0.45:
+    if draw < 0.46:
         return text.upper()
-    if draw < 0.48:
+    if draw < 0.50:
         return text.title()
-    return text[:1].upper() + text[1:]
+    text = text[:1].upper() + text[1:]
+    return _proper(text) if draw < 0.8 and "[" not in text else text
+
+
+def _proper(text):
+    """Names and abbreviations as they are written with care."""
+    return re.sub(r"(?<![\w`/-])[A-Za-z]+(?!\w)", lambda m: PROPER.get(m[0].lower(), m[0]), text)

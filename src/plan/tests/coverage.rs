@@ -1,22 +1,23 @@
 //! Every graph of the doctor has a sound plan that computes what the definition says, fused or not, with epilogues or without.
 
 use crate::doctor::{Arithmetic, Verdict, cases, check};
+use crate::graph::KvType;
 use crate::plan::Target;
 
+use super::block::TARGET;
 use super::interpreter::Interpreter;
 
 #[test]
 fn every_case_of_the_doctor_agrees_with_the_definition() {
-    let targets = [Target { norm_prologue_rows: 8, epilogue_rows: 8 }, Target { norm_prologue_rows: 0, epilogue_rows: 0 }];
+    let without_epilogues = Target { norm_prologue_rows: 0, epilogue_rows: 0 };
     let mut failed = Vec::new();
-    for case in cases(Arithmetic::Precise) {
+    // The interpreter's cache rounds nothing; rounding is a backend's.
+    for case in cases(Arithmetic::Precise).iter().filter(|c| c.cache.is_none_or(|c| c.kv_type == KvType::F32)) {
+        let targets = if case.name.starts_with("block") { vec![TARGET, without_epilogues] } else { vec![TARGET] };
         for target in targets {
-            let outcome = check(&case, &mut Interpreter::new(target));
-            match outcome.verdict {
-                Verdict::Pass { .. } => {}
-                // Caches of fewer bits are rounded by backends, not by plans.
-                _ if case.cache.is_some_and(|c| c.kv_type != crate::graph::KvType::F32) => {}
-                verdict => failed.push(format!("{}: {verdict:?}", outcome.name)),
+            let outcome = check(case, &mut Interpreter::new(target));
+            if !matches!(outcome.verdict, Verdict::Pass { .. }) {
+                failed.push(format!("{}: {:?}", outcome.name, outcome.verdict));
             }
         }
     }

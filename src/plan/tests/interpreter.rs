@@ -324,8 +324,10 @@ impl Machine<'_> {
                 let max = scores.iter().copied().fold(f64::MIN, f64::max);
                 let weights: Vec<f64> = scores.iter().map(|s| (s - max).exp()).collect();
                 let total: f64 = weights.iter().sum();
-                for i in 0..d {
-                    out[at + i] = seen.iter().zip(&weights).map(|(&key, w)| w / total * values[row(key) + i]).sum();
+                out[at..at + d].fill(0.0);
+                for (&key, w) in seen.iter().zip(&weights) {
+                    let value = &values[row(key)..row(key) + d];
+                    out[at..at + d].iter_mut().zip(value).for_each(|(out, v)| *out += w / total * v);
                 }
             }
         }
@@ -515,7 +517,9 @@ impl Executor for Interpreter {
         for (i, placement) in plan.placements.iter().enumerate() {
             let key = (placement.parts.iter().map(|w| w.name.clone() + &format!("{:?}", w.id)).collect(), placement.storage);
             let values = self.weights.entry(key).or_insert_with(|| Rc::new(placement.parts.iter().flat_map(|w| widened(w)).collect()));
-            buffers.insert(Buf::Weight(crate::plan::PlacedId(i as u32)), values.to_vec());
+            if placement.storage == Storage::F32 {
+                buffers.insert(Buf::Weight(crate::plan::PlacedId(i as u32)), values.to_vec());
+            }
             native.push(values.clone());
         }
         let mut machine = Machine { plan: &plan, args, block, buffers, native, caches: &mut self.caches };

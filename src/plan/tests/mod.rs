@@ -4,4 +4,8 @@ mod block;
 mod coverage;
 mod interpreter;
 mod models;
+mod random_graphs;
+mod rules;
 mod snapshot;
+mod soundness;
+mod tokens;

@@ -14,6 +14,7 @@ use super::python;
 const ADD: &str = "guard:add";
 const MUL: &str = "guard:mul";
 const CONCAT: &str = "guard:concat";
+const SLICE: &str = "guard:slice";
 const MADE: &str = "guard:made";
 const STORED: &str = "guard:stored";
 const FILTER: &str = "guard:filter:";
@@ -98,6 +99,8 @@ fn replacement<'s>(instruction: Instruction<'s>) -> Vec<Instruction<'s>> {
         Instruction::Add => vec![call(ADD, 2)],
         Instruction::Mul => vec![call(MUL, 2)],
         Instruction::StringConcat => vec![call(CONCAT, 2)],
+        // minijinja 2.24 panics when it reverses what is empty, as `messages[:0][::-1]`.
+        Instruction::Slice => vec![call(SLICE, 4)],
         Instruction::ApplyFilter(name, n_args, local) => match FILTERS.iter().find(|(filter, _)| *filter == name) {
             Some((_, function)) => vec![Instruction::CallFunction(function, n_args)],
             None => vec![Instruction::ApplyFilter(name, n_args, local), call(MADE, 1)],
@@ -124,6 +127,8 @@ pub fn install(env: &mut Environment<'_>, budget: &Budget) {
         left.spend(a.len() + b.len()).map(|()| Value::from(a + &b))
     });
     let left = budget.clone();
+    env.add_function(SLICE, move |value: Value, start: Value, stop: Value, step: Value| slice(&value, [&start, &stop, &step], &left));
+    let left = budget.clone();
     env.add_function(MADE, move |value: Value| left.check_held(&value).map(|()| value));
     let left = budget.clone();
     env.add_function(STORED, move |value: Value| left.check_storable(&value).map(|()| value));
@@ -132,7 +137,8 @@ pub fn install(env: &mut Environment<'_>, budget: &Budget) {
         env.add_function(function, move |state: &State, args: Rest<Value>| {
             let name = &function[FILTER.len()..];
             before(name, &args, &left)?;
-            left.spend_value(state.apply_filter(name, &args)?)
+            let made = state.apply_filter(name, &args)?;
+            left.spend_value(collected(made, &left)?)
         });
     }
 }
@@ -177,6 +183,65 @@ pub fn before(name: &str, args: &[Value], budget: &Budget) -> Result<(), Error> 
     }
 }
 
+/// `value[start:stop:step]`, as Python has it.
+fn slice(value: &Value, bounds: [&Value; 3], budget: &Budget) -> Result<Value, Error> {
+    let bound = |v: &Value| if v.is_none() { Ok(None) } else { i64::try_from(v.clone()).map(Some) };
+    let [start, stop, step] = bounds.map(bound);
+    let (start, stop, step) = (start?, stop?, step?.unwrap_or(1));
+    if step == 0 {
+        return Err(Error::new(ErrorKind::InvalidOperation, "the step of a slice is 0"));
+    }
+    match value.kind() {
+        ValueKind::String => {
+            let text = value.as_str().unwrap_or("");
+            budget.spend(text.len())?;
+            let chars: Vec<char> = text.chars().collect();
+            Ok(Value::from(places(chars.len(), start, stop, step).map(|i| chars[i]).collect::<String>()))
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items = collect(value.try_iter()?, budget)?;
+            Ok(Value::from(places(items.len(), start, stop, step).map(|i| items[i].clone()).collect::<Vec<Value>>()))
+        }
+        ValueKind::Undefined | ValueKind::None => Ok(Value::from(Vec::<Value>::new())),
+        kind => Err(Error::new(ErrorKind::InvalidOperation, format!("{kind} cannot be sliced"))),
+    }
+}
+
+/// The indices below `len` that a slice takes, in its order.
+fn places(len: usize, start: Option<i64>, stop: Option<i64>, step: i64) -> impl Iterator<Item = usize> {
+    let len = i128::try_from(len).unwrap_or(0);
+    let (step, forward) = (i128::from(step), step > 0);
+    // The bounds are clamped to what the direction can reach: one before the first item when it goes backwards.
+    let (low, high) = if forward { (0, len) } else { (-1, len - 1) };
+    let clamp = |bound: i64| {
+        let bound = i128::from(bound);
+        (if bound < 0 { bound + len } else { bound }).clamp(low, high)
+    };
+    let first = start.map_or(if forward { low } else { high }, clamp);
+    let end = stop.map_or(if forward { high } else { low }, clamp);
+    std::iter::successors(Some(first), move |at| Some(at + step))
+        .take_while(move |&at| if forward { at < end } else { at > end })
+        .map(|at| at as usize)
+}
+
+/// The value with its items in memory. minijinja's filters answer with lists that are made when they are walked, which can be of any length.
+fn collected(value: Value, budget: &Budget) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => Ok(Value::from(collect(value.try_iter()?, budget)?)),
+        _ => Ok(value),
+    }
+}
+
+fn collect(items: impl Iterator<Item = Value>, budget: &Budget) -> Result<Vec<Value>, Error> {
+    // No capacity is taken from the iterator: what a lazy list says of its length is not to be trusted.
+    let mut collected = Vec::new();
+    for item in items {
+        budget.spend(ITEM_BYTES)?;
+        collected.push(item);
+    }
+    Ok(collected)
+}
+
 fn add(a: &Value, b: &Value, budget: &Budget) -> Result<Value, Error> {
     if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
         budget.spend(a.len() + b.len())?;
@@ -184,8 +249,7 @@ fn add(a: &Value, b: &Value, budget: &Budget) -> Result<Value, Error> {
     }
     let is_list = |v: &Value| matches!(v.kind(), ValueKind::Seq | ValueKind::Iterable);
     if is_list(a) && is_list(b) {
-        budget.spend(size(a) + size(b))?;
-        return Ok(Value::from_iter(a.try_iter()?.chain(b.try_iter()?)));
+        return Ok(Value::from(collect(a.try_iter()?.chain(b.try_iter()?), budget)?));
     }
     arithmetic("+", a, b, i128::checked_add, |a, b| a + b)
 }
@@ -199,9 +263,10 @@ fn multiply(a: &Value, b: &Value, budget: &Budget) -> Result<Value, Error> {
     }
     if repeated.0.kind() == ValueKind::Seq && repeated.1.is_integer() {
         let n = usize::try_from(repeated.1.clone()).unwrap_or(0);
-        budget.spend(size(repeated.0).max(1).saturating_mul(n))?;
-        let items: Vec<Value> = repeated.0.try_iter()?.collect();
-        return Ok(Value::from_iter(items.iter().cycle().take(items.len() * n).cloned()));
+        let items = collect(repeated.0.try_iter()?, budget)?;
+        budget.spend(items.len().saturating_mul(n).saturating_mul(ITEM_BYTES))?;
+        let n_items = items.len() * n;
+        return Ok(Value::from(items.into_iter().cycle().take(n_items).collect::<Vec<Value>>()));
     }
     arithmetic("*", a, b, i128::checked_mul, |a, b| a * b)
 }

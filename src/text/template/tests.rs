@@ -46,6 +46,18 @@ fn values_print_as_in_python() {
 }
 
 #[test]
+fn slices_are_those_of_python() {
+    check("{{ 'abcdef'[1:4] }} {{ 'abcdef'[-2:] }} {{ 'abcdef'[::-2] }} {{ 'abcdef'[4:1:-1] }} {{ 'abcdef'[:99:3] }}", "bcd ef fdb edc ad");
+    check(
+        "{{ [1, 2, 3][1:] }} {{ [1, 2, 3][::-1] }} {{ [][::-1] }}{{ ''[::-1] }} {{ [1, 2][5:] }} {{ [1, 2][-9:-1] }}",
+        "[2, 3] [3, 2, 1] [] [] [1]",
+    );
+    check("{{ [1, 2][9223372036854775807::-9223372036854775807] }}", "[2]");
+    assert!(render("{{ [1][::0] }}").is_err());
+    assert!(render("{{ 5[1:] }}").is_err());
+}
+
+#[test]
 fn json_is_that_of_python() {
     let tool = json!({"tool": {"name": "f", "args": {"z": [1, 2.0], "a": "<é>\n\"\\"}, "none": null, "empty": {}}});
     let messages = [Message::new("user", "a 'b'")];
@@ -219,6 +231,7 @@ fn hostile_templates_end_in_an_error_soon() {
         &doubling.replace("ns.x OP", "dict(a=ns.x, b=ns.x)"),
         &doubling.replace("'ab'", "[1]").replace("ns.x OP", "ns.x|zip(ns.x)|list"),
         &doubling.replace("'ab'", "[1]").replace("ns.x OP", "ns.x|chain(ns.x)|list"),
+        &doubling.replace("'ab'", "[1]").replace("ns.x OP", "ns.x|chain(ns.x)"),
         "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}",
         "{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns }}",
         "{% set ns = namespace() %}{% set ns.x = namespace(y=ns) %}{{ ns.x == ns }}",

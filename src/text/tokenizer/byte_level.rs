@@ -1,19 +1,29 @@
 //! Byte-level BPE, as GPT-2 introduced it (Radford et al. 2019): the text is cut by a pre-tokenizer, each byte of a piece becomes one
-//! character, and the `tokenizers` crate's BPE merges those.
+//! character, and those are merged in the order of the file's list.
 
-use tokenizers::Model;
-use tokenizers::models::bpe::{BPE, Merges, Vocab as BpeVocab};
+use std::collections::HashMap;
 
+use rayon::prelude::*;
+
+use super::merge::{Merger, NONE, Piece, Union};
 use super::pre_tokenizer::PreTokenizer;
 use super::spec::VocabSpec;
 use super::vocab::Vocab;
 use super::{TokenId, TokenizerError};
 
 pub struct ByteLevelBpe {
-    bpe: BPE,
     pre: PreTokenizer,
-    /// The character of each byte.
+    /// By the ids of two neighbours.
+    merges: HashMap<(u32, u32), Merge>,
+    /// The character of each byte, and its token.
     chars: [char; 256],
+    bytes: [Option<TokenId>; 256],
+}
+
+#[derive(Clone, Copy)]
+struct Merge {
+    rank: u32,
+    id: u32,
 }
 
 impl ByteLevelBpe {
@@ -27,42 +37,53 @@ impl ByteLevelBpe {
             );
         }
         let pre = PreTokenizer::named(spec.pre.as_deref())?;
-        // Tokens of structure stay outside of the model, so that no merge can arrive at one.
+        // No merge may arrive at a token of structure.
         let mergeable = |text: &str| vocab.id(text).filter(|&id| vocab.is_mergeable(id));
-        let texts = vocab.ids().filter_map(|id| vocab.text(id));
-        let pieces: BpeVocab = texts.filter_map(|text| Some((text.to_string(), mergeable(text)?.0))).collect();
-        let mut merges = Merges::with_capacity(spec.merges.len());
-        let mut union = String::new();
-        for (index, merge) in spec.merges.iter().enumerate() {
-            let (left, right) = split_merge(merge).ok_or_else(|| TokenizerError::Merge { index, merge: merge.clone() })?;
-            union.clear();
-            union.push_str(left);
-            union.push_str(right);
+        // The look-ups are most of the time that loading takes, and independent of one another.
+        let resolve = |(rank, merge): (usize, &String)| {
+            let (left, right) = split_merge(merge).ok_or_else(|| TokenizerError::Merge { index: rank, merge: merge.clone() })?;
+            let ids = (mergeable(left), mergeable(right), mergeable(&[left, right].concat()));
             // Files carry merges whose pieces were cut from the vocabulary; they can never apply.
-            if mergeable(&union).is_some() && mergeable(left).is_some() && mergeable(right).is_some() {
-                merges.push((left.to_string(), right.to_string()));
-            }
+            let (Some(left), Some(right), Some(id)) = ids else { return Ok(None) };
+            Ok(Some(((left.0, right.0), Merge { rank: rank as u32, id: id.0 })))
+        };
+        let resolved: Vec<_> = spec.merges.par_iter().enumerate().map(resolve).collect::<Result<_, _>>()?;
+        let mut merges = HashMap::with_capacity(resolved.len());
+        for (pair, merge) in resolved.into_iter().flatten() {
+            merges.entry(pair).or_insert(merge);
         }
-        let bpe = BPE::builder()
-            .vocab_and_merges(pieces, merges)
-            .ignore_merges(pre.whole_words_first)
-            .build()
-            .map_err(|e| TokenizerError::Bpe(e.to_string()))?;
-        Ok(ByteLevelBpe { bpe, pre, chars: byte_chars() })
+        let chars = byte_chars();
+        let bytes = chars.map(|c| mergeable(c.encode_utf8(&mut [0; 4])));
+        Ok(ByteLevelBpe { pre, merges, chars, bytes })
     }
 
     pub fn encode(&self, vocab: &Vocab, fragment: &str, ids: &mut Vec<TokenId>) {
+        let mut merger = Merger::default();
         let mut characters = String::new();
-        self.pre.split(fragment, &mut |piece| {
-            characters.clear();
-            characters.extend(piece.bytes().map(|byte| self.chars[byte as usize]));
-            match self.bpe.tokenize(&characters) {
-                Ok(tokens) if !tokens.is_empty() => ids.extend(tokens.iter().map(|token| TokenId(token.id))),
-                _ => ids.extend(vocab.unknown),
+        self.pre.split(fragment, &mut |word| {
+            if self.pre.whole_words_first {
+                characters.clear();
+                characters.extend(word.bytes().map(|byte| self.chars[byte as usize]));
+                if let Some(id) = vocab.id(&characters).filter(|&id| vocab.is_mergeable(id)) {
+                    return ids.push(id);
+                }
+            }
+            // Positions within a word are kept in 32 bits.
+            for part in word.as_bytes().chunks(PART_BYTES) {
+                let bytes = part.iter().map(|&byte| (1, self.bytes[byte as usize].map_or(NONE, |id| id.0)));
+                let union = |l: &Piece, r: &Piece| self.merges.get(&(l.id, r.id)).map(|merge| Union { urgency: merge.rank, id: merge.id });
+                for piece in merger.merge(bytes, union).iter().filter(|piece| piece.len > 0) {
+                    match piece.id {
+                        NONE => ids.extend(vocab.unknown),
+                        id => ids.push(TokenId(id)),
+                    }
+                }
             }
         });
     }
 }
+
+const PART_BYTES: usize = 1 << 30;
 
 /// The space between the pieces; the first piece may itself begin with one.
 fn split_merge(merge: &str) -> Option<(&str, &str)> {

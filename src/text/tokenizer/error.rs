@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-#[derive(Debug, Error, PartialEq)]
+#[derive(Clone, Debug, Error, PartialEq)]
 pub enum TokenizerError {
     #[error("tokenizer model `{0}` is not supported; supported are `llama` (SentencePiece BPE) and `gpt2` (byte-level BPE)")]
     UnknownModel(String),

@@ -7,6 +7,7 @@ mod byte_level;
 mod decode;
 mod error;
 mod json;
+mod merge;
 mod pre_tokenizer;
 mod sentencepiece;
 mod spec;
@@ -62,18 +63,18 @@ enum Encoder {
 
 impl Tokenizer {
     /// Builds the tokenizer of a GGUF file from its metadata.
-    pub fn from_spec(spec: VocabSpec) -> Result<Tokenizer, TokenizerError> {
+    pub fn from_spec(mut spec: VocabSpec) -> Result<Tokenizer, TokenizerError> {
         spec.check()?;
         let add_bos = spec.adds_bos();
         let add_eos = spec.add_eos.unwrap_or(false);
         match spec.style()? {
             VocabStyle::SentencePiece { .. } => {
-                let vocab = Vocab::from_spec(&spec)?;
+                let vocab = Vocab::from_spec(&mut spec)?;
                 let encoder = Encoder::SentencePiece(SentencePieceBpe::new(&vocab, &spec.scores));
                 Tokenizer::assemble(vocab, encoder, add_bos, add_eos)
             }
             VocabStyle::ByteLevel => {
-                let vocab = Vocab::from_spec(&spec)?;
+                let vocab = Vocab::from_spec(&mut spec)?;
                 let encoder = Encoder::ByteLevel(Box::new(ByteLevelBpe::new(&vocab, &spec)?));
                 Tokenizer::assemble(vocab, encoder, add_bos, add_eos)
             }

@@ -96,7 +96,8 @@ const END_NAMES: [&str; 20] = [
 pub const THINK_MARKS: [&str; 6] = ["<think>", "</think>", "[THINK]", "[/THINK]", "<|START_THINKING|>", "<|END_THINKING|>"];
 
 impl Vocab {
-    pub fn from_spec(spec: &VocabSpec) -> Result<Vocab, TokenizerError> {
+    /// Takes the tokens out of `spec`.
+    pub fn from_spec(spec: &mut VocabSpec) -> Result<Vocab, TokenizerError> {
         let kinds = match spec.token_types.is_empty() {
             true => vec![TokenKind::Normal; spec.tokens.len()],
             false => spec.token_types.iter().map(|&t| TokenKind::from_gguf(t)).collect(),
@@ -113,7 +114,7 @@ impl Vocab {
             unknown: default(spec.unknown, 0),
             end: spec.eot.into_iter().chain(spec.eom).collect(),
         };
-        let mut vocab = Vocab::new(style, spec.tokens.clone(), kinds, &ids);
+        let mut vocab = Vocab::new(style, std::mem::take(&mut spec.tokens), kinds, &ids);
         if spec.specials_strip_right() {
             for i in 0..vocab.tokens.len() {
                 let named = matches!(vocab.texts[i].as_str(), "<unk>" | "<s>" | "<|endoftext|>");

@@ -1,0 +1,115 @@
+//! The rows of q, k and v: bias, rotation of q and k, q to a buffer and k and v into the ring. A block of SLOTS rows holds both elements
+//! of each rotated pair, and lies in one head. Source of the rotation: Su et al., arXiv:2104.09864.
+
+struct Step {
+    // The bucket of tokens, and whether fewer may be true.
+    rows: u32,
+    dynamic: u32,
+    // Rows of the weight that are used, and the first of them.
+    n: u32,
+    first_row: u32,
+    // The run's word of the norm's eps.
+    eps: u32,
+    // H and G.
+    n_heads: u32,
+    n_kv_heads: u32,
+    // The run's word of the cache's position, and the ring.
+    position: u32,
+    sinks: u32,
+    slots: u32,
+}
+@group(0) @binding(1) var<uniform> step: Step;
+// [T, H, D]
+@group(0) @binding(6) var<storage, read_write> q_out: array<f32>;
+// [G, R, D] in the cache's type
+@group(0) @binding(7) var<storage, read_write> keys: array<u32>;
+// [G, R, D] in the cache's type
+@group(0) @binding(8) var<storage, read_write> values: array<u32>;
+// [(H + 2G) · D], read where HAS_BIAS
+@group(0) @binding(9) var<storage, read> bias: array<f32>;
+// [T, N_DIMS / 2] of (cos, sin), two a word
+@group(0) @binding(10) var<uniform> table: array<vec4<f32>, TABLE>;
+
+var<workgroup> sums: array<f32, SLOTS * COLS>;
+
+// The row of a slot. With NEOX pairs (i, i + N_DIMS / 2) the second half of a block's slots are the partners of the first.
+fn slot_row(block: u32, slot: u32) -> u32 {
+    let first = block * SLOTS;
+    let within = first % D;
+    let head = first / D;
+    if NEOX && within < N_DIMS && head < step.n_heads + step.n_kv_heads {
+        let half = SLOTS / 2u;
+        return head * D + within / 2u + slot % half + select(0u, N_DIMS / 2u, slot >= half);
+    }
+    return first + slot;
+}
+
+fn sum_with_bias(block: u32, column: u32, slot: u32) -> f32 {
+    var y = sums[column * SLOTS + slot];
+    if HAS_BIAS {
+        y += bias[min(slot_row(block, slot), step.n - 1u)];
+    }
+    return y;
+}
+
+// The rotated value of a slot of a rotated head.
+fn rotated(block: u32, column: u32, token: u32, slot: u32) -> f32 {
+    let element = slot_row(block, slot) % D;
+    var partner = slot ^ 1u;
+    var second = (slot & 1u) == 1u;
+    var pair = element / 2u;
+    if NEOX {
+        let half = SLOTS / 2u;
+        second = slot >= half;
+        partner = select(slot + half, slot - half, second);
+        pair = element % (N_DIMS / 2u);
+    }
+    let at = token * (N_DIMS / 2u) + pair;
+    let both = table[at >> 1u];
+    let turn = select(both.xy, both.zw, (at & 1u) == 1u);
+    let a = sum_with_bias(block, column, slot);
+    let b = sum_with_bias(block, column, partner);
+    return a * turn.x + select(-b, b, second) * turn.y;
+}
+
+// A thread takes two neighbours of one head: what an f16 cache packs into a word.
+fn finish(block: u32, first_token: u32, rows: u32, local: u32) {
+    for (var i = local; i < SLOTS / 2u * COLS; i += WORKGROUP) {
+        let slot = i % (SLOTS / 2u) * 2u;
+        let column = i / (SLOTS / 2u);
+        let token = first_token + column;
+        let row = slot_row(block, slot);
+        if row < step.n && token < rows {
+            let head = row / D;
+            let element = row % D;
+            var pair = vec2(0.0);
+            if head < step.n_heads + step.n_kv_heads && element < N_DIMS {
+                pair = vec2(rotated(block, column, token, slot), rotated(block, column, token, slot + 1u));
+            } else {
+                pair = vec2(sum_with_bias(block, column, slot), sum_with_bias(block, column, slot + 1u));
+            }
+            if head < step.n_heads {
+                let at = token * step.n_heads * D + row;
+                q_out[at] = pair.x;
+                q_out[at + 1u] = pair.y;
+            } else {
+                let ring = ring_slot(run_u32(step.position) + token, step.sinks, step.slots);
+                let kv_head = (head - step.n_heads) % step.n_kv_heads;
+                let at = (kv_head * step.slots + ring) * D + element;
+                if head < step.n_heads + step.n_kv_heads {
+                    if KV_F16 {
+                        keys[at / 2u] = pack_half(pair);
+                    } else {
+                        keys[at] = bitcast<u32>(pair.x);
+                        keys[at + 1u] = bitcast<u32>(pair.y);
+                    }
+                } else if KV_F16 {
+                    values[at / 2u] = pack_half(pair);
+                } else {
+                    values[at] = bitcast<u32>(pair.x);
+                    values[at + 1u] = bitcast<u32>(pair.y);
+                }
+            }
+        }
+    }
+}

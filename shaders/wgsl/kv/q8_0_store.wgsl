@@ -1,0 +1,19 @@
+//! Writing 32 elements of a head to a cache in Q8_0: scale max|x| / 127 stored as an f16's value, quants rounded half away from zero.
+
+// [G, R, D / 4] words, then [G, R, D / 32] scales
+@group(0) @binding(4) var<storage, read_write> cache: array<u32>;
+
+fn kv_store(row: u32, unit: u32, v: array<f32, 32>) {
+    var elements = v;
+    var most = 0.0;
+    for (var i = 0u; i < 32u; i++) {
+        most = max(most, abs(elements[i]));
+    }
+    let inverse = select(0.0, 127.0 / most, most > 1e-30);
+    for (var i = 0u; i < 8u; i++) {
+        let x = vec4(elements[4u * i], elements[4u * i + 1u], elements[4u * i + 2u], elements[4u * i + 3u]) * inverse;
+        cache[row * (D_PAD / 4u) + unit * 8u + i] = pack4xI8(vec4<i32>(sign(x) * floor(abs(x) + 0.5)));
+    }
+    let scale = f16_exact(f16_bits(most / 127.0));
+    cache[step.kv_rows * (D_PAD / 4u) + row * (D_PAD / 32u) + unit] = bitcast<u32>(scale);
+}

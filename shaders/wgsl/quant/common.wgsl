@@ -1,0 +1,68 @@
+//! Block formats as integers: what every kernel asks of a weight, from the fragment's `weight_packed` and `weight_scales`.
+//! A group is 32 consecutive weights of a row; value = scale · (q - WEIGHT_ZERO) - min, with a scale and a min for each half.
+
+struct Packed {
+    lo: vec4<u32>,
+    hi: vec4<u32>,
+}
+
+struct Values {
+    v: array<vec4<f32>, 8>,
+}
+
+fn weight_floats(word: u32) -> vec4<f32> {
+    return vec4<f32>(unpack4xI8(word)) - f32(WEIGHT_ZERO);
+}
+
+fn weight_values(group: u32) -> Values {
+    let q = weight_packed(group);
+    let s = weight_scales(group);
+    var out: Values;
+    for (var i = 0u; i < 4u; i++) {
+        out.v[i] = s.x * weight_floats(q.lo[i]);
+        out.v[i + 4u] = s.y * weight_floats(q.hi[i]);
+        if WEIGHT_HAS_MIN {
+            out.v[i] -= s.z;
+            out.v[i + 4u] -= s.w;
+        }
+    }
+    return out;
+}
+
+fn weight_dot(group: u32, x: Values) -> f32 {
+    let q = weight_packed(group);
+    let s = weight_scales(group);
+    var lo = dot(weight_floats(q.lo.x), x.v[0]) + dot(weight_floats(q.lo.y), x.v[1]);
+    lo += dot(weight_floats(q.lo.z), x.v[2]) + dot(weight_floats(q.lo.w), x.v[3]);
+    var hi = dot(weight_floats(q.hi.x), x.v[4]) + dot(weight_floats(q.hi.y), x.v[5]);
+    hi += dot(weight_floats(q.hi.z), x.v[6]) + dot(weight_floats(q.hi.w), x.v[7]);
+    var total = s.x * lo + s.y * hi;
+    if WEIGHT_HAS_MIN {
+        let low = x.v[0] + x.v[1] + x.v[2] + x.v[3];
+        let high = x.v[4] + x.v[5] + x.v[6] + x.v[7];
+        total -= s.z * dot(low, vec4(1.0)) + s.w * dot(high, vec4(1.0));
+    }
+    return total;
+}
+
+// With activations a_scale · a, `sums` those of a over each half.
+fn weight_dot_i8(group: u32, a: Packed, a_scale: f32, sums: vec2<i32>) -> f32 {
+    let q = weight_packed(group);
+    let s = weight_scales(group) * a_scale;
+    var lo = dot4I8Packed(q.lo.x, a.lo.x) + dot4I8Packed(q.lo.y, a.lo.y) + dot4I8Packed(q.lo.z, a.lo.z) + dot4I8Packed(q.lo.w, a.lo.w);
+    var hi = dot4I8Packed(q.hi.x, a.hi.x) + dot4I8Packed(q.hi.y, a.hi.y) + dot4I8Packed(q.hi.z, a.hi.z) + dot4I8Packed(q.hi.w, a.hi.w);
+    if WEIGHT_ZERO != 0 {
+        lo -= WEIGHT_ZERO * sums.x;
+        hi -= WEIGHT_ZERO * sums.y;
+    }
+    var total = 0.0;
+    if WEIGHT_HALVES {
+        total = s.x * f32(lo) + s.y * f32(hi);
+    } else {
+        total = s.x * f32(lo + hi);
+    }
+    if WEIGHT_HAS_MIN {
+        total -= s.z * f32(sums.x) + s.w * f32(sums.y);
+    }
+    return total;
+}

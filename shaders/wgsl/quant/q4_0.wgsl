@@ -1,0 +1,20 @@
+//! Q4_0: value = d · (q - 8). Source: the GGUF specification, ggml `block_q4_0`.
+
+// [N, K / 32]: byte i of word j holds quant 4j + i in its low and quant 16 + 4j + i in its high nibble.
+@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;
+// [N, K / 32] f16, two a word.
+@group(0) @binding(4) var<storage, read> scales: array<u32>;
+
+const WEIGHT_ZERO: i32 = 8;
+const WEIGHT_HALVES: bool = false;
+const WEIGHT_HAS_MIN: bool = false;
+
+fn weight_packed(group: u32) -> Packed {
+    let w = quants[group];
+    return Packed(w & vec4(0x0f0f0f0fu), (w >> vec4(4u)) & vec4(0x0f0f0f0fu));
+}
+
+fn weight_scales(group: u32) -> vec4<f32> {
+    let d = f16_half(scales[group >> 1u], group & 1u);
+    return vec4(d, d, 0.0, 0.0);
+}

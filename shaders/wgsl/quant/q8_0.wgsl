@@ -1,0 +1,19 @@
+//! Q8_0: value = d · q. Source: the GGUF specification, ggml `block_q8_0`.
+
+// [N, K / 32, 2]: 32 signed bytes in order.
+@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;
+// [N, K / 32] f16, two a word.
+@group(0) @binding(4) var<storage, read> scales: array<u32>;
+
+const WEIGHT_ZERO: i32 = 0;
+const WEIGHT_HALVES: bool = false;
+const WEIGHT_HAS_MIN: bool = false;
+
+fn weight_packed(group: u32) -> Packed {
+    return Packed(quants[group * 2u], quants[group * 2u + 1u]);
+}
+
+fn weight_scales(group: u32) -> vec4<f32> {
+    let d = f16_half(scales[group >> 1u], group & 1u);
+    return vec4(d, d, 0.0, 0.0);
+}

@@ -1,0 +1,162 @@
+//! `tl chat`: one answer, a line a message from a pipe, or a session.
+
+mod session;
+
+use std::io::{BufRead, Write, stdin, stdout};
+use std::ops::ControlFlow;
+use std::sync::atomic::AtomicBool;
+
+use crate::engine::{EngineError, ModelSteps};
+use crate::model::{Answer, ChatError, ChatEvent, ChatSession, ChatSettings, StepPrograms};
+use crate::text::{AnswerPart, ChatTemplate};
+
+use super::args::ChatArgs;
+use super::error::{CliError, CliResult};
+use super::interrupt;
+use super::setup::load;
+use super::terminal::{self, Mark};
+
+type Session = ChatSession<ModelSteps>;
+
+pub fn run(args: &ChatArgs) -> CliResult {
+    if let Some(path) = &args.save_default {
+        std::fs::write(path, crate::engine::demo::BYTES)
+            .map_err(|e| CliError::failed(format!("cannot write `{}`: {e}", path.display())))?;
+        eprintln!("wrote {}", path.display());
+        return Ok(());
+    }
+    let template = match &args.template {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|e| CliError::failed(format!("cannot read `{}`: {e}", path.display())))?;
+            Some(ChatTemplate::from_source(&text).map_err(CliError::failed)?)
+        }
+        None => None,
+    };
+    let backend = args.compute.open()?;
+    let model = load(args.model.as_deref(), &backend, &args.compute.load_request(Some(&args.window)))?;
+    let settings = ChatSettings { sampling: model.sampling(&args.sampling.overrides())?, max_tokens: args.max_tokens };
+    let mut session = model.chat(template, settings, args.system.clone())?;
+    let interrupt = interrupt::install()?;
+    if let Some(prompt) = &args.prompt {
+        return one_answer(&mut session, prompt, args.stats, &interrupt);
+    }
+    if !terminal::is_interactive() {
+        return piped(&mut session, args.stats, &interrupt);
+    }
+    let mut mark = Mark::new();
+    mark.show(&format!("loading {}…", model.config.name));
+    session.generator_mut().programs_mut().step(1, 0)?;
+    mark.clear();
+    session::run(&mut session, &model.config.name, args.stats, &interrupt)
+}
+
+fn one_answer(session: &mut Session, prompt: &str, stats: bool, interrupt: &AtomicBool) -> CliResult {
+    let answer = ask(session, prompt, interrupt)?;
+    if stats {
+        eprintln!("{}", stats_line(session, &answer));
+    }
+    Ok(())
+}
+
+/// One message a line, answered in turn.
+fn piped(session: &mut Session, stats: bool, interrupt: &AtomicBool) -> CliResult {
+    for line in stdin().lock().lines() {
+        let line = line.map_err(|e| CliError::failed(format!("cannot read standard input: {e}")))?;
+        if !line.trim().is_empty() {
+            one_answer(session, &line, stats, interrupt)?;
+        }
+    }
+    Ok(())
+}
+
+fn ask(session: &mut Session, text: &str, interrupt: &AtomicBool) -> Result<Answer, CliError> {
+    let mut printer = Printer::new(interrupt);
+    let answer = session.ask(text, |event| printer.event(event));
+    printer.finish(answer)
+}
+
+fn regenerate(session: &mut Session, interrupt: &AtomicBool) -> Result<Answer, CliError> {
+    let mut printer = Printer::new(interrupt);
+    let answer = session.regenerate(|event| printer.event(event));
+    printer.finish(answer)
+}
+
+/// Streams an answer to stdout.
+struct Printer<'a> {
+    interrupt: &'a AtomicBool,
+    mark: Mark,
+    dims: bool,
+    thinking: bool,
+    written: Result<(), std::io::Error>,
+}
+
+impl<'a> Printer<'a> {
+    fn new(interrupt: &'a AtomicBool) -> Self {
+        interrupt::take(interrupt);
+        Printer { interrupt, mark: Mark::new(), dims: terminal::dims(), thinking: false, written: Ok(()) }
+    }
+
+    fn event(&mut self, event: ChatEvent) -> ControlFlow<()> {
+        match event {
+            ChatEvent::Dropped { n_turns } => {
+                let turns = if n_turns == 1 { "turn" } else { "turns" };
+                eprintln!("note: the window is full, the oldest {n_turns} {turns} dropped; a larger --ctx keeps more");
+            }
+            ChatEvent::Prefill { fed, total } => self.mark.show(&format!("reading: {fed} of {total} tokens")),
+            ChatEvent::Text(part) => {
+                self.mark.clear();
+                self.written = self.text(part);
+            }
+        }
+        if self.written.is_err() || interrupt::take(self.interrupt) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn text(&mut self, part: AnswerPart) -> Result<(), std::io::Error> {
+        let mut out = stdout().lock();
+        let (thinking, text) = match &part {
+            AnswerPart::Thinking(text) => (true, text),
+            AnswerPart::Answer(text) => (false, text),
+        };
+        if thinking != std::mem::replace(&mut self.thinking, thinking) {
+            let change = match (thinking, self.dims) {
+                (true, true) => "\x1b[2m",
+                (false, true) => "\x1b[0m\n\n",
+                (true, false) => "",
+                (false, false) => "\n\n",
+            };
+            out.write_all(change.as_bytes())?;
+        }
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    fn finish(mut self, answer: Result<Answer, ChatError<EngineError>>) -> Result<Answer, CliError> {
+        self.mark.clear();
+        self.written?;
+        let mut out = stdout().lock();
+        if self.thinking && self.dims {
+            out.write_all(b"\x1b[0m")?;
+        }
+        let answer = answer.map_err(|error| match error {
+            ChatError::Engine(error) => error.into(),
+            other => CliError::failed(other),
+        })?;
+        out.write_all(b"\n")?;
+        out.flush()?;
+        Ok(answer)
+    }
+}
+
+fn stats_line(session: &Session, answer: &Answer) -> String {
+    let t = &answer.timing;
+    let rate = |n: usize, seconds: f64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
+    format!(
+        "{} tokens read in {:.2} s, {} given at {:.1} tok/s, {} of {} in view",
+        t.prefill_tokens,
+        t.prefill.as_secs_f64(),
+        t.decode_tokens,
+        rate(t.decode_tokens.saturating_sub(1), t.decode.as_secs_f64()),
+        session.context().position().min(session.context().spec().window),
+        session.context().spec().window,
+    )
+}

@@ -1,0 +1,122 @@
+//! `tl generate`: raw completion.
+
+use std::io::{Write, stdout};
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+
+use crate::model::{Finish, Timing};
+use crate::text::{Specials, TokenId};
+
+use super::args::GenerateArgs;
+use super::error::{CliError, CliResult};
+use super::setup::load;
+use super::terminal::Mark;
+
+/// What `--json` prints: one object. Stable.
+#[derive(Serialize)]
+struct Report {
+    /// The completion as text; null for a model without a tokenizer.
+    text: Option<String>,
+    prompt_ids: Vec<u32>,
+    ids: Vec<u32>,
+    /// `stop`, `length` or `interrupted`.
+    finish: &'static str,
+    prefill_seconds: f64,
+    decode_seconds: f64,
+    decode_tokens_per_second: f64,
+}
+
+pub fn run(args: &GenerateArgs) -> CliResult {
+    let backend = args.compute.open()?;
+    let model = load(Some(&args.model), &backend, &args.compute.load_request(Some(&args.window)))?;
+    let sampling = model.sampling(&args.sampling.overrides())?;
+    let tokenizer = model.tokenizer();
+    let prompt: Vec<TokenId> = match (&args.tokens, &args.prompt) {
+        (Some(ids), _) => ids.iter().map(|&id| TokenId(id)).collect(),
+        (None, prompt) => {
+            let tokenizer = tokenizer.as_ref().map_err(|e| CliError::failed(format!("{e}; give ids with --tokens 1,2,3")))?;
+            tokenizer.encode(prompt.as_deref().unwrap_or_default(), Specials::Plain, true)
+        }
+    };
+    if let Some(id) = prompt.iter().find(|id| id.0 as usize >= model.config.vocab_len) {
+        return Err(CliError::usage(format!("token {} is outside of the vocabulary of {}", id.0, model.config.vocab_len)));
+    }
+    let mut generator = model.generator(0)?;
+    let window = generator.context().spec().window;
+    if prompt.len() > window {
+        return Err(CliError::failed(format!(
+            "the prompt has {} tokens, the window {window}: give --ctx {} or a shorter prompt",
+            prompt.len(),
+            prompt.len()
+        )));
+    }
+    let tokenizer = tokenizer.ok();
+    let mut decoder = tokenizer.as_ref().map(|t| t.continuation_decoder());
+    let (mut ids, mut text) = (Vec::new(), String::new());
+    let mut mark = Mark::new();
+    let mut broken: Result<(), std::io::Error> = Ok(());
+    let mut out = stdout().lock();
+    let total = prompt.len();
+    let mark_cell = std::cell::RefCell::new(&mut mark);
+    let (finish, timing) = generator.generate(
+        &prompt,
+        sampling,
+        args.max_tokens,
+        |id| tokenizer.as_ref().is_some_and(|t| t.is_eog(id)),
+        |fed| {
+            mark_cell.borrow_mut().show(&format!("reading the prompt: {fed} of {total} tokens"));
+            ControlFlow::Continue(())
+        },
+        |id| {
+            mark_cell.borrow_mut().clear();
+            ids.push(id.0);
+            let piece = match &mut decoder {
+                Some(decoder) => decoder.push(id),
+                None => Some(format!("{}{}", if ids.len() > 1 { "," } else { "" }, id.0)),
+            };
+            if let Some(piece) = piece {
+                text.push_str(&piece);
+                if !args.json
+                    && let Err(error) = out.write_all(piece.as_bytes()).and_then(|()| out.flush())
+                {
+                    broken = Err(error);
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        },
+    )?;
+    broken?;
+    if let Some(rest) = decoder.as_mut().and_then(|d| d.finish()) {
+        text.push_str(&rest);
+        if !args.json {
+            out.write_all(rest.as_bytes())?;
+        }
+    }
+    if args.json {
+        let report = report(tokenizer.is_some().then_some(text), &prompt, ids, finish, &timing);
+        let json = serde_json::to_string_pretty(&report).map_err(CliError::failed)?;
+        writeln!(out, "{json}")?;
+    } else {
+        writeln!(out)?;
+    }
+    Ok(out.flush()?)
+}
+
+fn report(text: Option<String>, prompt: &[TokenId], ids: Vec<u32>, finish: Finish, timing: &Timing) -> Report {
+    let decode = timing.decode.as_secs_f64();
+    Report {
+        text,
+        prompt_ids: prompt.iter().map(|id| id.0).collect(),
+        finish: match finish {
+            Finish::Stop => "stop",
+            Finish::Length => "length",
+            Finish::Interrupted => "interrupted",
+        },
+        prefill_seconds: timing.prefill.as_secs_f64(),
+        decode_seconds: decode,
+        decode_tokens_per_second: if decode > 0.0 { ids.len().saturating_sub(1) as f64 / decode } else { 0.0 },
+        ids,
+    }
+}

@@ -1,0 +1,80 @@
+//! The command line: arguments, terminal, exit codes. The only module that prints.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
+
+mod args;
+mod chat;
+mod commands;
+mod doc;
+mod doctor;
+mod error;
+mod fmt;
+mod generate;
+mod inspect;
+mod interrupt;
+mod run;
+mod setup;
+mod terminal;
+mod tokenize;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use error::{CliError, CliResult};
+
+/// Parses the arguments, runs the command, and says how it ended.
+pub fn main() -> ExitCode {
+    quiet_mesa();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            // A broken pipe while help is printed is no failure.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    // Programs recurse; the main thread's stack is small on some systems.
+    let result = match crate::lang::on_deep_stack(|| run(&cli.command)) {
+        Ok(result) => result,
+        Err(error) => Err(CliError::failed(format!("cannot start a thread: {error}"))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let (text, code) = error.report();
+            if let Some(text) = text {
+                eprintln!("{}", text.trim_end());
+            }
+            code
+        }
+    }
+}
+
+/// Mesa's device-select layer writes to stderr where there is no desktop session. The engine chooses its adapter itself.
+fn quiet_mesa() {
+    if std::env::var_os("NODEVICE_SELECT").is_none() {
+        // SAFETY: nothing has started a thread yet.
+        #[allow(clippy::disallowed_methods, reason = "the first thing that the process does")]
+        unsafe {
+            std::env::set_var("NODEVICE_SELECT", "1");
+        }
+    }
+}
+
+fn run(command: &Command) -> CliResult {
+    match command {
+        Command::Chat(args) => chat::run(args),
+        Command::Generate(args) => generate::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Test(args) => run::test(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Tokenize(args) => tokenize::run(args),
+        Command::Devices(args) => commands::devices(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Doc { name } => doc::run(name.as_deref()),
+        Command::Fmt { paths, check } => fmt::run(paths, *check),
+    }
+}

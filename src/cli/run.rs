@@ -1,0 +1,98 @@
+//! `tl run` and `tl test`: programs.
+
+use std::io::stdout;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::diag::Diagnostic;
+use crate::engine::EngineHost;
+use crate::lang::{Interp, Options};
+
+use super::args::{ComputeArgs, RunArgs, TestArgs};
+use super::error::{CliError, CliResult};
+use super::{interrupt, terminal};
+
+fn interp(compute: &ComputeArgs, args: &[String]) -> Result<Interp, CliError> {
+    let backend = Rc::new(compute.open()?);
+    let options = Options {
+        executor: Some(backend.executor.clone()),
+        host: Some(Box::new(EngineHost::new(backend, compute.load_request(None)))),
+        out: Some(Box::new(stdout())),
+        args: args.to_vec(),
+        interrupt: Some(Arc::clone(&interrupt::install()?)),
+    };
+    Interp::new(options).map_err(|diagnostics| CliError::Failed(format!("error: the library is damaged: {}", diagnostics.len())))
+}
+
+pub fn run(args: &RunArgs) -> CliResult {
+    let mut interp = interp(&args.compute, &args.args)?;
+    let result = interp.run_file(&args.file);
+    let notes = std::mem::take(&mut interp.notes);
+    show(&interp, &notes);
+    match result {
+        Ok(()) => Ok(()),
+        Err(diagnostics) => {
+            show(&interp, &diagnostics);
+            Err(CliError::Silent)
+        }
+    }
+}
+
+pub fn test(args: &TestArgs) -> CliResult {
+    let mut files = Vec::new();
+    for path in &args.paths {
+        collect(path, &mut files)?;
+    }
+    let (mut passed, mut failed) = (0, 0);
+    for file in files {
+        let mut interp = interp(&args.compute, &[])?;
+        match interp.run_tests(&file, args.filter.as_deref().unwrap_or_default()) {
+            Ok(outcomes) => {
+                for outcome in outcomes {
+                    match outcome.error {
+                        None => {
+                            passed += 1;
+                            println!("{}: {} ok", file.display(), outcome.name);
+                        }
+                        Some(error) => {
+                            failed += 1;
+                            println!("{}: {} FAILED", file.display(), outcome.name);
+                            show(&interp, &[error]);
+                        }
+                    }
+                }
+            }
+            Err(diagnostics) => {
+                failed += 1;
+                println!("{}: FAILED", file.display());
+                show(&interp, &diagnostics);
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed > 0 { Err(CliError::Silent) } else { Ok(()) }
+}
+
+/// A file itself, or every `.tl` file below a folder.
+fn collect(path: &Path, files: &mut Vec<PathBuf>) -> CliResult {
+    if !path.is_dir() {
+        files.push(path.to_path_buf());
+        return Ok(());
+    }
+    let cannot = |e: std::io::Error| CliError::failed(format!("cannot read `{}`: {e}", path.display()));
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(path).map_err(cannot)?.flatten().map(|e| e.path()).collect();
+    entries.sort();
+    for entry in entries {
+        if entry.is_dir() || entry.extension().is_some_and(|e| e == "tl") {
+            collect(&entry, files)?;
+        }
+    }
+    Ok(())
+}
+
+fn show(interp: &Interp, diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        eprintln!("{}", diagnostic.render(&interp.sources, terminal::color()).trim_end());
+    }
+}

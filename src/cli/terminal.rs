@@ -1,0 +1,47 @@
+//! What stderr and stdout are, and what that allows.
+
+use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+
+use crate::diag::Color;
+
+/// Whether a person sees stderr in colour.
+pub fn color() -> Color {
+    if stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() { Color::Always } else { Color::Never }
+}
+
+/// Whether a person types and reads.
+pub fn is_interactive() -> bool {
+    stdin().is_terminal() && stdout().is_terminal()
+}
+
+/// Whether thinking is shown dimmed: only where a terminal shows it.
+pub fn dims() -> bool {
+    stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// A line on stderr that overwrites itself, on a terminal alone.
+pub struct Mark {
+    shown: bool,
+}
+
+impl Mark {
+    pub fn new() -> Self {
+        Mark { shown: false }
+    }
+
+    pub fn show(&mut self, text: &str) {
+        if stderr().is_terminal() {
+            eprint!("\r\x1b[K{text}");
+            // A mark that cannot be drawn is no reason to stop.
+            let _ = stderr().flush();
+            self.shown = true;
+        }
+    }
+
+    pub fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            eprint!("\r\x1b[K");
+            let _ = stderr().flush();
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Which executor runs: a GPU, or the CPU where there is none.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::cpu::{CpuExecutor, CpuOptions};
+use crate::gpu::{AdapterSummary, GpuExecutor, GpuOptions, adapters};
+use crate::graph::Executor;
+use crate::lang::SharedExecutor;
+
+use super::EngineError;
+
+/// `--backend`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackendChoice {
+    /// The best real GPU, else the CPU.
+    #[default]
+    Auto,
+    Metal,
+    Vulkan,
+    Dx12,
+    Cpu,
+}
+
+impl BackendChoice {
+    fn name(self) -> &'static str {
+        match self {
+            BackendChoice::Auto => "auto",
+            BackendChoice::Metal => "metal",
+            BackendChoice::Vulkan => "vulkan",
+            BackendChoice::Dx12 => "dx12",
+            BackendChoice::Cpu => "cpu",
+        }
+    }
+}
+
+/// Where and how to compute.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceRequest {
+    pub backend: BackendChoice,
+    /// Part of the adapter's name.
+    pub adapter: Option<String>,
+    /// f32 throughout.
+    pub precise: bool,
+}
+
+/// Tokens of a prefill run to begin with: a guess that the generate loop corrects by what runs take.
+const CHUNK_GPU: usize = 512;
+const CHUNK_CPU: usize = 128;
+const CHUNK_SOFTWARE: usize = 16;
+
+/// An open executor.
+pub struct Backend {
+    pub executor: SharedExecutor,
+    /// One line for stderr: what was taken, and why where that is not plain.
+    pub note: String,
+    /// A first guess for the tokens of one prefill run.
+    pub chunk: usize,
+    pub is_cpu: bool,
+}
+
+impl Backend {
+    /// The backend that is asked for. `Auto` takes the best real GPU, and the CPU where there is none; a software adapter only where it is named,
+    /// or under `TL_REQUIRE_GPU=1`, which also makes a missing GPU an error.
+    ///
+    /// # Errors
+    /// When a named backend or adapter is absent; the message lists what is there.
+    pub fn open(request: &DeviceRequest) -> Result<Backend, EngineError> {
+        let named = request.adapter.is_some() || !matches!(request.backend, BackendChoice::Auto);
+        if request.backend == BackendChoice::Cpu {
+            return Ok(Backend::cpu(request.precise, ""));
+        }
+        let options = gpu_options(request);
+        match GpuExecutor::new(&options) {
+            Ok(executor) => {
+                let note = executor.describe();
+                let software = executor.gpu().caps.software;
+                let chunk = if software { CHUNK_SOFTWARE } else { CHUNK_GPU };
+                Ok(Backend { executor: Rc::new(RefCell::new(executor)), note, chunk, is_cpu: false })
+            }
+            Err(error) if named || options.allow_software => {
+                let present = Backend::list().join("; ");
+                Err(EngineError::NoDevice(format!("{error}; here there is: {present}")))
+            }
+            Err(_) => Ok(Backend::cpu(request.precise, " (no GPU found)")),
+        }
+    }
+
+    fn cpu(precise: bool, why: &str) -> Backend {
+        let executor = CpuExecutor::new(CpuOptions { precise, ..CpuOptions::default() });
+        let note = format!("{}{why}", executor.describe());
+        Backend { executor: Rc::new(RefCell::new(executor)), note, chunk: CHUNK_CPU, is_cpu: true }
+    }
+
+    /// A line for each adapter, and one for the CPU.
+    pub fn list() -> Vec<String> {
+        let mut lines: Vec<String> =
+            adapters(&GpuOptions { backend: None, adapter: None, ..GpuOptions::from_env() }).iter().map(adapter_line).collect();
+        lines.push(CpuExecutor::new(CpuOptions::default()).describe());
+        lines
+    }
+}
+
+fn gpu_options(request: &DeviceRequest) -> GpuOptions {
+    let backend = match request.backend {
+        BackendChoice::Auto => None,
+        other => Some(other.name().to_owned()),
+    };
+    GpuOptions { precise: request.precise, backend, adapter: request.adapter.clone(), ..GpuOptions::from_env() }
+}
+
+fn adapter_line(adapter: &AdapterSummary) -> String {
+    let subgroups = match adapter.subgroups {
+        (0, 0) => "no subgroups".to_owned(),
+        (low, high) if low == high => format!("subgroups of {low}"),
+        (low, high) => format!("subgroups of {low} to {high}"),
+    };
+    format!(
+        "{}: {} ({}, {}; bindings up to {} MiB, workgroup memory {} KiB, {subgroups}{})",
+        adapter.backend,
+        adapter.name,
+        adapter.kind,
+        adapter.driver,
+        adapter.max_binding_mb,
+        adapter.workgroup_memory_kb,
+        if adapter.f16 { ", f16" } else { "" },
+    )
+}

@@ -1,0 +1,180 @@
+//! What programs reach of the engine: models by path, their caches and their text.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::format::Metadata;
+use crate::graph::{Binding, CacheUse, CompileOptions, DeviceTensor, RunArgs, Sampling, Weight};
+use crate::lang::{EngineCache, EngineModel, Host, ModelSource, TraceSpec};
+use crate::model::Generator;
+use crate::tensor::HostTensor;
+use crate::text::{Message, RenderContext, Specials, TokenId};
+
+use super::model::CHUNK_MAX;
+use super::steps::ModelSteps;
+use super::{Backend, EngineError, LoadRequest, LoadedModel};
+
+/// Loads models for programs.
+pub struct EngineHost {
+    backend: Rc<Backend>,
+    request: LoadRequest,
+}
+
+impl EngineHost {
+    pub fn new(backend: Rc<Backend>, request: LoadRequest) -> Self {
+        EngineHost { backend, request }
+    }
+}
+
+impl Host for EngineHost {
+    fn load_model(&mut self, path: &str) -> Result<Rc<dyn EngineModel>, String> {
+        let model = LoadedModel::open(Path::new(path), &self.backend, &self.request).map_err(said)?;
+        Ok(Rc::new(HostedModel { model }))
+    }
+}
+
+struct HostedModel {
+    model: LoadedModel,
+}
+
+/// A cache with the generator that owns it.
+struct HostedCache {
+    generator: RefCell<Generator<ModelSteps>>,
+    /// The executor's descriptor of the model that it belongs to.
+    owner: *const LoadedModel,
+}
+
+impl EngineCache for HostedCache {
+    fn position(&self) -> usize {
+        self.generator.borrow().context().position()
+    }
+
+    fn clear(&self) {
+        self.generator.borrow_mut().context_mut().clear();
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+fn said(error: EngineError) -> String {
+    error.to_string()
+}
+
+impl ModelSource for HostedModel {
+    fn metadata(&self) -> &Metadata {
+        self.model.source.metadata()
+    }
+
+    fn weight(&self, name: &str) -> Option<Arc<Weight>> {
+        self.model.source.weight(name)
+    }
+
+    fn weight_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        self.model.source.weight_names()
+    }
+}
+
+impl HostedModel {
+    fn own<'a>(&self, cache: &'a dyn EngineCache) -> Result<&'a HostedCache, String> {
+        match cache.as_any().downcast_ref::<HostedCache>() {
+            Some(cache) if std::ptr::eq(cache.owner, &self.model) => Ok(cache),
+            _ => Err("the cache is of another model: make one with `KVCache(model)`".to_owned()),
+        }
+    }
+}
+
+impl EngineModel for HostedModel {
+    fn name(&self) -> String {
+        self.model.config.name.clone()
+    }
+
+    fn new_cache(&self, window: Option<usize>) -> Result<Rc<dyn EngineCache>, String> {
+        let generator = self.model.generator_with_window(window).map_err(said)?;
+        Ok(Rc::new(HostedCache { generator: RefCell::new(generator), owner: &self.model }))
+    }
+
+    fn forward(&self, tokens: &[i32], cache: &dyn EngineCache) -> Result<DeviceTensor, String> {
+        let mut generator = self.own(cache)?.generator.borrow_mut();
+        if tokens.is_empty() || tokens.len() > CHUNK_MAX {
+            return Err(format!("forward takes 1 to {CHUNK_MAX} tokens, not {}", tokens.len()));
+        }
+        let (spec, position) = (*generator.context().spec(), generator.context().position());
+        let trace = TraceSpec { bucket: tokens.len(), slots: spec.slots, last_only: false, sample: false, position };
+        let mut traced = self.model.trace(&trace).map_err(said)?;
+        traced.graph.take_tokens_as_exact();
+        let (graph, outputs) = traced.graph.subgraph(&[traced.output]);
+        let options = CompileOptions { fuse: true, caches: vec![spec] };
+        let mut executor = self.model.executor.borrow_mut();
+        let program = executor.compile(&graph, &outputs, &options).map_err(|e| e.to_string())?;
+        executor.record_history(generator.cache(), position, tokens).map_err(|e| e.to_string())?;
+        let args = RunArgs {
+            inputs: vec![Binding::Host(Arc::new(HostTensor::i32([tokens.len()], tokens.to_vec())))],
+            literals: graph.literals().to_vec(),
+            caches: vec![CacheUse { cache: generator.cache(), position }],
+            n_tokens: tokens.len(),
+            sampling: Sampling::default(),
+        };
+        let mut outputs = executor.run(program, &args).map_err(|e| e.to_string())?;
+        drop(executor);
+        generator.context_mut().feed(&tokens.iter().map(|&id| TokenId(id as u32)).collect::<Vec<_>>());
+        Ok(outputs.swap_remove(0))
+    }
+
+    fn tokenize(&self, text: &str, special: bool) -> Result<Vec<i32>, String> {
+        let specials = if special { Specials::Parsed } else { Specials::Plain };
+        let ids = self.model.tokenizer().map_err(said)?.encode(text, specials, true);
+        Ok(ids.into_iter().map(|id| id.0 as i32).collect())
+    }
+
+    fn detokenize(&self, ids: &[i32]) -> Result<String, String> {
+        let tokenizer = self.model.tokenizer().map_err(said)?;
+        let ids: Vec<TokenId> = ids.iter().map(|&id| TokenId(id as u32)).collect();
+        match ids.iter().find(|id| id.0 as usize >= tokenizer.vocab_size()) {
+            Some(id) => Err(format!("token {} is outside of the vocabulary of {}", id.0 as i32, tokenizer.vocab_size())),
+            None => Ok(tokenizer.decode(&ids)),
+        }
+    }
+
+    fn chat_template(&self, messages: &[(String, String)]) -> Result<String, String> {
+        let tokenizer = self.model.tokenizer().map_err(said)?;
+        let messages: Vec<Message> = messages.iter().map(|(role, text)| Message::new(role, text)).collect();
+        let template = self.model.template().map_err(said)?;
+        template.render(&messages, &RenderContext::for_tokenizer(&tokenizer)).map_err(|e| e.to_string())
+    }
+
+    fn generate(
+        &self,
+        cache: &dyn EngineCache,
+        prompt: &[i32],
+        sampling: Sampling,
+        max_tokens: usize,
+        on_token: &mut dyn FnMut(i32, &str) -> ControlFlow<()>,
+    ) -> Result<Vec<i32>, String> {
+        let mut generator = self.own(cache)?.generator.borrow_mut();
+        let tokenizer = self.model.tokenizer().ok();
+        let mut decoder = tokenizer.as_ref().map(|t| t.continuation_decoder());
+        let ids: Vec<TokenId> = prompt.iter().map(|&id| TokenId(id as u32)).collect();
+        let mut given = Vec::new();
+        generator
+            .generate(
+                &ids,
+                sampling,
+                max_tokens,
+                |id| tokenizer.as_ref().is_some_and(|t| t.is_eog(id)),
+                |_| ControlFlow::Continue(()),
+                |id| {
+                    given.push(id.0 as i32);
+                    let text = decoder.as_mut().and_then(|d| d.push(id)).unwrap_or_default();
+                    on_token(id.0 as i32, &text)
+                },
+            )
+            .map_err(said)?;
+        Ok(given)
+    }
+}

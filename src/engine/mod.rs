@@ -1,0 +1,51 @@
+//! The one place where language, model and device meet.
+
+mod backend;
+pub mod demo;
+mod host;
+mod model;
+mod steps;
+
+pub use backend::{Backend, BackendChoice, DeviceRequest};
+pub use host::EngineHost;
+pub use model::{LoadRequest, LoadedModel};
+pub use steps::ModelSteps;
+
+use crate::diag::Diagnostic;
+use crate::format::FormatError;
+use crate::graph::ExecError;
+use crate::lang::ProgramError;
+use crate::model::{GenerateError, ModelError};
+use crate::text::sampling::SamplingError;
+use crate::text::{TemplateError, TokenizerError};
+
+/// Whatever keeps a model from being loaded or run.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No usable device, or a named one is absent. The message lists what is there.
+    #[error("{0}")]
+    NoDevice(String),
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// A failure of the backend, with the step's place in the program where it has one.
+    #[error("{message}")]
+    Exec { message: String, diagnostic: Option<Box<Diagnostic>> },
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+}
+
+impl From<ExecError> for EngineError {
+    fn from(error: ExecError) -> Self {
+        EngineError::Exec { message: error.to_string(), diagnostic: None }
+    }
+}

@@ -1,0 +1,232 @@
+//! A model, loaded: its file, its program, its text side, on one executor.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::format::{Metadata, ModelFile};
+use crate::graph::{CacheSpec, KvType, Sampling, Weight};
+use crate::lang::{Architectures, CacheShape, ModelProgram, ModelSource, SharedExecutor, TraceSpec, Traced};
+use crate::model::{CacheRequest, ChatSession, ChatSettings, Generator, ModelConfig, ModelError, ModelWeights};
+use crate::text::{ChatTemplate, SamplingOverrides, SamplingParams, Tokenizer, TokenizerError};
+
+use super::steps::ModelSteps;
+use super::{Backend, EngineError};
+
+/// How a model is loaded.
+#[derive(Clone, Debug)]
+pub struct LoadRequest {
+    /// `--arch`: the program instead of the built-in one of the file's architecture.
+    pub arch: Option<PathBuf>,
+    pub no_mmap: bool,
+    pub kv_type: KvType,
+    /// `--ctx` and `--sinks`.
+    pub window: Option<usize>,
+    pub sinks: Option<usize>,
+}
+
+impl Default for LoadRequest {
+    fn default() -> Self {
+        LoadRequest { arch: None, no_mmap: false, kv_type: KvType::F16, window: None, sinks: None }
+    }
+}
+
+/// The file and its weights: what a program sees of a model.
+pub(super) struct FileSource {
+    pub file: Arc<ModelFile>,
+    weights: ModelWeights,
+}
+
+impl ModelSource for FileSource {
+    fn metadata(&self) -> &Metadata {
+        self.file.metadata()
+    }
+
+    fn weight(&self, name: &str) -> Option<Arc<Weight>> {
+        self.weights.get(name).cloned()
+    }
+
+    fn weight_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.weights.names())
+    }
+}
+
+/// A model that can run. Its weights are uploaded when its first step is compiled.
+pub struct LoadedModel {
+    pub config: ModelConfig,
+    pub executor: SharedExecutor,
+    pub(super) source: Rc<FileSource>,
+    program: Rc<RefCell<ModelProgram>>,
+    tokenizer: Result<Rc<Tokenizer>, TokenizerError>,
+    request: LoadRequest,
+    chunk: usize,
+}
+
+impl LoadedModel {
+    /// Opens a file or folder.
+    ///
+    /// # Errors
+    /// For files that are no model, unknown architectures, and programs that fail on the file's metadata.
+    pub fn open(path: &Path, backend: &Backend, request: &LoadRequest) -> Result<LoadedModel, EngineError> {
+        LoadedModel::from_file(ModelFile::open(path, request.no_mmap)?, backend, request)
+    }
+
+    /// # Errors
+    /// As `open`.
+    pub fn from_file(file: ModelFile, backend: &Backend, request: &LoadRequest) -> Result<LoadedModel, EngineError> {
+        let file = Arc::new(file);
+        let config = ModelConfig::from_file(&file)?;
+        let (name, text) = program_text(&config.architecture, request.arch.as_deref())?;
+        let source = Rc::new(FileSource { weights: ModelWeights::from_file(&file), file: file.clone() });
+        let program = ModelProgram::load(&name, &text, source.clone())?;
+        let tokenizer = Tokenizer::from_model(&file).map(Rc::new);
+        Ok(LoadedModel {
+            config,
+            executor: backend.executor.clone(),
+            source,
+            program: Rc::new(RefCell::new(program)),
+            tokenizer,
+            request: request.clone(),
+            chunk: backend.chunk,
+        })
+    }
+
+    pub fn file(&self) -> &ModelFile {
+        &self.source.file
+    }
+
+    pub fn program(&self) -> &Rc<RefCell<ModelProgram>> {
+        &self.program
+    }
+
+    /// # Errors
+    /// When the file has none, or one that cannot be used.
+    pub fn tokenizer(&self) -> Result<Rc<Tokenizer>, EngineError> {
+        self.tokenizer.clone().map_err(EngineError::Tokenizer)
+    }
+
+    /// The file's template, or the stated default where it has none.
+    ///
+    /// # Errors
+    /// When the file's template cannot be parsed.
+    pub fn template(&self) -> Result<ChatTemplate, EngineError> {
+        Ok(ChatTemplate::from_metadata(self.file().metadata())?.unwrap_or_default())
+    }
+
+    /// Flags over the file's `general.sampling.*` over the defaults.
+    ///
+    /// # Errors
+    /// When a value is out of bounds.
+    pub fn sampling(&self, flags: &SamplingOverrides) -> Result<Sampling, EngineError> {
+        let file = SamplingOverrides::from_metadata(self.file().metadata())?;
+        let params = SamplingParams::merge(flags, &file)?;
+        Ok(Sampling {
+            temperature: params.temperature,
+            top_k: i32::try_from(params.top_k).unwrap_or(0),
+            top_p: params.top_p,
+            min_p: params.min_p,
+            repeat_penalty: params.repeat_penalty,
+            repeat_last_n: i32::try_from(params.repeat_last_n).unwrap_or(i32::MAX),
+            seed: params.seed.map_or_else(seed_of_the_clock, |seed| (seed ^ (seed >> 32)) as u32),
+        })
+    }
+
+    /// What the model's program appends to a cache.
+    ///
+    /// # Errors
+    /// Those of the program.
+    pub fn cache_shape(&self) -> Result<CacheShape, EngineError> {
+        let spec = TraceSpec { bucket: 1, slots: 1, last_only: true, sample: false, position: 0 };
+        let traced = self.program.borrow_mut().trace_forward(&spec)?;
+        traced.cache.ok_or_else(|| ModelError(format!("the program of `{}` appends nothing to its cache", self.config.architecture)).into())
+    }
+
+    /// The ring of a session whose system block has `system_len` tokens, with chunks of up to `chunk`.
+    ///
+    /// # Errors
+    /// When window or sinks are out of bounds.
+    pub fn cache_spec(&self, system_len: usize, chunk: usize) -> Result<CacheSpec, EngineError> {
+        let request = CacheRequest { window: self.request.window, sinks: self.request.sinks, chunk, kv_type: self.request.kv_type };
+        let shape = self.cache_shape()?;
+        let config =
+            ModelConfig { n_layers: shape.n_layers, n_kv_heads: shape.n_kv_heads, head_dim: shape.head_dim, ..self.config.clone() };
+        Ok(request.spec(&config, system_len)?)
+    }
+
+    /// One trace of the model's `forward` for a cache of this shape.
+    ///
+    /// # Errors
+    /// Those of the program.
+    pub fn trace(&self, spec: &TraceSpec) -> Result<Traced, EngineError> {
+        Ok(self.program.borrow_mut().trace_forward(spec)?)
+    }
+
+    /// A generator with a cache of its own.
+    ///
+    /// # Errors
+    /// Those of the program, of the window, and of the device.
+    pub fn generator(&self, system_len: usize) -> Result<Generator<ModelSteps>, EngineError> {
+        let spec = self.cache_spec(system_len, CHUNK_MAX)?;
+        self.generator_of(spec)
+    }
+
+    pub(super) fn generator_with_window(&self, window: Option<usize>) -> Result<Generator<ModelSteps>, EngineError> {
+        let mut spec = self.cache_spec(0, CHUNK_MAX)?;
+        if let Some(window) = window {
+            let request = CacheRequest { window: Some(window), sinks: self.request.sinks, chunk: CHUNK_MAX, kv_type: spec.kv_type };
+            let config =
+                ModelConfig { n_layers: spec.n_layers, n_kv_heads: spec.n_kv_heads, head_dim: spec.head_dim, ..self.config.clone() };
+            spec = request.spec(&config, 0)?;
+        }
+        self.generator_of(spec)
+    }
+
+    fn generator_of(&self, spec: CacheSpec) -> Result<Generator<ModelSteps>, EngineError> {
+        let steps = ModelSteps::new(self.executor.clone(), self.program.clone(), spec);
+        Generator::new(self.executor.clone(), steps, spec, self.chunk)
+    }
+
+    /// A conversation. `template` replaces the file's own.
+    ///
+    /// # Errors
+    /// When the file has no tokenizer, and those of `generator`.
+    pub fn chat(
+        &self,
+        template: Option<ChatTemplate>,
+        settings: ChatSettings,
+        system: Option<String>,
+    ) -> Result<ChatSession<ModelSteps>, EngineError> {
+        let tokenizer = self.tokenizer()?;
+        let template = match template {
+            Some(template) => template,
+            None => self.template()?,
+        };
+        let system_len = match &system {
+            Some(system) => ChatSession::<ModelSteps>::system_len(&tokenizer, &template, system)?,
+            None => 0,
+        };
+        Ok(ChatSession::new(self.generator(system_len)?, tokenizer, template, settings, system))
+    }
+}
+
+/// U: the largest prefill chunk.
+pub const CHUNK_MAX: usize = 512;
+
+fn program_text(architecture: &str, arch: Option<&Path>) -> Result<(String, String), EngineError> {
+    match arch {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|e| ModelError(format!("cannot read `{}`: {e}", path.display())))?;
+            Ok((path.display().to_string(), text))
+        }
+        None => {
+            let (name, text) = Architectures::find(architecture).map_err(ModelError)?;
+            Ok((name, text.to_owned()))
+        }
+    }
+}
+
+fn seed_of_the_clock() -> u32 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    (now.as_nanos() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_right(32) as u32
+}

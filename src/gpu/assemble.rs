@@ -1,0 +1,179 @@
+//! Joining a kernel's text: constants, prelude, fragments, operation. No preprocessor; each part is WGSL of its own.
+
+use std::fmt::Write;
+use std::rc::Rc;
+
+/// What a kernel is assembled from. Equal sources are one pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// The operation's file in `shaders/wgsl`, without `.wgsl`.
+    pub op: &'static str,
+    /// Files of fragments, in the order in which they are joined.
+    pub fragments: Vec<&'static str>,
+    pub constants: Vec<(&'static str, Constant)>,
+    /// Text that the backend writes itself: an elementwise expression.
+    pub generated: Option<Rc<str>>,
+}
+
+/// A constant's value: widths, tiles and switches, never a token count, a position or a general tensor's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Constant {
+    U32(u32),
+    Bool(bool),
+}
+
+impl From<u32> for Constant {
+    fn from(value: u32) -> Self {
+        Constant::U32(value)
+    }
+}
+
+impl From<usize> for Constant {
+    fn from(value: usize) -> Self {
+        Constant::U32(value as u32)
+    }
+}
+
+impl From<bool> for Constant {
+    fn from(value: bool) -> Self {
+        Constant::Bool(value)
+    }
+}
+
+impl Source {
+    pub fn new(op: &'static str) -> Self {
+        Source { op, fragments: Vec::new(), constants: Vec::new(), generated: None }
+    }
+
+    pub fn with(mut self, fragment: &'static str) -> Self {
+        self.fragments.push(fragment);
+        self
+    }
+
+    pub fn set(mut self, name: &'static str, value: impl Into<Constant>) -> Self {
+        self.constants.push((name, value.into()));
+        self
+    }
+
+    pub fn generate(mut self, text: &str) -> Self {
+        self.generated = Some(text.into());
+        self
+    }
+
+    /// `matvec + quant/q4_0 + epilogue/store`
+    pub fn name(&self) -> String {
+        let mut name = self.op.to_owned();
+        for fragment in &self.fragments {
+            let _ = write!(name, " + {fragment}");
+        }
+        name
+    }
+
+    /// The whole module. `subgroup` is the size of every subgroup, 0 where they cannot be used.
+    pub fn assemble(&self, subgroup: u32) -> String {
+        let mut text = String::new();
+        for (name, value) in &self.constants {
+            let _ = match value {
+                Constant::U32(v) => writeln!(text, "const {name}: u32 = {v}u;"),
+                Constant::Bool(v) => writeln!(text, "const {name}: bool = {v};"),
+            };
+        }
+        let _ = writeln!(text, "const SUBGROUP: u32 = {subgroup}u;");
+        text.push_str(file("prelude/run"));
+        for fragment in &self.fragments {
+            let name = match *fragment {
+                "prelude/reduce" if subgroup > 0 => "prelude/reduce_subgroup",
+                "prelude/reduce" => "prelude/reduce_workgroup",
+                other => other,
+            };
+            text.push_str(file(name));
+        }
+        if let Some(generated) = &self.generated {
+            text.push_str(generated);
+        }
+        text.push_str(file(self.op));
+        text
+    }
+}
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        /// All files of `shaders/wgsl`, by name without `.wgsl`.
+        pub const FILES: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/wgsl/", $name, ".wgsl")))),*];
+    };
+}
+
+files!(
+    "prelude/run",
+    "prelude/reduce_subgroup",
+    "prelude/reduce_workgroup",
+    "prelude/philox",
+    "prelude/ring",
+    "prelude/half",
+    "prelude/math",
+    "prelude/activation",
+    "prologue/plain",
+    "prologue/ragged",
+    "prologue/rms_norm",
+    "quant/common",
+    "quant/plain",
+    "quant/f32",
+    "quant/f16",
+    "quant/bf16",
+    "quant/five_bits",
+    "quant/two_bits",
+    "quant/iq4_values",
+    "quant/q4_0",
+    "quant/q4_1",
+    "quant/q5_0",
+    "quant/q5_1",
+    "quant/q8_0",
+    "quant/q2_k",
+    "quant/q3_k",
+    "quant/q4_k",
+    "quant/q5_k",
+    "quant/q6_k",
+    "quant/iq4_nl",
+    "quant/iq4_xs",
+    "quant/mxfp4",
+    "kv/f32",
+    "kv/f16",
+    "kv/q8_0",
+    "kv/f32_store",
+    "kv/f16_store",
+    "kv/q8_0_store",
+    "epilogue/store",
+    "epilogue/gated",
+    "epilogue/rope_store",
+    "embedding",
+    "rms_norm",
+    "matvec",
+    "matvec_i8",
+    "matmul",
+    "gated",
+    "rope",
+    "cache_store",
+    "attention",
+    "attention_merge",
+    "elementwise",
+    "copy",
+    "reduce",
+    "cumulate",
+    "softmax",
+    "einsum",
+    "gather",
+    "scatter_add",
+    "argsort",
+    "iota",
+    "random",
+    "select_row",
+    "scalar",
+    "argmax_partial",
+    "argmax_final",
+    "sample",
+);
+
+fn file(name: &str) -> &'static str {
+    FILES.iter().find(|(n, _)| *n == name).map_or("", |(_, text)| text)
+}

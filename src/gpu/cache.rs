@@ -1,0 +1,83 @@
+//! Key-value rings: a buffer for the keys and one for the values of each layer, and the ids that the repeat penalty reads.
+
+use std::rc::Rc;
+
+use super::device::{CountedBuffer, Gpu};
+use crate::graph::{CacheSpec, ExecError, KvType};
+
+/// How a layer's keys, or values, lie in their buffer: `[G, R, D]`, heads padded to whole units of the type.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheLayout {
+    /// Elements of a head with padding.
+    pub head_dim: usize,
+    /// Bytes of one buffer.
+    pub len_bytes: usize,
+}
+
+impl CacheLayout {
+    pub fn of(spec: &CacheSpec) -> Self {
+        let rows = spec.n_kv_heads * spec.slots;
+        let (head_dim, row_bytes) = match spec.kv_type {
+            KvType::F32 => (spec.head_dim.next_multiple_of(8), spec.head_dim.next_multiple_of(8) * 4),
+            KvType::F16 => (spec.head_dim.next_multiple_of(8), spec.head_dim.next_multiple_of(8) * 2),
+            // 32 bytes and a scale of four for each block.
+            KvType::Q8_0 => (spec.head_dim.next_multiple_of(32), spec.head_dim.div_ceil(32) * 36),
+        };
+        CacheLayout { head_dim, len_bytes: rows * row_bytes }
+    }
+}
+
+/// Ids that the history holds: those of the last positions, by position modulo this.
+pub fn history_len(spec: &CacheSpec) -> usize {
+    spec.slots.max(4096).next_power_of_two()
+}
+
+/// One cache on the device.
+pub struct Cache {
+    pub spec: CacheSpec,
+    pub keys: Vec<Rc<CountedBuffer>>,
+    pub values: Vec<Rc<CountedBuffer>>,
+    pub history: Rc<CountedBuffer>,
+}
+
+const HINT: &str = "lower --ctx, or choose --kv q8_0";
+
+impl Cache {
+    /// # Errors
+    /// When the device is out of memory, or one layer is past its binding limit.
+    pub fn new(gpu: &Gpu, spec: &CacheSpec) -> Result<Self, ExecError> {
+        let layout = CacheLayout::of(spec);
+        let mb = (2 * layout.len_bytes * spec.n_layers).div_ceil(1_000_000);
+        if layout.len_bytes as u64 > gpu.caps.max_binding {
+            return Err(ExecError::OutOfMemory { mb, what: "the key-value cache".to_owned(), hint: HINT.to_owned() });
+        }
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let make = |len_bytes: usize| {
+            gpu.buffer("the key-value cache", HINT, len_bytes as u64, usage).map(Rc::new).map_err(|e| match e {
+                ExecError::OutOfMemory { what, hint, .. } => ExecError::OutOfMemory { mb, what, hint },
+                other => other,
+            })
+        };
+        let keys = (0..spec.n_layers).map(|_| make(layout.len_bytes)).collect::<Result<_, _>>()?;
+        let values = (0..spec.n_layers).map(|_| make(layout.len_bytes)).collect::<Result<_, _>>()?;
+        let history = make(history_len(spec) * 4)?;
+        // Ids that were never recorded are out of range.
+        gpu.queue.write_buffer(&history.buffer, 0, &vec![0xff; history_len(spec) * 4]);
+        Ok(Cache { spec: *spec, keys, values, history })
+    }
+
+    /// Writes ids of `position…` into the history.
+    pub fn record(&self, gpu: &Gpu, position: usize, ids: &[i32]) {
+        let len = history_len(&self.spec);
+        // Of more ids than the ring holds the last ones stay.
+        let skipped = ids.len().saturating_sub(len);
+        let mut at = (position + skipped) % len;
+        let mut rest = &ids[skipped..];
+        while !rest.is_empty() {
+            let n = rest.len().min(len - at);
+            gpu.queue.write_buffer(&self.history.buffer, at as u64 * 4, bytemuck::cast_slice(&rest[..n]));
+            rest = &rest[n..];
+            at = 0;
+        }
+    }
+}

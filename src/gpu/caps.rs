@@ -1,0 +1,78 @@
+//! What kernels may use on a device: its features and limits, cut down to what a profile or a switch leaves.
+
+use super::options::{GpuOptions, Profile};
+
+/// Features and limits that choose kernels and tiles.
+#[derive(Clone, Debug)]
+pub struct Caps {
+    /// Invocations of a subgroup, where subgroups are usable and all have one size; 0 otherwise.
+    pub subgroup: u32,
+    pub timestamps: bool,
+    pub pipeline_cache: bool,
+    /// Bytes of one storage binding.
+    pub max_binding: u64,
+    pub max_buffer: u64,
+    /// Bytes of workgroup memory.
+    pub workgroup_memory: u32,
+    pub workgroup_threads: u32,
+    pub workgroups_per_dimension: u32,
+    /// A CPU behind a graphics interface: wide workgroups cost, gaps between dispatches do not.
+    pub software: bool,
+    /// f32 activations and arithmetic only.
+    pub precise: bool,
+}
+
+impl Caps {
+    pub fn new(device: &wgpu::Device, info: &wgpu::AdapterInfo, options: &GpuOptions) -> Self {
+        let (features, limits) = (device.features(), device.limits());
+        let uniform = info.subgroup_min_size == info.subgroup_max_size && info.subgroup_min_size.is_power_of_two();
+        let usable = features.contains(wgpu::Features::SUBGROUP) && uniform && info.subgroup_min_size >= 4;
+        Caps {
+            subgroup: if usable { info.subgroup_min_size } else { 0 },
+            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+            pipeline_cache: features.contains(wgpu::Features::PIPELINE_CACHE),
+            max_binding: limits.max_storage_buffer_binding_size.min(1 << 32) & !255,
+            max_buffer: limits.max_buffer_size,
+            workgroup_memory: limits.max_compute_workgroup_storage_size,
+            workgroup_threads: limits.max_compute_invocations_per_workgroup,
+            workgroups_per_dimension: limits.max_compute_workgroups_per_dimension.min(65_535),
+            software: info.device_type == wgpu::DeviceType::Cpu,
+            precise: options.precise,
+        }
+    }
+}
+
+/// The features that kernels can use, of those that the adapter has and the options allow.
+pub fn wanted_features(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::Features {
+    use wgpu::Features;
+    let mut wanted = Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS | Features::PIPELINE_CACHE;
+    match options.profile {
+        Some(Profile::Metal) => wanted.remove(Features::PIPELINE_CACHE),
+        Some(Profile::Dx12) => wanted.remove(Features::PIPELINE_CACHE),
+        Some(Profile::WebGpu) => wanted = Features::empty(),
+        None => {}
+    }
+    if options.no_subgroups {
+        wanted.remove(Features::SUBGROUP);
+    }
+    wanted & adapter.features()
+}
+
+/// The limits to ask for: the adapter's, cut down to the profile's.
+pub fn wanted_limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::Limits {
+    let mut limits = adapter.limits();
+    let mut cap = |binding: u64, memory: u32, threads: u32| {
+        limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.min(binding);
+        limits.max_compute_workgroup_storage_size = limits.max_compute_workgroup_storage_size.min(memory);
+        limits.max_compute_invocations_per_workgroup = limits.max_compute_invocations_per_workgroup.min(threads);
+        limits.max_storage_buffers_per_shader_stage = limits.max_storage_buffers_per_shader_stage.min(8);
+        limits.max_uniform_buffer_binding_size = limits.max_uniform_buffer_binding_size.min(65_536);
+    };
+    match options.profile {
+        Some(Profile::Metal) => cap(1 << 32, 32 << 10, 1024),
+        Some(Profile::Dx12) => cap(1 << 31, 32 << 10, 1024),
+        Some(Profile::WebGpu) => cap(128 << 20, 16 << 10, 256),
+        None => cap(u64::MAX, u32::MAX, u32::MAX),
+    }
+    limits
+}

@@ -1,0 +1,224 @@
+//! Choosing an adapter and opening its device.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::caps::{self, Caps};
+use super::errors::{FaultState, GpuError};
+use super::options::GpuOptions;
+use crate::graph::ExecError;
+
+/// An adapter of this machine, as `tl devices` lists it.
+#[derive(Clone, Debug)]
+pub struct AdapterSummary {
+    pub name: String,
+    /// `vulkan`, `metal` or `dx12`.
+    pub backend: &'static str,
+    pub driver: String,
+    /// `discrete`, `integrated`, `virtual`, `software` or `other`.
+    pub kind: &'static str,
+    pub max_binding_mb: u64,
+    pub workgroup_memory_kb: u32,
+    /// Smallest and largest subgroup; `(0, 0)` without subgroups.
+    pub subgroups: (u32, u32),
+    pub f16: bool,
+    /// Whether these options would take it.
+    pub chosen: bool,
+}
+
+/// An open device with its queue.
+pub struct Gpu {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub info: wgpu::AdapterInfo,
+    pub caps: Caps,
+    pub faults: FaultState,
+    pub options: GpuOptions,
+    /// Bytes allocated now and at most, and buffers made.
+    pub allocated: Allocated,
+}
+
+/// Counts of device memory, shared by all that allocate.
+#[derive(Clone, Debug, Default)]
+pub struct Allocated {
+    bytes: Rc<Cell<u64>>,
+    peak: Rc<Cell<u64>>,
+    buffers: Rc<Cell<u64>>,
+}
+
+/// A buffer whose bytes are counted while it lives.
+#[derive(Debug)]
+pub struct CountedBuffer {
+    pub buffer: wgpu::Buffer,
+    /// Unique in the process: what bind groups are cached by.
+    pub id: u64,
+    allocated: Allocated,
+}
+
+impl Drop for CountedBuffer {
+    fn drop(&mut self) {
+        self.allocated.bytes.set(self.allocated.bytes.get() - self.buffer.size());
+    }
+}
+
+impl Allocated {
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    pub fn peak(&self) -> u64 {
+        self.peak.get()
+    }
+
+    pub fn buffers(&self) -> u64 {
+        self.buffers.get()
+    }
+}
+
+impl Gpu {
+    /// Opens the adapter that the options name, or the best real GPU.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be opened.
+    pub fn open(options: &GpuOptions) -> Result<Gpu, GpuError> {
+        let adapters = enumerate(options);
+        let Some(adapter) = choose(&adapters, options) else {
+            let present: Vec<String> = adapters.iter().map(|a| title(&a.get_info())).collect();
+            let present = if present.is_empty() { "none".to_owned() } else { present.join(", ") };
+            return Err(GpuError::NoAdapter { asked: asked_for(options), present });
+        };
+        let info = adapter.get_info();
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("tensorlogic"),
+            required_features: caps::wanted_features(adapter, options),
+            required_limits: caps::wanted_limits(adapter, options),
+            // No experimental feature is asked for above.
+            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            trace: wgpu::Trace::Off,
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+            .map_err(|e| GpuError::Open { adapter: title(&info), message: super::errors::first_lines(&e.to_string()) })?;
+        let faults = FaultState::default();
+        faults.attach(&device);
+        let caps = Caps::new(&device, &info, options);
+        Ok(Gpu { device, queue, info, caps, faults, options: options.clone(), allocated: Allocated::default() })
+    }
+
+    /// `vulkan: NVIDIA H200`
+    pub fn describe(&self) -> String {
+        title(&self.info)
+    }
+
+    /// A buffer of at least `size` bytes. `what` and `hint` go into the error when memory is short.
+    ///
+    /// # Errors
+    /// When the device has not enough memory.
+    pub fn buffer(&self, what: &str, hint: &str, size: u64, usage: wgpu::BufferUsages) -> Result<CountedBuffer, ExecError> {
+        let size = size.max(16).next_multiple_of(16);
+        let allocated = &self.allocated;
+        let full = || ExecError::OutOfMemory { mb: size.div_ceil(1_000_000) as usize, what: what.to_owned(), hint: hint.to_owned() };
+        if self.options.faults.memory_limit.is_some_and(|limit| allocated.bytes.get() + size > limit) {
+            return Err(full());
+        }
+        if size > self.caps.max_buffer {
+            return Err(full());
+        }
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(what), size, usage, mapped_at_creation: false });
+        if pollster::block_on(memory.pop()).is_some() {
+            return Err(full());
+        }
+        allocated.bytes.set(allocated.bytes.get() + size);
+        allocated.peak.set(allocated.peak.get().max(allocated.bytes.get()));
+        allocated.buffers.set(allocated.buffers.get() + 1);
+        Ok(CountedBuffer { buffer, id: allocated.buffers.get(), allocated: allocated.clone() })
+    }
+}
+
+/// The adapters of this machine, the one that `options` would take marked.
+pub fn adapters(options: &GpuOptions) -> Vec<AdapterSummary> {
+    let found = enumerate(options);
+    let chosen = choose(&found, options).map(|a| a.get_info());
+    found
+        .iter()
+        .map(|adapter| {
+            let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+            let subgroups = features.contains(wgpu::Features::SUBGROUP);
+            AdapterSummary {
+                backend: info.backend.to_str(),
+                driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+                kind: kind(info.device_type),
+                max_binding_mb: limits.max_storage_buffer_binding_size >> 20,
+                workgroup_memory_kb: limits.max_compute_workgroup_storage_size >> 10,
+                subgroups: if subgroups { (info.subgroup_min_size, info.subgroup_max_size) } else { (0, 0) },
+                f16: features.contains(wgpu::Features::SHADER_F16),
+                chosen: chosen.as_ref().is_some_and(|c| c.name == info.name && c.backend == info.backend),
+                name: info.name,
+            }
+        })
+        .collect()
+}
+
+fn enumerate(options: &GpuOptions) -> Vec<wgpu::Adapter> {
+    let backends = match options.backend.as_deref() {
+        Some("vulkan") => wgpu::Backends::VULKAN,
+        Some("metal") => wgpu::Backends::METAL,
+        Some("dx12") => wgpu::Backends::DX12,
+        Some("noop") => wgpu::Backends::NOOP,
+        Some(_) => wgpu::Backends::empty(),
+        None => wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12,
+    };
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
+    // Validation layers are a developer's tool that most machines lack; RUST_LOG and WGPU_VALIDATION bring them back.
+    descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+    descriptor.backend_options.noop.enable = backends == wgpu::Backends::NOOP;
+    let instance = wgpu::Instance::new(descriptor);
+    pollster::block_on(instance.enumerate_adapters(backends))
+}
+
+/// The best of those that match: real GPUs before software, discrete before integrated. Software only where it was named or allowed.
+fn choose<'a>(adapters: &'a [wgpu::Adapter], options: &GpuOptions) -> Option<&'a wgpu::Adapter> {
+    let wanted = options.adapter.as_ref().map(|a| a.to_lowercase());
+    let named = options.backend.is_some() || options.adapter.is_some();
+    let rank = |info: &wgpu::AdapterInfo| match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    };
+    adapters
+        .iter()
+        .filter(|adapter| {
+            let info = adapter.get_info();
+            let allowed = info.device_type != wgpu::DeviceType::Cpu || named || options.allow_software;
+            allowed && wanted.as_ref().is_none_or(|w| info.name.to_lowercase().contains(w.as_str()))
+        })
+        .min_by_key(|adapter| rank(&adapter.get_info()))
+}
+
+fn asked_for(options: &GpuOptions) -> String {
+    match (&options.backend, &options.adapter) {
+        (Some(backend), Some(adapter)) => format!("backend `{backend}` and name `{adapter}`"),
+        (Some(backend), None) => format!("backend `{backend}`"),
+        (None, Some(adapter)) => format!("name `{adapter}`"),
+        (None, None) => "`auto`, which takes no software adapter".to_owned(),
+    }
+}
+
+fn kind(device_type: wgpu::DeviceType) -> &'static str {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete",
+        wgpu::DeviceType::IntegratedGpu => "integrated",
+        wgpu::DeviceType::VirtualGpu => "virtual",
+        wgpu::DeviceType::Cpu => "software",
+        wgpu::DeviceType::Other => "other",
+    }
+}
+
+fn title(info: &wgpu::AdapterInfo) -> String {
+    let software = if info.device_type == wgpu::DeviceType::Cpu { " (software)" } else { "" };
+    format!("{}: {}{software}", info.backend.to_str(), info.name)
+}

@@ -1,0 +1,403 @@
+//! The GPU as a `graph::Executor`.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::bind_groups::BindGroupCache;
+use super::cache::Cache;
+use super::device::{CountedBuffer, Gpu};
+use super::errors::GpuError;
+use super::lower::RunShape;
+use super::options::GpuOptions;
+use super::pipelines::PipelineCache;
+use super::pool::Pool;
+use super::readback::{EAGER_BYTES, Readback, ReadbackRing};
+use super::recording::{Recording, RunBuffers, Shared, SlotArena};
+use super::submit::{Encoded, encode};
+use super::weights::Weights;
+use super::{params, submit};
+use crate::graph::{
+    Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, NodeId, Origin, ProgramId,
+    Released, RunArgs,
+};
+use crate::plan::{Buf, Plan, Target};
+use crate::tensor::{DType, HostData, HostTensor};
+
+/// Runs plans on one GPU.
+pub struct GpuExecutor {
+    gpu: Gpu,
+    weights: Weights,
+    pipelines: PipelineCache,
+    groups: BindGroupCache,
+    arena: SlotArena,
+    pool: Pool,
+    readbacks: ReadbackRing,
+    programs: Vec<Program>,
+    by_key: HashMap<(GraphKey, CompileOptions), ProgramId>,
+    caches: Vec<Option<Cache>>,
+    tensors: HashMap<u64, Tensor>,
+    next_tensor: u64,
+    released: Released,
+    nothing: Rc<CountedBuffer>,
+    counters: Counters,
+}
+
+struct Program {
+    recording: Recording,
+    /// Buffers of inputs that are bound to host tensors, by `InputId`; made at first use.
+    staged: Vec<Option<Rc<CountedBuffer>>>,
+}
+
+/// A tensor's buffer, and its copy to the host where one is under way.
+struct Tensor {
+    buffer: Rc<CountedBuffer>,
+    readback: Option<(Readback, wgpu::SubmissionIndex)>,
+}
+
+impl GpuExecutor {
+    /// Opens a device.
+    ///
+    /// # Errors
+    /// When there is none that the options allow.
+    pub fn new(options: &GpuOptions) -> Result<Self, GpuError> {
+        let gpu = Gpu::open(options)?;
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM;
+        let nothing = gpu
+            .buffer("nothing", "close other programs", 256, usage)
+            .map_err(|e| GpuError::Open { adapter: gpu.describe(), message: e.to_string() })?;
+        Ok(GpuExecutor {
+            gpu,
+            weights: Weights::default(),
+            pipelines: PipelineCache::default(),
+            groups: BindGroupCache::default(),
+            arena: SlotArena::default(),
+            pool: Pool::default(),
+            readbacks: ReadbackRing::default(),
+            programs: Vec::new(),
+            by_key: HashMap::new(),
+            caches: Vec::new(),
+            tensors: HashMap::new(),
+            next_tensor: 0,
+            released: Released::default(),
+            nothing: Rc::new(nothing),
+            counters: Counters::default(),
+        })
+    }
+
+    /// What the kernels of this device are fused up to.
+    pub fn target(&self) -> Target {
+        let rows = super::lower::MATVEC_ROWS;
+        Target { norm_prologue_rows: rows, epilogue_rows: rows }
+    }
+
+    /// Prepares a plan that was made elsewhere.
+    ///
+    /// # Errors
+    /// As [`Executor::compile`].
+    pub fn load(&mut self, plan: Plan) -> Result<ProgramId, ExecError> {
+        let mut shared = Shared {
+            gpu: &self.gpu,
+            weights: &mut self.weights,
+            pipelines: &mut self.pipelines,
+            arena: &mut self.arena,
+            nothing: &self.nothing,
+        };
+        let n_inputs = plan.inputs.len();
+        let recording = Recording::new(&mut shared, plan)?;
+        self.gpu.faults.check()?;
+        self.programs.push(Program { recording, staged: vec![None; n_inputs] });
+        self.counters.programs += 1;
+        Ok(ProgramId(self.programs.len() as u32 - 1))
+    }
+
+    /// The device, for timing and tests.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    fn collect_released(&mut self) {
+        let released: Vec<u64> = self.released.borrow_mut().drain(..).collect();
+        for id in released {
+            let Some(tensor) = self.tensors.remove(&id) else { continue };
+            if let Some((readback, _)) = tensor.readback {
+                self.readbacks.recycle(readback);
+            }
+            if let Ok(buffer) = Rc::try_unwrap(tensor.buffer) {
+                self.pool.give(&self.gpu, Rc::new(buffer));
+            } else {
+                // Another tensor shares the buffer; the last one gives it back.
+            }
+        }
+    }
+
+    fn add_tensor(&mut self, buffer: Rc<CountedBuffer>, shape: crate::tensor::Shape, dtype: DType) -> DeviceTensor {
+        let id = self.next_tensor;
+        self.next_tensor += 1;
+        self.tensors.insert(id, Tensor { buffer, readback: None });
+        DeviceTensor::new(id, shape, dtype, &self.released)
+    }
+
+    /// The buffers of a run's inputs; host tensors are staged.
+    fn bind_inputs(
+        &mut self,
+        program: usize,
+        args: &RunArgs,
+        copies: &mut Vec<submit::Copy>,
+    ) -> Result<Vec<Option<Rc<CountedBuffer>>>, ExecError> {
+        let n_inputs = self.programs[program].recording.plan.inputs.len();
+        let mut bound = Vec::with_capacity(n_inputs);
+        for i in 0..n_inputs {
+            let plan = &self.programs[program].recording.plan;
+            let Some((shape, _)) = &plan.inputs[i] else {
+                bound.push(None);
+                continue;
+            };
+            let len_bytes = shape.len() * 4;
+            let is_output = plan.outputs.iter().any(|o| o.buf == Buf::Input(crate::graph::InputId(i as u32)));
+            let binding = args.inputs.get(i).ok_or_else(|| unsupported(format!("input {i} is not bound")))?;
+            bound.push(Some(match binding {
+                Binding::Device(tensor) => {
+                    let buffer =
+                        self.tensors.get(&tensor.id()).ok_or_else(|| unsupported("a tensor of another device".to_owned()))?.buffer.clone();
+                    if buffer.buffer.size() >= len_bytes as u64 {
+                        buffer
+                    } else {
+                        // Fewer rows than the bucket: kernels that compute all of it need all of it.
+                        let staged = self.staged(program, i, len_bytes)?;
+                        copies.push(submit::Copy::new(buffer, staged.clone(), tensor.shape.len() * 4));
+                        staged
+                    }
+                }
+                Binding::Host(host) => {
+                    if host.bytes().len() > len_bytes {
+                        return Err(unsupported(format!("input {i} is bound to {}, the program takes {shape}", host.shape)));
+                    }
+                    let buffer = if is_output {
+                        self.pool.take_for_write(&self.gpu, "an input", len_bytes)?
+                    } else {
+                        self.staged(program, i, len_bytes)?
+                    };
+                    self.gpu.queue.write_buffer(&buffer.buffer, 0, host.bytes());
+                    buffer
+                }
+            }));
+        }
+        Ok(bound)
+    }
+
+    fn staged(&mut self, program: usize, input: usize, len_bytes: usize) -> Result<Rc<CountedBuffer>, ExecError> {
+        if let Some(buffer) = &self.programs[program].staged[input] {
+            return Ok(buffer.clone());
+        }
+        let buffer = self.pool.take_for_write(&self.gpu, "an input", len_bytes)?;
+        self.programs[program].staged[input] = Some(buffer.clone());
+        Ok(buffer)
+    }
+
+    fn check_args(&self, program: usize, args: &RunArgs) -> Result<(), ExecError> {
+        let plan = &self.programs[program].recording.plan;
+        if let Some(bucket) = plan.bucket
+            && args.n_tokens > bucket
+        {
+            return Err(unsupported(format!("{} tokens in a run of at most {bucket}", args.n_tokens)));
+        }
+        for (i, spec) in plan.options.caches.iter().enumerate() {
+            let used = args.caches.get(i).ok_or_else(|| unsupported(format!("cache {i} is not bound")))?;
+            match self.caches.get(used.cache.0 as usize) {
+                Some(Some(cache)) if cache.spec == *spec => {}
+                Some(Some(_)) => return Err(unsupported(format!("cache {i} has another shape than the program was compiled for"))),
+                _ => return Err(unsupported(format!("cache {i} was freed"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Bind groups keep buffers alive; after one is dropped they are made anew.
+    fn forget_bind_groups(&mut self) {
+        self.groups.clear();
+        for program in &mut self.programs {
+            program.recording.forget_bind_groups();
+        }
+    }
+
+    fn read_bytes<T>(&mut self, tensor: &DeviceTensor, read: impl FnOnce(&[u8]) -> T) -> Result<T, ExecError> {
+        let entry = self.tensors.get_mut(&tensor.id()).ok_or_else(|| unsupported("a tensor of another device".to_owned()))?;
+        let (readback, submission) = match entry.readback.take() {
+            Some(started) => started,
+            None => {
+                let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                let readback = self.readbacks.copy(&self.gpu, &mut encoder, &entry.buffer, tensor.shape.len() * 4)?;
+                let submission = self.gpu.queue.submit([encoder.finish()]);
+                readback.map();
+                (readback, submission)
+            }
+        };
+        let value = self.readbacks.finish(&self.gpu, &readback, &submission, read);
+        self.readbacks.recycle(readback);
+        value
+    }
+}
+
+impl Executor for GpuExecutor {
+    fn describe(&self) -> String {
+        self.gpu.describe()
+    }
+
+    fn compile(&mut self, graph: &Graph, outputs: &[NodeId], options: &CompileOptions) -> Result<ProgramId, ExecError> {
+        let (graph, outputs) = graph.subgraph(outputs);
+        let key = (graph.key(&outputs), options.clone());
+        if let Some(&program) = self.by_key.get(&key) {
+            return Ok(program);
+        }
+        let plan = crate::plan::compile(&graph, &outputs, options, &self.target())
+            .map_err(|e| ExecError::Unsupported { message: e.to_string(), origin: e.origin() })?;
+        let program = self.load(plan)?;
+        self.by_key.insert(key, program);
+        Ok(program)
+    }
+
+    fn run(&mut self, program: ProgramId, args: &RunArgs) -> Result<Vec<DeviceTensor>, ExecError> {
+        self.gpu.faults.check()?;
+        self.collect_released();
+        let index = program.0 as usize;
+        self.check_args(index, args)?;
+        let mut copies = Vec::new();
+        let inputs = self.bind_inputs(index, args, &mut copies)?;
+        let specs = self.programs[index].recording.plan.outputs.clone();
+        let mut outputs: Vec<Option<Rc<CountedBuffer>>> = vec![None; specs.len()];
+        for spec in &specs {
+            if let Buf::Output(i) = spec.buf
+                && outputs[i as usize].is_none()
+            {
+                let len = specs[i as usize].shape.len() * 4;
+                outputs[i as usize] = Some(self.pool.take(&self.gpu, "an output", len)?);
+            }
+        }
+        let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
+        let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
+        let recording = &mut self.programs[index].recording;
+        let words = params::write(&self.gpu, recording, args);
+        let groups = recording.bind(&self.gpu, &mut self.groups, &buffers);
+        let positions: Vec<usize> = args.caches.iter().map(|c| c.position).collect();
+        let shape = RunShape { n_tokens: args.n_tokens, positions: &positions, words: &words };
+
+        // Values that are not made for an output alone are copied out at the end.
+        let mut results: Vec<Rc<CountedBuffer>> = Vec::new();
+        let mut final_copies: Vec<submit::Copy> = Vec::new();
+        for spec in &specs {
+            let len_bytes = spec.shape.len() * 4;
+            let own = match spec.buf {
+                Buf::Output(_) | Buf::Input(_) => recording.buffer(spec.buf, &buffers).cloned(),
+                _ => None,
+            };
+            results.push(match own {
+                Some(buffer) => buffer,
+                None => {
+                    let copy = self.pool.take_for_write(&self.gpu, "an output", len_bytes)?;
+                    let (from, offset) = recording.source_of(spec.buf, &buffers);
+                    final_copies.push(submit::Copy::new(from, copy.clone(), len_bytes).at(offset));
+                    copy
+                }
+            });
+        }
+        let mut poisoned = self.pool.take_poisoned();
+        if self.gpu.options.poison {
+            poisoned.extend(recording.intermediates().cloned());
+        }
+        let encoded = Encoded { recording, groups: &groups, shape: &shape, before: &copies, after: &final_copies, poisoned: &poisoned };
+        let mut readbacks: Vec<Option<Readback>> = Vec::new();
+        let ring = &mut self.readbacks;
+        let gpu = &self.gpu;
+        let submission = encode(gpu, &encoded, &mut self.counters, |encoder| {
+            for (spec, buffer) in specs.iter().zip(&results) {
+                let len_bytes = spec.shape.len() * 4;
+                let eager = len_bytes > 0 && len_bytes <= EAGER_BYTES;
+                readbacks.push(if eager { Some(ring.copy(gpu, encoder, buffer, len_bytes)?) } else { None });
+            }
+            Ok(())
+        })?;
+        self.counters.steps += 1;
+        let mut tensors = Vec::with_capacity(specs.len());
+        for ((spec, buffer), readback) in specs.iter().zip(results).zip(readbacks) {
+            let tensor = self.add_tensor(buffer, spec.shape.clone(), spec.dtype);
+            if let Some(readback) = readback {
+                readback.map();
+                if let Some(entry) = self.tensors.get_mut(&tensor.id()) {
+                    entry.readback = Some((readback, submission.clone()));
+                }
+            }
+            tensors.push(tensor);
+        }
+        Ok(tensors)
+    }
+
+    fn upload(&mut self, tensor: &HostTensor) -> Result<DeviceTensor, ExecError> {
+        self.collect_released();
+        let buffer = self.pool.take_for_write(&self.gpu, "a tensor", tensor.bytes().len())?;
+        self.gpu.queue.write_buffer(&buffer.buffer, 0, tensor.bytes());
+        Ok(self.add_tensor(buffer, tensor.shape.clone(), tensor.dtype))
+    }
+
+    fn read(&mut self, tensor: &DeviceTensor) -> Result<HostTensor, ExecError> {
+        self.collect_released();
+        let (shape, dtype) = (tensor.shape.clone(), tensor.dtype);
+        if shape.is_empty() {
+            let data = if dtype.is_float() { HostData::F32(Vec::new()) } else { HostData::I32(Vec::new()) };
+            return Ok(HostTensor { shape, dtype, data });
+        }
+        let len_bytes = shape.len() * 4;
+        let data = self.read_bytes(tensor, |bytes| {
+            let bytes = &bytes[..len_bytes];
+            if dtype.is_float() {
+                HostData::F32(bytemuck::pod_collect_to_vec(bytes))
+            } else {
+                HostData::I32(bytemuck::pod_collect_to_vec(bytes))
+            }
+        })?;
+        Ok(HostTensor { shape, dtype, data })
+    }
+
+    fn finish(&mut self) -> Result<(), ExecError> {
+        self.gpu.queue.submit([]);
+        self.gpu.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| ExecError::DeviceLost(e.to_string()))?;
+        self.gpu.faults.check()
+    }
+
+    fn new_cache(&mut self, spec: &CacheSpec) -> Result<CacheId, ExecError> {
+        let cache = Cache::new(&self.gpu, spec)?;
+        self.caches.push(Some(cache));
+        Ok(CacheId(self.caches.len() as u32 - 1))
+    }
+
+    fn free_cache(&mut self, cache: CacheId) {
+        if let Some(slot) = self.caches.get_mut(cache.0 as usize) {
+            *slot = None;
+            self.forget_bind_groups();
+        }
+    }
+
+    fn record_history(&mut self, cache: CacheId, position: usize, ids: &[i32]) -> Result<(), ExecError> {
+        match self.caches.get(cache.0 as usize) {
+            Some(Some(cache)) => {
+                cache.record(&self.gpu, position, ids);
+                Ok(())
+            }
+            _ => Err(unsupported("a cache that was freed".to_owned())),
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        Counters {
+            buffers: self.gpu.allocated.buffers(),
+            pipelines: self.pipelines.len() as u64,
+            bind_groups: self.groups.made(),
+            device_bytes: self.gpu.allocated.bytes(),
+            peak_device_bytes: self.gpu.allocated.peak(),
+            ..self.counters
+        }
+    }
+}
+
+fn unsupported(message: String) -> ExecError {
+    ExecError::Unsupported { message, origin: Origin::default() }
+}

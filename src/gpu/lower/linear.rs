@@ -1,0 +1,248 @@
+//! Linear layers: matrix-vector kernels with prologue and epilogue for few rows, tiles for many, and separate kernels where neither fits.
+
+use super::super::assemble::Source;
+use super::super::quant::WeightFormat;
+use super::super::tuning::{MatvecTuning, matvec_tuning};
+use super::super::weights::Placed;
+use super::{Grid, Lowering, Operand, RunShape, Work, fold, rows_words};
+use crate::graph::{ExecError, KvType, RopeStyle, UnaryOp};
+use crate::plan::{Buf, CacheStore, Epilogue, Linear, Norm, Rope, Rows, View};
+use std::rc::Rc;
+
+/// The most rows that matrix-vector kernels take.
+pub const MATVEC_ROWS: usize = 8;
+
+/// The x of a linear after what had to be done to it beforehand.
+struct Prepared {
+    x: Operand,
+    /// Norm weight and the run's word of eps, where the norm is a prologue.
+    norm: Option<(Buf, u32)>,
+}
+
+impl Lowering<'_> {
+    pub(super) fn linear(&mut self, k: &Linear) -> Result<(), ExecError> {
+        let prepared = self.prepare(k);
+        let few = k.rows.count <= MATVEC_ROWS;
+        let placed = self.placed[k.weight.0 as usize].clone();
+        let one_piece = placed.pieces_of(k.first_row, k.n).count() == 1;
+        match &k.epilogue {
+            Epilogue::Store { bias, residual, out } => {
+                self.store(k, &prepared, &placed, *bias, *residual, (*out).into());
+            }
+            Epilogue::Gated { act, out } => {
+                let Some(act_number) = activation_number(*act) else {
+                    return Err(self.unsupported(format!("{act:?} as a gate on the GPU").to_lowercase()));
+                };
+                if few && one_piece {
+                    self.gated(k, &prepared, &placed, act_number, *out);
+                } else {
+                    let y = self.scratch(k.rows.count * k.n);
+                    self.store(k, &prepared, &placed, None, None, y);
+                    let [rows, dynamic] = rows_words(k.rows);
+                    let step = vec![rows, dynamic, (k.n / 2) as u32, act_number];
+                    let source = Source::new("gated").with("prelude/math").with("prelude/activation");
+                    let grid = Grid::rows(k.rows, k.n / 2, 64);
+                    self.push(source, vec![(2, y), (3, (*out).into())], step, grid, Work::default());
+                }
+            }
+            Epilogue::RopeStore { .. } => {
+                let tuning = self.tuning(k, placed.format(), prepared.norm.is_some());
+                if few && one_piece && self.rope_store_fits(k, &tuning) {
+                    self.rope_store(k, &prepared, &placed)?;
+                } else {
+                    self.rope_store_apart(k, &prepared, &placed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Norm as a prologue where the matvec can take it, as a kernel of its own otherwise.
+    fn prepare(&mut self, k: &Linear) -> Prepared {
+        let Some((weight, eps)) = k.norm else {
+            return Prepared { x: k.x.into(), norm: None };
+        };
+        if k.rows.count <= MATVEC_ROWS && k.k.is_multiple_of(32) {
+            return Prepared { x: k.x.into(), norm: Some((weight, self.word(eps))) };
+        }
+        let out = self.scratch(k.rows.count * k.k);
+        let norm = Norm { x: k.x, weight, eps, out: k.x, rows: k.rows, width: k.k };
+        self.norm_into(k.x.into(), &norm, out);
+        Prepared { x: out, norm: None }
+    }
+
+    fn store(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed, bias: Option<Buf>, residual: Option<Buf>, out: Operand) {
+        let few = k.rows.count <= MATVEC_ROWS;
+        for part in placed.pieces_of(k.first_row, k.n) {
+            let switches = |source: Source| source.set("HAS_BIAS", bias.is_some()).set("HAS_RESIDUAL", residual.is_some());
+            let epilogue =
+                [(6, out), (7, bias.map_or(Operand::Nothing, Operand::Buf)), (8, residual.map_or(Operand::Nothing, Operand::Buf))];
+            let [rows, dynamic] = rows_words(k.rows);
+            if few {
+                let (source, tuning, mut operands) = self.matvec(k, prepared, placed, part.index);
+                operands.extend(epilogue);
+                let eps = prepared.norm.map_or(0, |n| n.1);
+                let step = vec![rows, dynamic, part.n as u32, part.row as u32, eps, k.n as u32, part.out as u32];
+                let grid = matvec_grid(part.n.div_ceil(tuning.slots() * tuning.passes), k.rows, tuning.cols);
+                self.push(switches(source.with("epilogue/store")), operands, step, grid, work(k));
+            } else {
+                let mut source = Source::new("matmul");
+                source.fragments.extend(placed.format().fragments);
+                let mut operands = vec![(2, prepared.x), (3, Operand::Quants(k.weight, part.index))];
+                if placed.format().has_scales() {
+                    operands.push((4, Operand::Scales(k.weight, part.index)));
+                }
+                operands.extend(epilogue);
+                let mut step = vec![rows, dynamic];
+                step.extend([part.n, part.row, k.k, k.k.div_ceil(32), k.n, part.out].map(|n| n as u32));
+                let (tiles, of_rows) = (part.n.div_ceil(64) as u32, k.rows);
+                let grid = Grid::PerRun(Rc::new(move |run: &RunShape| [tiles, of_rows.of_run(run.n_tokens).div_ceil(64) as u32, 1]));
+                self.push(switches(source), operands, step, grid, work(k));
+            }
+        }
+    }
+
+    fn gated(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed, act: u32, out: Buf) {
+        for part in placed.pieces_of(k.first_row, k.n) {
+            let (source, tuning, mut operands) = self.matvec(k, prepared, placed, part.index);
+            operands.push((6, out.into()));
+            let [rows, dynamic] = rows_words(k.rows);
+            let step = vec![rows, dynamic, k.n as u32, part.row as u32, prepared.norm.map_or(0, |n| n.1), act];
+            let grid = matvec_grid((k.n / 2).div_ceil(tuning.slots() / 2 * tuning.passes), k.rows, tuning.cols);
+            let source = source.with("prelude/math").with("prelude/activation").with("epilogue/gated");
+            self.push(source, operands, step, grid, work(k));
+        }
+    }
+
+    /// Whether blocks of slots lie in one head, pairs together, and the cache's type can be written two elements at a time.
+    fn rope_store_fits(&self, k: &Linear, tuning: &MatvecTuning) -> bool {
+        let Epilogue::RopeStore { head_dim, rope, cache, .. } = &k.epilogue else { return false };
+        let Ok((spec, layout)) = self.cache(*cache) else { return false };
+        let slots = tuning.slots();
+        spec.kv_type != KvType::Q8_0
+            && layout.head_dim == *head_dim
+            && head_dim.is_multiple_of(slots)
+            && rope.n_dims.is_multiple_of(slots)
+            && slots.is_multiple_of(4)
+    }
+
+    fn rope_store(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed) -> Result<(), ExecError> {
+        let Epilogue::RopeStore { bias, n_heads, n_kv_heads, head_dim, rope, q_out, cache, layer, .. } = &k.epilogue else {
+            return Ok(());
+        };
+        let (spec, _) = self.cache(*cache)?;
+        for part in placed.pieces_of(k.first_row, k.n) {
+            let (source, tuning, mut operands) = self.matvec(k, prepared, placed, part.index);
+            let source = source
+                .with("prelude/ring")
+                .with("prelude/half")
+                .with("epilogue/rope_store")
+                .set("D", *head_dim)
+                .set("N_DIMS", rope.n_dims)
+                .set("NEOX", rope.style == RopeStyle::Neox)
+                .set("KV_F16", spec.kv_type == KvType::F16)
+                .set("HAS_BIAS", bias.is_some())
+                .set("TABLE", rope_table_len(rope.n_dims));
+            operands.push((6, (*q_out).into()));
+            operands.push((7, Operand::Keys(*cache, *layer)));
+            operands.push((8, Operand::Values(*cache, *layer)));
+            operands.push((9, bias.map_or(Operand::Nothing, Operand::Buf)));
+            operands.push((10, rope.table.into()));
+            let [rows, dynamic] = rows_words(k.rows);
+            let mut step = vec![rows, dynamic, k.n as u32, part.row as u32, prepared.norm.map_or(0, |n| n.1)];
+            step.extend([*n_heads as u32, *n_kv_heads as u32, self.position_word(*cache), spec.sinks as u32, spec.slots as u32]);
+            let grid = matvec_grid(k.n.div_ceil(tuning.slots() * tuning.passes), k.rows, tuning.cols);
+            self.push(source, operands, step, grid, work(k));
+        }
+        Ok(())
+    }
+
+    /// The same as three or four kernels with the sums in between.
+    fn rope_store_apart(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed) {
+        let Epilogue::RopeStore { bias, n_heads, n_kv_heads, head_dim, has_v, rope, q_out, cache, layer } = &k.epilogue else {
+            return;
+        };
+        let y = self.scratch(k.rows.count * k.n);
+        self.store(k, prepared, placed, *bias, None, y);
+        let d = *head_dim as isize;
+        // The buffer of the view is `y`, which is no buffer of the plan.
+        let view = |first_head: usize| View { buf: *q_out, offset: first_head * head_dim, strides: vec![k.n as isize, d, 1] };
+        let rotation = Rope { x: view(0), rope: *rope, out: *q_out, rows: k.rows, n_heads: *n_heads, head_dim: *head_dim };
+        self.rope(&rotation, &view(0), y);
+        let store = CacheStore {
+            k: None,
+            v: None,
+            k_rope: Some(*rope),
+            rows: k.rows,
+            n_kv_heads: *n_kv_heads,
+            head_dim: *head_dim,
+            cache: *cache,
+            layer: *layer,
+        };
+        self.cache_store_side(&store, &view(*n_heads), y, Operand::Keys(*cache, *layer), Some(*rope));
+        if *has_v {
+            self.cache_store_side(&store, &view(n_heads + n_kv_heads), y, Operand::Values(*cache, *layer), None);
+        }
+    }
+
+    fn tuning(&self, k: &Linear, format: &WeightFormat, normed: bool) -> MatvecTuning {
+        matvec_tuning(self.caps, format, k.n, k.k, k.rows.count, normed)
+    }
+
+    /// The kernel without its epilogue, its shape, and the operands of prologue and weight.
+    fn matvec(&self, k: &Linear, prepared: &Prepared, placed: &Placed, piece: usize) -> (Source, MatvecTuning, Vec<(u32, Operand)>) {
+        let format = placed.format();
+        let tuning = self.tuning(k, format, prepared.norm.is_some());
+        let prologue = match (prepared.norm.is_some(), k.k.is_multiple_of(32)) {
+            (true, _) => "prologue/rms_norm",
+            (false, true) => "prologue/plain",
+            (false, false) => "prologue/ragged",
+        };
+        let mut source = Source::new(if tuning.int8 { "matvec_i8" } else { "matvec" })
+            .set("WORKGROUP", tuning.workgroup)
+            .set("LANES", tuning.lanes)
+            .set("ROWS", tuning.rows)
+            .set("COLS", tuning.cols)
+            .set("PASSES", tuning.passes)
+            .set("SLOTS", tuning.slots())
+            .set("K", k.k)
+            .set("GROUPS", k.k.div_ceil(32))
+            .with("prelude/reduce")
+            .with(prologue);
+        source.fragments.extend(format.fragments);
+        let mut operands = vec![(2, prepared.x), (3, Operand::Quants(k.weight, piece))];
+        if format.has_scales() {
+            operands.push((4, Operand::Scales(k.weight, piece)));
+        }
+        if let Some((weight, _)) = prepared.norm {
+            operands.push((5, weight.into()));
+        }
+        (source, tuning, operands)
+    }
+}
+
+/// Vectors of four numbers in a table of rotations for up to `MATVEC_ROWS` tokens.
+pub fn rope_table_len(n_dims: usize) -> usize {
+    (MATVEC_ROWS * n_dims).div_ceil(4)
+}
+
+fn matvec_grid(blocks: usize, rows: Rows, cols: usize) -> Grid {
+    let [x, y, _] = fold(blocks);
+    Grid::PerRun(Rc::new(move |run: &RunShape| [x, y, rows.of_run(run.n_tokens).div_ceil(cols) as u32]))
+}
+
+fn work(k: &Linear) -> Work {
+    Work { each_row: k.n as f64 * k.k as f64, rows: Some(k.rows) }
+}
+
+/// The numbers of `prelude/activation`.
+fn activation_number(act: UnaryOp) -> Option<u32> {
+    match act {
+        UnaryOp::Silu => Some(0),
+        UnaryOp::Gelu => Some(1),
+        UnaryOp::Relu => Some(2),
+        UnaryOp::Sigmoid => Some(3),
+        UnaryOp::Tanh => Some(4),
+        _ => None,
+    }
+}

@@ -1,0 +1,224 @@
+//! From a plan's steps to dispatches: which kernel, which buffers, which numbers, which grid. Pure: no device.
+
+mod attention;
+mod elementwise;
+mod general;
+mod linear;
+mod neural;
+mod sample;
+
+pub use linear::{MATVEC_ROWS, rope_table_len};
+
+use std::rc::Rc;
+
+use super::assemble::Source;
+use super::cache::CacheLayout;
+use super::caps::Caps;
+use super::weights::Placed;
+use crate::graph::{CacheIdx, CacheSpec, ExecError, Origin};
+use crate::plan::{Buf, Kernel, PlacedId, Plan, Rows, ScalarRef, Step};
+use crate::tensor::DType;
+
+/// Words before the plan's scalars in a run's block: the token count, then the positions of up to seven caches.
+pub const HEADER_WORDS: usize = 8;
+
+/// Words of a run's block in all.
+pub const RUN_WORDS: usize = 4096;
+
+/// One dispatch of a recording.
+pub struct Dispatch {
+    pub source: Source,
+    /// By binding number; bindings 0 and 1 are the run's and the step's numbers.
+    pub operands: Vec<(u32, Operand)>,
+    /// The step's numbers, as the kernel's `Step` struct lays them out.
+    pub step: Vec<u32>,
+    pub grid: Grid,
+    /// Index of the plan's step.
+    pub step_idx: usize,
+    /// Multiply-adds for each row, by which long work is cut into submits.
+    pub work: Work,
+}
+
+/// A buffer that a kernel binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operand {
+    Buf(Buf),
+    /// Quants and scales of one piece of a placed weight.
+    Quants(PlacedId, usize),
+    Scales(PlacedId, usize),
+    Keys(CacheIdx, usize),
+    Values(CacheIdx, usize),
+    History(CacheIdx),
+    /// By index in the lowering's scratch list.
+    Scratch(usize),
+    /// A few bytes, bound where a kernel declares a buffer that this use does not read.
+    Nothing,
+}
+
+/// Estimated multiply-adds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Work {
+    pub each_row: f64,
+    pub rows: Option<Rows>,
+}
+
+/// What a grid may depend on in a run.
+pub struct RunShape<'a> {
+    pub n_tokens: usize,
+    /// By `CacheIdx`.
+    pub positions: &'a [usize],
+    /// The plan's scalars.
+    pub words: &'a [u32],
+}
+
+impl RunShape<'_> {
+    pub fn f32(&self, word: ScalarRef) -> f32 {
+        f32::from_bits(self.words[word.0 as usize])
+    }
+
+    pub fn i32(&self, word: ScalarRef) -> i32 {
+        self.words[word.0 as usize] as i32
+    }
+}
+
+/// Workgroups of a run; a zero skips the dispatch.
+#[derive(Clone)]
+pub enum Grid {
+    Fixed([u32; 3]),
+    PerRun(Rc<dyn Fn(&RunShape) -> [u32; 3]>),
+}
+
+impl Grid {
+    pub fn of_run(&self, run: &RunShape) -> [u32; 3] {
+        match self {
+            Grid::Fixed(grid) => *grid,
+            Grid::PerRun(grid) => grid(run),
+        }
+    }
+
+    /// `count` workgroups of one kind, folded over x and y.
+    pub fn flat(count: usize) -> Grid {
+        Grid::Fixed(fold(count))
+    }
+
+    /// Enough workgroups of `threads` for `each_row` invocations a row.
+    pub fn rows(rows: Rows, each_row: usize, threads: usize) -> Grid {
+        if !rows.dynamic {
+            return Grid::flat((rows.count * each_row).div_ceil(threads));
+        }
+        Grid::PerRun(Rc::new(move |run| fold((rows.of_run(run.n_tokens) * each_row).div_ceil(threads))))
+    }
+}
+
+/// `count` workgroups over x and y, neither above the least limit a device may have.
+pub fn fold(count: usize) -> [u32; 3] {
+    const MOST: usize = 65_535;
+    if count <= MOST {
+        return [count as u32, 1, 1];
+    }
+    let y = count.div_ceil(MOST);
+    [count.div_ceil(y) as u32, y as u32, 1]
+}
+
+/// The state of lowering one plan.
+pub struct Lowering<'a> {
+    pub plan: &'a Plan,
+    pub caps: &'a Caps,
+    /// By `PlacedId`.
+    pub placed: &'a [Rc<Placed>],
+    pub dispatches: Vec<Dispatch>,
+    /// Bytes of the scratch buffers asked for.
+    pub scratch: Vec<usize>,
+    step_idx: usize,
+}
+
+impl<'a> Lowering<'a> {
+    pub fn new(plan: &'a Plan, caps: &'a Caps, placed: &'a [Rc<Placed>]) -> Self {
+        Lowering { plan, caps, placed, dispatches: Vec::new(), scratch: Vec::new(), step_idx: 0 }
+    }
+
+    /// Lowers every step.
+    ///
+    /// # Errors
+    /// When a step is beyond what the kernels or the device can do.
+    pub fn run(&mut self) -> Result<(), ExecError> {
+        for (i, step) in self.plan.steps.iter().enumerate() {
+            self.step_idx = i;
+            self.step(step)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), ExecError> {
+        match &step.kernel {
+            Kernel::Embedding(k) => self.embedding(k),
+            Kernel::Norm(k) => self.norm(k.x.into(), k),
+            Kernel::Linear(k) => self.linear(k)?,
+            Kernel::Rope(k) => self.rope(k, &k.x, k.x.buf.into()),
+            Kernel::CacheStore(k) => self.cache_store(k),
+            Kernel::Attention(k) => self.attention(k)?,
+            Kernel::Elementwise(k) => self.elementwise(k)?,
+            Kernel::Copy(k) => self.copy(k)?,
+            Kernel::Reduce(k) => self.reduce(k),
+            Kernel::Cumulate(k) => self.cumulate(k),
+            Kernel::Softmax(k) => self.softmax(k),
+            Kernel::Einsum(k) => self.einsum(k)?,
+            Kernel::Gather(k) => self.gather(k),
+            Kernel::ScatterAdd(k) => self.scatter_add(k),
+            Kernel::ArgSort { x, out, rows, len, descending, dtype } => self.argsort(*x, *out, *rows, *len, *descending, *dtype),
+            Kernel::Iota { out, len } => self.iota(*out, *len),
+            Kernel::Random { kind, seed, out, len } => self.random(*kind, *seed, *out, *len),
+            Kernel::SelectRow { x, index, out, n_rows, len } => self.select_row(*x, *index, *out, *n_rows, *len),
+            Kernel::Scalar { value, out } => self.scalar(*value, *out),
+            Kernel::Sample(k) => self.sample(k),
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, source: Source, operands: Vec<(u32, Operand)>, step: Vec<u32>, grid: Grid, work: Work) {
+        self.dispatches.push(Dispatch { source, operands, step, grid, step_idx: self.step_idx, work });
+    }
+
+    /// A scratch buffer of `len` words.
+    fn scratch(&mut self, len: usize) -> Operand {
+        self.scratch.push(len * 4);
+        Operand::Scratch(self.scratch.len() - 1)
+    }
+
+    /// The word of the run's block that holds a plan's scalar.
+    fn word(&self, scalar: ScalarRef) -> u32 {
+        scalar.0 + HEADER_WORDS as u32
+    }
+
+    /// The word that holds a cache's position.
+    fn position_word(&self, cache: CacheIdx) -> u32 {
+        1 + cache.0
+    }
+
+    fn cache(&self, cache: CacheIdx) -> Result<(&'a CacheSpec, CacheLayout), ExecError> {
+        let plan = self.plan;
+        let spec = plan.options.caches.get(cache.0 as usize).ok_or_else(|| self.unsupported("a cache that was not declared"))?;
+        Ok((spec, CacheLayout::of(spec)))
+    }
+
+    fn unsupported(&self, message: impl Into<String>) -> ExecError {
+        let origin = self.plan.steps.get(self.step_idx).map_or(Origin::default(), |s| s.origin);
+        ExecError::Unsupported { message: message.into(), origin }
+    }
+}
+
+impl From<Buf> for Operand {
+    fn from(buf: Buf) -> Self {
+        Operand::Buf(buf)
+    }
+}
+
+/// Rows as two words of a step: the bucket, and whether fewer may be true.
+fn rows_words(rows: Rows) -> [u32; 2] {
+    [rows.count as u32, u32::from(rows.dynamic)]
+}
+
+/// Whether values of a type are integers in memory.
+fn is_int(dtype: DType) -> bool {
+    !dtype.is_float()
+}

@@ -1,0 +1,56 @@
+//! Sampling: two small dispatches where the choice is greedy, one general kernel otherwise. Which of them run is decided for each run.
+
+use std::rc::Rc;
+
+use super::super::assemble::Source;
+use super::super::cache::history_len;
+use super::{Grid, Lowering, Operand, RunShape, Work};
+use crate::plan::{Sample, ScalarRef};
+
+const PARTS: u32 = 64;
+
+impl Lowering<'_> {
+    pub(super) fn sample(&mut self, k: &Sample) {
+        let has_history = k.history.is_some();
+        let history = k.history.map_or(Operand::Nothing, Operand::History);
+        let spec = k.history.and_then(|c| self.cache(c).ok()).map(|(spec, _)| *spec);
+        let history_len = spec.map_or(1, |s| history_len(&s)) as u32;
+        let [temperature, .., repeat_penalty, repeat_last_n, _] = k.settings;
+        let greedy = move |run: &RunShape| is_greedy(run, temperature, repeat_penalty, repeat_last_n, has_history);
+
+        let parts = self.scratch(2 * PARTS as usize);
+        let source = Source::new("argmax_partial").set("PARTS", PARTS);
+        let grid = move |run: &RunShape| [if greedy(run) { PARTS } else { 0 }, 1, 1];
+        self.push(source, vec![(2, k.logits.into()), (3, parts)], vec![k.vocab as u32], Grid::PerRun(Rc::new(grid)), Work::default());
+        let source = Source::new("argmax_final").set("PARTS", PARTS).set("HAS_HISTORY", has_history);
+        let grid = move |run: &RunShape| [u32::from(greedy(run)), 1, 1];
+        let operands = vec![(2, parts), (3, self.writable(history)), (4, k.out.into())];
+        let step = vec![self.word(k.position), history_len];
+        self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), Work::default());
+
+        let workgroup = if self.caps.software { 32 } else { self.caps.workgroup_threads.min(1024) };
+        let source = Source::new("sample")
+            .with("prelude/reduce")
+            .with("prelude/philox")
+            .set("WORKGROUP", workgroup)
+            .set("LANES", workgroup)
+            .set("HAS_HISTORY", has_history);
+        let punished = self.scratch(k.vocab);
+        let operands = vec![(2, k.logits.into()), (3, punished), (4, self.writable(history)), (5, k.out.into())];
+        let mut step = vec![k.vocab as u32, history_len];
+        step.extend(k.settings.map(|s| self.word(s)));
+        step.push(self.word(k.position));
+        let grid = move |run: &RunShape| [u32::from(!greedy(run)), 1, 1];
+        self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), Work::default());
+    }
+
+    /// An operand for a binding that is declared writable: where nothing is bound, a buffer of its own.
+    fn writable(&mut self, operand: Operand) -> Operand {
+        if operand == Operand::Nothing { self.scratch(4) } else { operand }
+    }
+}
+
+/// Whether the largest logit is the choice: no temperature, and no penalty that could change it.
+fn is_greedy(run: &RunShape, temperature: ScalarRef, penalty: ScalarRef, last_n: ScalarRef, has_history: bool) -> bool {
+    run.f32(temperature) == 0.0 && (run.f32(penalty) == 1.0 || !has_history || run.i32(last_n) <= 0)
+}

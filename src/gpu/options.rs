@@ -1,0 +1,69 @@
+//! What a user may ask of the GPU backend, from the command line or the environment.
+
+/// How a [`super::GpuExecutor`] is made.
+#[derive(Clone, Debug, Default)]
+pub struct GpuOptions {
+    /// f32 activations and arithmetic only.
+    pub precise: bool,
+    /// `vulkan`, `metal`, `dx12`, or `noop` (validates, computes nothing). None: the best there is.
+    pub backend: Option<String>,
+    /// Part of an adapter's name, in any case.
+    pub adapter: Option<String>,
+    /// Report no more than this backend's features and limits.
+    pub profile: Option<Profile>,
+    /// Keep wgpu's runtime checks in kernels.
+    pub checks: bool,
+    /// Fill buffers with `0xFFFFFFFF` when they are taken and when they are released.
+    pub poison: bool,
+    /// Do without subgroup operations.
+    pub no_subgroups: bool,
+    /// Software adapters count as devices.
+    pub allow_software: bool,
+    /// Injected faults, for tests of the error paths.
+    pub faults: Faults,
+}
+
+/// Faults that tests inject.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// Allocations past this many bytes on the device fail as if its memory were full.
+    pub memory_limit: Option<u64>,
+}
+
+/// A backend whose features and limits are imitated on another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    Metal,
+    Dx12,
+    WebGpu,
+}
+
+impl GpuOptions {
+    /// The environment's part: `TL_BACKEND`, `TL_ADAPTER`, `TL_PROFILE`, `TL_CHECKS`, `TL_POISON`, `TL_NO_SUBGROUPS`, `TL_REQUIRE_GPU`.
+    pub fn from_env() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+        let flag = |name: &str| text(name).is_some_and(|v| v != "0");
+        GpuOptions {
+            backend: text("TL_BACKEND").filter(|b| b != "auto" && b != "cpu"),
+            adapter: text("TL_ADAPTER"),
+            profile: text("TL_PROFILE").and_then(|p| Profile::from_name(&p)),
+            checks: flag("TL_CHECKS"),
+            poison: flag("TL_POISON"),
+            no_subgroups: flag("TL_NO_SUBGROUPS"),
+            allow_software: flag("TL_REQUIRE_GPU"),
+            ..GpuOptions::default()
+        }
+    }
+}
+
+impl Profile {
+    /// `metal`, `dx12` or `webgpu`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "metal" => Some(Profile::Metal),
+            "dx12" => Some(Profile::Dx12),
+            "webgpu" => Some(Profile::WebGpu),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The numbers of a run: token count, positions, scalars and rope rows, in one write that the queue orders before the run.
+
+use super::device::Gpu;
+use super::lower::HEADER_WORDS;
+use super::recording::Recording;
+use crate::graph::{RopeRowsKind, RunArgs, rope_rows};
+
+/// Writes the run's block and returns the plan's scalars. Each run's block lies in the same buffer: a write is carried out after the
+/// submits before it and before those after it.
+pub fn write(gpu: &Gpu, recording: &Recording, args: &RunArgs) -> Vec<u32> {
+    let plan = &recording.plan;
+    let scalars = plan.scalars.evaluate(args);
+    let mut block: Vec<u32> = vec![0; HEADER_WORDS];
+    block[0] = args.n_tokens as u32;
+    for (word, cache) in block[1..].iter_mut().zip(&args.caches) {
+        *word = cache.position as u32;
+    }
+    block.extend(&scalars);
+    for (rows, &offset) in plan.rope_rows.iter().zip(&recording.rope_offsets) {
+        let window = match rows.kind {
+            RopeRowsKind::Position => None,
+            RopeRowsKind::SinkDelta(cache) => plan.options.caches.get(cache.0 as usize).map(|c| c.window),
+        };
+        let first = i64::from(scalars[rows.first.0 as usize] as i32);
+        let values = rope_rows(&rows.spec, first, rows.rows.of_run(args.n_tokens), window);
+        block.resize(offset as usize / 4, 0);
+        block.extend(values.iter().map(|v| v.to_bits()));
+    }
+    gpu.queue.write_buffer(&recording.run_block.buffer, 0, bytemuck::cast_slice(&block));
+    scalars
+}

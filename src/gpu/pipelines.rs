@@ -1,0 +1,180 @@
+//! The pipeline cache: assembled source → compute pipeline with its layout.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::assemble::Source;
+use super::device::Gpu;
+use super::errors::first_lines;
+use crate::graph::{ExecError, Origin};
+
+/// A bind-group layout, shared by all pipelines whose bindings have the same kinds.
+pub struct Layout {
+    pub id: u32,
+    pub bind_group: wgpu::BindGroupLayout,
+    pipeline: wgpu::PipelineLayout,
+}
+
+pub struct Pipeline {
+    pub pipeline: wgpu::ComputePipeline,
+    pub layout: Rc<Layout>,
+    /// The bindings that the module declares.
+    pub bindings: Vec<(u32, BindingKind)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BindingKind {
+    Uniform,
+    Read,
+    ReadWrite,
+}
+
+/// Pipelines by source, layouts by kinds.
+#[derive(Default)]
+pub struct PipelineCache {
+    pipelines: HashMap<Source, Rc<Pipeline>>,
+    layouts: HashMap<Vec<(u32, BindingKind)>, Rc<Layout>>,
+}
+
+impl PipelineCache {
+    /// Pipelines made since the start.
+    pub fn len(&self) -> usize {
+        self.pipelines.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pipelines.is_empty()
+    }
+
+    pub fn get(&self, source: &Source) -> Option<Rc<Pipeline>> {
+        self.pipelines.get(source).cloned()
+    }
+
+    /// Compiles those of `sources` that are missing, on all processors: drivers take 30 to 100 ms a pipeline.
+    ///
+    /// # Errors
+    /// When a module does not parse or the driver refuses it: a bug of ours, or of the driver.
+    pub fn prepare(&mut self, gpu: &Gpu, sources: &[&Source]) -> Result<(), ExecError> {
+        let mut missing: Vec<&Source> = Vec::new();
+        for source in sources {
+            if !self.pipelines.contains_key(*source) && !missing.contains(source) {
+                missing.push(source);
+            }
+        }
+        let mut parsed = Vec::new();
+        for source in missing {
+            let text = source.assemble(gpu.caps.subgroup);
+            let module = naga::front::wgsl::parse_str(&text)
+                .map_err(|e| device_error(format!("kernel {} does not parse: {}", source.name(), e.emit_to_string(&text))))?;
+            let bindings = bindings_of(&module);
+            let layout = self.layout(gpu, &bindings);
+            parsed.push((source, module, bindings, layout));
+        }
+        let checks = gpu.options.checks;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(parsed.len().max(1));
+        let mut jobs: Vec<Vec<Job>> = (0..threads).map(|_| Vec::new()).collect();
+        for (i, (source, module, _, layout)) in parsed.iter_mut().enumerate() {
+            let module = std::mem::take(module);
+            jobs[i % threads].push(Job { index: i, name: source.name(), module, layout: layout.pipeline.clone() });
+        }
+        let device = &gpu.device;
+        let mut made: Vec<(usize, Result<wgpu::ComputePipeline, ExecError>)> = std::thread::scope(|scope| {
+            let running: Vec<_> = jobs
+                .into_iter()
+                .map(|jobs| scope.spawn(move || jobs.into_iter().map(|job| (job.index, compile(device, job, checks))).collect::<Vec<_>>()))
+                .collect();
+            running.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+        });
+        if made.len() != parsed.len() {
+            return Err(device_error("a driver thread failed while compiling kernels".to_owned()));
+        }
+        made.sort_by_key(|(i, _)| *i);
+        for ((source, _, bindings, layout), (_, pipeline)) in parsed.into_iter().zip(made) {
+            self.pipelines.insert(source.clone(), Rc::new(Pipeline { pipeline: pipeline?, layout, bindings }));
+        }
+        Ok(())
+    }
+
+    fn layout(&mut self, gpu: &Gpu, bindings: &[(u32, BindingKind)]) -> Rc<Layout> {
+        let id = self.layouts.len() as u32;
+        let entry = |(binding, kind): &(u32, BindingKind)| wgpu::BindGroupLayoutEntry {
+            binding: *binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: match kind {
+                    BindingKind::Uniform => wgpu::BufferBindingType::Uniform,
+                    BindingKind::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                    BindingKind::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+                },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let make = || {
+            let entries: Vec<_> = bindings.iter().map(entry).collect();
+            let bind_group = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+            let pipeline = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: None,
+                bind_group_layouts: &[Some(&bind_group)],
+                immediate_size: 0,
+            });
+            Rc::new(Layout { id, bind_group, pipeline })
+        };
+        self.layouts.entry(bindings.to_vec()).or_insert_with(make).clone()
+    }
+}
+
+struct Job {
+    index: usize,
+    name: String,
+    module: naga::Module,
+    layout: wgpu::PipelineLayout,
+}
+
+fn compile(device: &wgpu::Device, job: Job, checks: bool) -> Result<wgpu::ComputePipeline, ExecError> {
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let descriptor =
+        wgpu::ShaderModuleDescriptor { label: Some(&job.name), source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(job.module)) };
+    let module = if checks {
+        device.create_shader_module(descriptor)
+    } else {
+        // SAFETY: every kernel clamps or proves its indices and bounds its loops; the suite runs with checks as well.
+        unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+    };
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(&job.name),
+        layout: Some(&job.layout),
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: false },
+        cache: None,
+    });
+    match pollster::block_on(scope.pop()) {
+        Some(error) => Err(device_error(format!("kernel {} is refused: {}", job.name, first_lines(&error.to_string())))),
+        None => Ok(pipeline),
+    }
+}
+
+fn device_error(message: String) -> ExecError {
+    ExecError::Device { message, origin: Origin::default() }
+}
+
+/// The buffers of a module, by binding.
+pub fn bindings_of(module: &naga::Module) -> Vec<(u32, BindingKind)> {
+    let mut bindings: Vec<(u32, BindingKind)> = module
+        .global_variables
+        .iter()
+        .filter_map(|(_, var)| {
+            let binding = var.binding.as_ref()?.binding;
+            let kind = match var.space {
+                naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE) => BindingKind::ReadWrite,
+                naga::AddressSpace::Storage { .. } => BindingKind::Read,
+                _ => BindingKind::Uniform,
+            };
+            Some((binding, kind))
+        })
+        .collect();
+    bindings.sort_by_key(|b| b.0);
+    bindings
+}

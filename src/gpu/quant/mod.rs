@@ -1,0 +1,104 @@
+//! How weights of each type lie on the device: one entry a format, with its fragment of the same name in `shaders/wgsl/quant`.
+
+mod five_bits;
+mod k_quants;
+mod nibbles;
+mod plain;
+mod q6_k;
+mod q8_0;
+
+pub use plain::F32;
+
+use crate::tensor::DType;
+
+/// The device's layout of a weight type. A group is 32 consecutive weights of a row.
+pub struct WeightFormat {
+    /// The fragment that says what kernels may ask, and those of the format.
+    pub fragments: &'static [&'static str],
+    /// Whether the weights are integers times scales: `weight_dot_i8` is there.
+    pub integer: bool,
+    /// 32-bit words of quants for each group.
+    pub quant_words: usize,
+    /// Bits of scales for each group.
+    pub scale_bits: usize,
+    /// Writes rows of a weight.
+    pub repack: fn(&Rows, &mut [u32], &mut [u32]),
+}
+
+/// Rows of a weight as they lie in a file.
+pub struct Rows<'a> {
+    pub bytes: &'a [u8],
+    /// Values of a row.
+    pub row_len: usize,
+    /// Index of the first group of these rows in the buffer: scales of several groups share a word.
+    pub first_group: usize,
+}
+
+impl WeightFormat {
+    /// The layout for a weight type; `None` for ints.
+    pub fn of(dtype: DType) -> Option<&'static WeightFormat> {
+        match dtype {
+            DType::F32 => Some(&plain::F32),
+            DType::F16 => Some(&plain::F16),
+            DType::BF16 => Some(&plain::BF16),
+            DType::I32 | DType::Bool => None,
+            DType::Quant(q) => match q.name {
+                "q4_0" => Some(&nibbles::Q4_0),
+                "q4_1" => Some(&nibbles::Q4_1),
+                "q5_0" => Some(&five_bits::Q5_0),
+                "q5_1" => Some(&five_bits::Q5_1),
+                "q8_0" => Some(&q8_0::Q8_0),
+                "q2_k" => Some(&k_quants::Q2_K),
+                "q3_k" => Some(&k_quants::Q3_K),
+                "q4_k" => Some(&k_quants::Q4_K),
+                "q5_k" => Some(&k_quants::Q5_K),
+                "q6_k" => Some(&q6_k::Q6_K),
+                "iq4_nl" => Some(&nibbles::IQ4_NL),
+                "iq4_xs" => Some(&k_quants::IQ4_XS),
+                "mxfp4" => Some(&nibbles::MXFP4),
+                _ => None,
+            },
+        }
+    }
+
+    pub fn has_scales(&self) -> bool {
+        self.scale_bits > 0
+    }
+
+    /// Words of all scales of `groups` groups.
+    pub fn scale_words(&self, groups: usize) -> usize {
+        (groups * self.scale_bits).div_ceil(32)
+    }
+}
+
+/// Puts an f16 at half `index` of a packed array that starts as zeros.
+fn put_half(words: &mut [u32], index: usize, bits: u16) {
+    words[index / 2] |= u32::from(bits) << (16 * (index % 2));
+}
+
+fn u16_at(block: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([block[at], block[at + 1]])
+}
+
+fn u32_at(block: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
+}
+
+/// Four words whose byte i of word j holds value 4j + i in its low and value 16 + 4j + i in its high nibble, from 32 values below 16.
+fn pack_nibbles(values: &[u8; 32], words: &mut [u32]) {
+    for (j, word) in words[..4].iter_mut().enumerate() {
+        *word = (0..4).fold(0, |w, i| w | (u32::from(values[4 * j + i]) | u32::from(values[16 + 4 * j + i]) << 4) << (8 * i));
+    }
+}
+
+/// Two words that hold 32 values below 4: byte i, bits 2s of word j are those of value 16j + 4s + i.
+fn pack_pairs(values: &[u8; 32], words: &mut [u32]) {
+    for (j, word) in words[..2].iter_mut().enumerate() {
+        *word = (0..16).fold(0, |w, e| w | u32::from(values[16 * j + e]) << (8 * (e % 4) + 2 * (e / 4)));
+    }
+}
+
+/// One bit of each of 32 values: bit 8i + j is that of value 4j + i.
+fn spread_bits(bit: impl Fn(usize) -> u32) -> u32 {
+    (0..32).fold(0, |word, value| word | bit(value) << (8 * (value % 4) + value / 4))
+}

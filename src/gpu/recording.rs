@@ -1,0 +1,288 @@
+//! A plan on a device: pipelines, buffers, grids. Made once; each run only binds what changes and encodes.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::bind_groups::{BindGroupCache, BufferRange};
+use super::device::{CountedBuffer, Gpu};
+use super::lower::{Dispatch, Grid, HEADER_WORDS, Lowering, Operand, RUN_WORDS, Work};
+use super::pipelines::{BindingKind, Pipeline, PipelineCache};
+use super::weights::{Placed, Weights};
+use crate::graph::ExecError;
+use crate::plan::{Buf, Plan, Storage};
+
+/// A dispatch with its pipeline.
+pub struct Recorded {
+    pub pipeline: Rc<Pipeline>,
+    pub operands: Vec<(u32, Operand)>,
+    /// Range of the step's numbers in the recording's buffer.
+    pub step_range: (u64, u64),
+    pub grid: Grid,
+    pub step_idx: usize,
+    pub work: Work,
+}
+
+/// One plan, ready to run.
+pub struct Recording {
+    pub plan: Plan,
+    pub dispatches: Vec<Recorded>,
+    /// The run's words, then the rope rows of each entry of the plan.
+    pub run_block: Rc<CountedBuffer>,
+    /// Byte offset of each rope table in the run block.
+    pub rope_offsets: Vec<u64>,
+    steps: Rc<CountedBuffer>,
+    slots: Vec<Rc<CountedBuffer>>,
+    scratch: Vec<Rc<CountedBuffer>>,
+    placed: Vec<Rc<Placed>>,
+    dense: HashMap<u32, Rc<CountedBuffer>>,
+    nothing: Rc<CountedBuffer>,
+    /// Bind groups by the buffers that differ from run to run.
+    bound: HashMap<Vec<u64>, Rc<Vec<wgpu::BindGroup>>>,
+}
+
+/// Buffers that a run brings.
+pub struct RunBuffers<'a> {
+    /// By `InputId`.
+    pub inputs: &'a [Option<Rc<CountedBuffer>>],
+    /// By index of `Buf::Output`.
+    pub outputs: &'a [Option<Rc<CountedBuffer>>],
+    /// By `CacheIdx`.
+    pub caches: &'a [&'a super::cache::Cache],
+}
+
+/// Buffers of slots and scratch, shared by all recordings: runs follow one another on the queue.
+#[derive(Default)]
+pub struct SlotArena {
+    buffers: Vec<Rc<CountedBuffer>>,
+}
+
+impl SlotArena {
+    /// Buffers of at least these sizes, each another one.
+    fn take(&mut self, gpu: &Gpu, sizes: &[usize]) -> Result<Vec<Rc<CountedBuffer>>, ExecError> {
+        let mut order: Vec<usize> = (0..sizes.len()).collect();
+        order.sort_by_key(|&i| std::cmp::Reverse(sizes[i]));
+        let mut used = vec![false; self.buffers.len()];
+        let mut taken: Vec<Option<Rc<CountedBuffer>>> = vec![None; sizes.len()];
+        for i in order {
+            let size = sizes[i] as u64;
+            let fitting = (0..self.buffers.len()).filter(|&b| !used[b] && self.buffers[b].buffer.size() >= size);
+            let buffer = match fitting.min_by_key(|&b| self.buffers[b].buffer.size()) {
+                Some(b) => {
+                    used[b] = true;
+                    self.buffers[b].clone()
+                }
+                None => {
+                    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+                    let made = Rc::new(gpu.buffer("intermediate values", "use shorter prompts or smaller tensors", size, usage)?);
+                    self.buffers.push(made.clone());
+                    used.push(true);
+                    made
+                }
+            };
+            taken[i] = Some(buffer);
+        }
+        Ok(taken.into_iter().flatten().collect())
+    }
+
+    pub fn buffers(&self) -> &[Rc<CountedBuffer>] {
+        &self.buffers
+    }
+}
+
+/// What recordings share.
+pub struct Shared<'a> {
+    pub gpu: &'a Gpu,
+    pub weights: &'a mut Weights,
+    pub pipelines: &'a mut PipelineCache,
+    pub arena: &'a mut SlotArena,
+    pub nothing: &'a Rc<CountedBuffer>,
+}
+
+impl Recording {
+    /// Places weights, lowers the plan, compiles pipelines and takes buffers.
+    ///
+    /// # Errors
+    /// When memory is short, a weight is bad, or a step is beyond the kernels.
+    pub fn new(shared: &mut Shared, plan: Plan) -> Result<Recording, ExecError> {
+        let gpu = shared.gpu;
+        let mut placed = Vec::new();
+        let mut dense = HashMap::new();
+        for (i, placement) in plan.placements.iter().enumerate() {
+            match placement.storage {
+                Storage::Native => placed.push(Some(Rc::new(shared.weights.native(gpu, placement)?))),
+                Storage::F32 => {
+                    placed.push(None);
+                    dense.insert(i as u32, shared.weights.dense(gpu, placement)?);
+                }
+            }
+        }
+        // A dense placement is never asked for as native: its entry only keeps the indices.
+        let placed: Vec<Rc<Placed>> = placed.into_iter().map(|p| p.unwrap_or_else(|| Rc::new(Placed::nowhere()))).collect();
+        shared.weights.finish(gpu)?;
+        let mut lowering = Lowering::new(&plan, &gpu.caps, &placed);
+        lowering.run()?;
+        let (dispatches, scratch_sizes) = (lowering.dispatches, lowering.scratch);
+        let sources: Vec<_> = dispatches.iter().map(|d| &d.source).collect();
+        shared.pipelines.prepare(gpu, &sources)?;
+        let sizes: Vec<usize> = plan.slots.iter().map(|len| len * 4).chain(scratch_sizes.iter().copied()).collect();
+        let mut slots = shared.arena.take(gpu, &sizes)?;
+        let scratch = slots.split_off(plan.slots.len());
+        let (steps, ranges) = step_numbers(gpu, &dispatches)?;
+        let (run_block, rope_offsets) = run_block(gpu, &plan)?;
+        let mut recorded = Vec::new();
+        for (dispatch, step_range) in dispatches.into_iter().zip(ranges) {
+            let Some(pipeline) = shared.pipelines.get(&dispatch.source) else { continue };
+            recorded.push(Recorded {
+                pipeline,
+                operands: dispatch.operands,
+                step_range,
+                grid: dispatch.grid,
+                step_idx: dispatch.step_idx,
+                work: dispatch.work,
+            });
+        }
+        let nothing = shared.nothing.clone();
+        Ok(Recording {
+            plan,
+            dispatches: recorded,
+            run_block,
+            rope_offsets,
+            steps,
+            slots,
+            scratch,
+            placed,
+            dense,
+            nothing,
+            bound: HashMap::new(),
+        })
+    }
+
+    /// The bind groups for a run with these buffers.
+    pub fn bind(&mut self, gpu: &Gpu, groups: &mut BindGroupCache, run: &RunBuffers) -> Rc<Vec<wgpu::BindGroup>> {
+        let given = run.inputs.iter().chain(run.outputs).map(|b| b.as_ref().map_or(0, |b| b.id));
+        let key: Vec<u64> = given.chain(run.caches.iter().map(|c| c.history.id)).collect();
+        if let Some(bound) = self.bound.get(&key) {
+            return bound.clone();
+        }
+        // Programs of the language may bring other buffers each time; the groups themselves stay cached by what they bind.
+        if self.bound.len() > 64 {
+            self.bound.clear();
+        }
+        let bound: Vec<wgpu::BindGroup> = self
+            .dispatches
+            .iter()
+            .map(|dispatch| {
+                let bindings: Vec<(u32, BufferRange)> =
+                    dispatch.pipeline.bindings.iter().map(|&(binding, kind)| (binding, self.range(dispatch, binding, kind, run))).collect();
+                groups.get(gpu, &dispatch.pipeline.layout, &bindings)
+            })
+            .collect();
+        let bound = Rc::new(bound);
+        self.bound.insert(key, bound.clone());
+        bound
+    }
+
+    fn range(&self, dispatch: &Recorded, binding: u32, kind: BindingKind, run: &RunBuffers) -> BufferRange {
+        match binding {
+            0 => return BufferRange { buffer: self.run_block.clone(), offset: 0, size: Some(RUN_WORDS as u64 * 4) },
+            1 => {
+                let (offset, size) = dispatch.step_range;
+                return BufferRange { buffer: self.steps.clone(), offset, size: Some(size) };
+            }
+            _ => {}
+        }
+        let operand = dispatch.operands.iter().find(|(b, _)| *b == binding).map_or(Operand::Nothing, |(_, o)| *o);
+        let whole = |buffer: Option<&Rc<CountedBuffer>>| BufferRange::whole(buffer.unwrap_or(&self.nothing));
+        match operand {
+            Operand::Buf(buf) => self.buf(buf, kind, run),
+            Operand::Quants(placed, piece) => whole(self.placed[placed.0 as usize].pieces().get(piece).map(|p| &p.quants)),
+            Operand::Scales(placed, piece) => whole(self.placed[placed.0 as usize].pieces().get(piece).and_then(|p| p.scales.as_ref())),
+            Operand::Keys(cache, layer) => whole(run.caches.get(cache.0 as usize).and_then(|c| c.keys.get(layer))),
+            Operand::Values(cache, layer) => whole(run.caches.get(cache.0 as usize).and_then(|c| c.values.get(layer))),
+            Operand::History(cache) => whole(run.caches.get(cache.0 as usize).map(|c| &c.history)),
+            Operand::Scratch(i) => whole(self.scratch.get(i)),
+            Operand::Nothing => BufferRange::whole(&self.nothing),
+        }
+    }
+
+    fn buf(&self, buf: Buf, kind: BindingKind, run: &RunBuffers) -> BufferRange {
+        if let Buf::RopeRows(i) = buf {
+            let offset = self.rope_offsets[i as usize];
+            // A uniform table has a fixed length; as storage it runs to the end.
+            let spec = &self.plan.rope_rows[i as usize];
+            let uniform = super::lower::rope_table_len(spec.spec.n_dims) as u64 * 16;
+            let size = (kind == BindingKind::Uniform).then_some(uniform);
+            return BufferRange { buffer: self.run_block.clone(), offset, size };
+        }
+        BufferRange::whole(self.buffer(buf, run).unwrap_or(&self.nothing))
+    }
+
+    /// The whole buffer behind a plan's name for it; none for rope rows.
+    pub fn buffer<'a>(&'a self, buf: Buf, run: &'a RunBuffers) -> Option<&'a Rc<CountedBuffer>> {
+        match buf {
+            Buf::Slot(slot) => self.slots.get(slot.0 as usize),
+            Buf::Input(input) => run.inputs.get(input.0 as usize).and_then(Option::as_ref),
+            Buf::Output(output) => run.outputs.get(output as usize).and_then(Option::as_ref),
+            Buf::Weight(placed) => self.dense.get(&placed.0),
+            Buf::RopeRows(_) => None,
+        }
+    }
+
+    /// The buffer behind any name, and the byte at which its values begin.
+    pub fn source_of(&self, buf: Buf, run: &RunBuffers) -> (Rc<CountedBuffer>, u64) {
+        match buf {
+            Buf::RopeRows(i) => (self.run_block.clone(), self.rope_offsets[i as usize]),
+            _ => (self.buffer(buf, run).unwrap_or(&self.nothing).clone(), 0),
+        }
+    }
+
+    pub fn forget_bind_groups(&mut self) {
+        self.bound.clear();
+    }
+
+    /// Slots and scratch, for poison.
+    pub fn intermediates(&self) -> impl Iterator<Item = &Rc<CountedBuffer>> {
+        self.slots.iter().chain(&self.scratch)
+    }
+}
+
+/// The numbers of all steps in one buffer, each range aligned as uniforms must be.
+fn step_numbers(gpu: &Gpu, dispatches: &[Dispatch]) -> Result<(Rc<CountedBuffer>, Vec<(u64, u64)>), ExecError> {
+    let align = u64::from(gpu.device.limits().min_uniform_buffer_offset_alignment).max(16) as usize;
+    let mut bytes: Vec<u8> = Vec::new();
+    let mut ranges = Vec::new();
+    for dispatch in dispatches {
+        bytes.resize(bytes.len().next_multiple_of(align), 0);
+        let offset = bytes.len();
+        bytes.extend_from_slice(bytemuck::cast_slice(&dispatch.step));
+        let size = (dispatch.step.len() * 4).next_multiple_of(16);
+        bytes.resize(offset + size, 0);
+        ranges.push((offset as u64, size as u64));
+    }
+    bytes.resize(bytes.len().next_multiple_of(16).max(16), 0);
+    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+    let buffer = gpu.buffer("numbers of kernels", "use a smaller program", bytes.len() as u64, usage)?;
+    gpu.queue.write_buffer(&buffer.buffer, 0, &bytes);
+    Ok((Rc::new(buffer), ranges))
+}
+
+/// The buffer of a run's words and rope rows, and where each table begins.
+fn run_block(gpu: &Gpu, plan: &Plan) -> Result<(Rc<CountedBuffer>, Vec<u64>), ExecError> {
+    let n_words = HEADER_WORDS + plan.scalars.words.len();
+    if n_words > RUN_WORDS {
+        let message = format!("a program of {} scalars; the GPU takes at most {}", plan.scalars.words.len(), RUN_WORDS - HEADER_WORDS);
+        return Err(ExecError::Unsupported { message, origin: Default::default() });
+    }
+    let mut end = (n_words as u64 * 4).next_multiple_of(256);
+    let mut offsets = Vec::new();
+    for spec in &plan.rope_rows {
+        offsets.push(end);
+        let rows = (spec.rows.count * spec.spec.n_dims * 4) as u64;
+        let uniform = super::lower::rope_table_len(spec.spec.n_dims) as u64 * 16;
+        end += rows.max(uniform).next_multiple_of(256);
+    }
+    let size = end.max(RUN_WORDS as u64 * 4);
+    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+    let usage = usage | wgpu::BufferUsages::COPY_SRC;
+    Ok((Rc::new(gpu.buffer("numbers of a run", "use a smaller program", size, usage)?), offsets))
+}

@@ -1,0 +1,120 @@
+//! Encoding a run: one encoder and one compute pass, cut where a submit would hold more than a quarter second of work.
+
+use std::rc::Rc;
+
+use super::device::{CountedBuffer, Gpu};
+use super::lower::{RunShape, Work};
+use super::recording::Recording;
+use crate::graph::{Counters, ExecError};
+
+/// Multiply-adds of one submit: a quarter second at 0.4 T/s, which a slow integrated GPU reaches; drivers kill longer work.
+const MOST_WORK: f64 = 1e11;
+/// The same for software adapters, so that Ctrl-C is seen.
+const MOST_SOFTWARE_WORK: f64 = 4e9;
+const POISON_BYTES: u64 = 1 << 20;
+
+/// A copy between buffers around a run.
+pub struct Copy {
+    pub from: Rc<CountedBuffer>,
+    pub to: Rc<CountedBuffer>,
+    pub len_bytes: usize,
+    offset: u64,
+}
+
+impl Copy {
+    pub fn new(from: Rc<CountedBuffer>, to: Rc<CountedBuffer>, len_bytes: usize) -> Self {
+        Copy { from, to, len_bytes, offset: 0 }
+    }
+
+    /// From this byte of the source on.
+    pub fn at(mut self, offset: u64) -> Self {
+        self.offset = offset;
+        self
+    }
+
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        if self.len_bytes > 0 {
+            encoder.copy_buffer_to_buffer(&self.from.buffer, self.offset, &self.to.buffer, 0, self.len_bytes as u64);
+        }
+    }
+}
+
+/// A run to encode.
+pub struct Encoded<'a> {
+    pub recording: &'a Recording,
+    pub groups: &'a [wgpu::BindGroup],
+    pub shape: &'a RunShape<'a>,
+    pub before: &'a [Copy],
+    pub after: &'a [Copy],
+    /// Buffers to fill with `0xFFFFFFFF` first.
+    pub poisoned: &'a [Rc<CountedBuffer>],
+}
+
+/// Encodes and submits; `finish` adds copies to the last encoder. Returns the last submission.
+///
+/// # Errors
+/// What `finish` returns.
+pub fn encode(
+    gpu: &Gpu,
+    run: &Encoded,
+    counters: &mut Counters,
+    finish: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<(), ExecError>,
+) -> Result<wgpu::SubmissionIndex, ExecError> {
+    let most = if gpu.caps.software { MOST_SOFTWARE_WORK } else { MOST_WORK };
+    let new_encoder = || gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let mut encoder = new_encoder();
+    poison(gpu, &mut encoder, run.poisoned)?;
+    run.before.iter().for_each(|copy| copy.encode(&mut encoder));
+    let mut next = 0;
+    while next < run.groups.len() {
+        let mut work = 0.0;
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            while next < run.groups.len() {
+                let dispatch = &run.recording.dispatches[next];
+                let own = macs(&dispatch.work, run.shape);
+                if work > 0.0 && work + own > most {
+                    break;
+                }
+                work += own;
+                let [x, y, z] = dispatch.grid.of_run(run.shape);
+                if x > 0 && y > 0 && z > 0 {
+                    pass.set_pipeline(&dispatch.pipeline.pipeline);
+                    pass.set_bind_group(0, &run.groups[next], &[]);
+                    pass.dispatch_workgroups(x, y, z);
+                    counters.dispatches += 1;
+                }
+                next += 1;
+            }
+        }
+        if next < run.groups.len() {
+            gpu.queue.submit([std::mem::replace(&mut encoder, new_encoder()).finish()]);
+            counters.submits += 1;
+        }
+    }
+    run.after.iter().for_each(|copy| copy.encode(&mut encoder));
+    finish(&mut encoder)?;
+    counters.submits += 1;
+    Ok(gpu.queue.submit([encoder.finish()]))
+}
+
+fn macs(work: &Work, shape: &RunShape) -> f64 {
+    work.each_row * work.rows.map_or(1, |rows| rows.of_run(shape.n_tokens)) as f64
+}
+
+/// Fills buffers by copies of a buffer of ones; a debugging aid, so the source is made each time.
+fn poison(gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, buffers: &[Rc<CountedBuffer>]) -> Result<(), ExecError> {
+    if buffers.is_empty() {
+        return Ok(());
+    }
+    let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let source = gpu.buffer("poison", "unset TL_POISON", POISON_BYTES, usage)?;
+    gpu.queue.write_buffer(&source.buffer, 0, &vec![0xff; POISON_BYTES as usize]);
+    for buffer in buffers {
+        for start in (0..buffer.buffer.size()).step_by(POISON_BYTES as usize) {
+            let len = POISON_BYTES.min(buffer.buffer.size() - start);
+            encoder.copy_buffer_to_buffer(&source.buffer, 0, &buffer.buffer, start, len);
+        }
+    }
+    Ok(())
+}

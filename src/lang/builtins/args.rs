@@ -1,0 +1,179 @@
+//! Reading a builtin's arguments.
+
+use crate::lang::interp::Interp;
+use crate::lang::session::{Operand, Tensor};
+use crate::lang::value::{Fault, Value};
+use crate::source::Span;
+use crate::tensor::{DType, HostTensor, Shape};
+
+use super::Failure;
+use crate::lang::eval::operand;
+
+/// The arguments of one call, in the order of the signature.
+pub struct Args {
+    pub(super) slots: Vec<Option<(Value, Span)>>,
+    pub(super) rest: Vec<(Value, Span)>,
+    /// The call.
+    pub span: Span,
+}
+
+impl Args {
+    pub fn is_given(&self, i: usize) -> bool {
+        self.slots[i].is_some()
+    }
+
+    /// The argument's place; the call's where it was left out.
+    pub fn at(&self, i: usize) -> Span {
+        self.slots[i].as_ref().map_or(self.span, |s| s.1)
+    }
+
+    /// The value, `()` where it was left out.
+    pub fn value(&self, i: usize) -> Value {
+        self.slots[i].as_ref().map_or(Value::Unit, |s| s.0.clone())
+    }
+
+    pub fn take(&mut self, i: usize) -> Value {
+        self.slots[i].take().map_or(Value::Unit, |s| s.0)
+    }
+
+    /// What the signature's rest parameter took.
+    pub fn take_rest(&mut self) -> Vec<(Value, Span)> {
+        std::mem::take(&mut self.rest)
+    }
+
+    pub fn fail(&self, i: usize, fault: Fault) -> Failure {
+        Failure::At(fault, self.at(i))
+    }
+
+    fn wrong(&self, i: usize, want: &str) -> Failure {
+        let have = self.slots[i].as_ref().map_or("nothing".into(), |s| s.0.type_name());
+        self.fail(i, Fault::new(format!("{want} is needed here, not {have}")))
+    }
+
+    /// A tensor; a number counts as one of no dimensions, a list of numbers as one of one.
+    pub fn tensor(&self, interp: &mut Interp, i: usize) -> Result<Tensor, Failure> {
+        match self.slots[i].as_ref().map(|s| &s.0) {
+            Some(Value::Tensor(t)) => Ok(t.clone()),
+            Some(Value::List(items)) => interp.tensor_of(&items.0).map_err(|f| self.fail(i, f)),
+            Some(Value::Float(v)) => Ok(Tensor::from_host(HostTensor::f32(Shape::scalar(), vec![*v as f32]))),
+            Some(Value::Int(v)) => match i32::try_from(*v) {
+                Ok(v) => Ok(Tensor::from_host(HostTensor::i32(Shape::scalar(), vec![v]))),
+                Err(_) => Err(self.fail(i, Fault::new(format!("{v} does not fit int32")))),
+            },
+            _ => Err(self.wrong(i, "a tensor")),
+        }
+    }
+
+    /// A tensor or a number.
+    pub fn operand(&self, i: usize) -> Result<Operand, Failure> {
+        self.slots[i].as_ref().and_then(|s| operand(&s.0)).ok_or_else(|| self.wrong(i, "a tensor or a number"))
+    }
+
+    pub fn int(&self, interp: &mut Interp, i: usize) -> Result<i64, Failure> {
+        interp.int(&self.value(i)).map_err(|f| self.fail(i, f))
+    }
+
+    pub fn int_or(&self, interp: &mut Interp, i: usize, default: i64) -> Result<i64, Failure> {
+        if self.is_given(i) { self.int(interp, i) } else { Ok(default) }
+    }
+
+    /// A number of things: an int from 0 on.
+    pub fn count(&self, interp: &mut Interp, i: usize) -> Result<usize, Failure> {
+        let n = self.int(interp, i)?;
+        usize::try_from(n).map_err(|_| self.fail(i, Fault::new(format!("a count cannot be {n}"))))
+    }
+
+    pub fn float(&self, interp: &mut Interp, i: usize) -> Result<f64, Failure> {
+        match self.value(i) {
+            Value::Float(v) => Ok(v),
+            Value::Int(v) => Ok(v as f64),
+            Value::Tensor(t) if t.shape().len() == 1 => interp.session.host(&t).map(|h| h.value(0)).map_err(|f| self.fail(i, f)),
+            _ => Err(self.wrong(i, "a number")),
+        }
+    }
+
+    pub fn float_or(&self, interp: &mut Interp, i: usize, default: f64) -> Result<f64, Failure> {
+        if self.is_given(i) { self.float(interp, i) } else { Ok(default) }
+    }
+
+    pub fn bool_or(&self, i: usize, default: bool) -> Result<bool, Failure> {
+        match self.slots[i].as_ref().map(|s| &s.0) {
+            None => Ok(default),
+            Some(Value::Bool(v)) => Ok(*v),
+            _ => Err(self.wrong(i, "a bool")),
+        }
+    }
+
+    pub fn str(&self, i: usize) -> Result<std::rc::Rc<str>, Failure> {
+        match self.slots[i].as_ref().map(|s| &s.0) {
+            Some(Value::Str(v)) => Ok(v.clone()),
+            _ => Err(self.wrong(i, "a string")),
+        }
+    }
+
+    pub fn dtype_or(&self, i: usize, default: DType) -> Result<DType, Failure> {
+        match self.slots[i].as_ref().map(|s| &s.0) {
+            None => Ok(default),
+            Some(Value::DType(dtype)) => Ok(*dtype),
+            Some(Value::Str(name)) => crate::lang::types::dtype_of_name(name).ok_or_else(|| self.wrong(i, "a dtype such as `float32`")),
+            Some(Value::Builtin(b)) if b.name == "float" => Ok(DType::F32),
+            Some(Value::Builtin(b)) if b.name == "int" => Ok(DType::I32),
+            _ => Err(self.wrong(i, "a dtype such as `float32`")),
+        }
+    }
+
+    /// A dimension of a tensor of this rank; negative ones count from the last.
+    pub fn axis(&self, interp: &mut Interp, i: usize, rank: usize, default: i64) -> Result<usize, Failure> {
+        let dim = self.int_or(interp, i, default)?;
+        let at = if dim < 0 { dim + rank as i64 } else { dim };
+        match usize::try_from(at) {
+            Ok(at) if at < rank => Ok(at),
+            _ => Err(self.fail(i, Fault::new(format!("dimension {dim} is out of range for {rank} dimensions")))),
+        }
+    }
+
+    /// Sizes: a list, a tuple, a tensor of ints, or one int.
+    pub fn ints(&self, interp: &mut Interp, i: usize) -> Result<Vec<i64>, Failure> {
+        interp.ints_of(&self.value(i)).map_err(|f| self.fail(i, f))
+    }
+
+    /// A shape whose sizes are all given.
+    pub fn shape(&self, interp: &mut Interp, i: usize) -> Result<Shape, Failure> {
+        let sizes = self.ints(interp, i)?;
+        to_shape(&sizes).map_err(|f| self.fail(i, f))
+    }
+
+    /// A shape as one argument, or as the arguments from `i` on: `zeros([2, 3])`, `zeros(2, 3)`.
+    pub fn shape_or_rest(&mut self, interp: &mut Interp, i: usize) -> Result<Vec<i64>, Failure> {
+        let mut sizes = self.ints(interp, i)?;
+        for (value, at) in self.take_rest() {
+            sizes.push(interp.int(&value).map_err(|f| Failure::At(f, at))?);
+        }
+        Ok(sizes)
+    }
+}
+
+pub fn to_shape(sizes: &[i64]) -> Result<Shape, Fault> {
+    let mut dims = Vec::with_capacity(sizes.len());
+    for &size in sizes {
+        dims.push(usize::try_from(size).map_err(|_| Fault::new(format!("a dimension cannot have {size} elements")))?);
+    }
+    let shape = Shape::new(dims);
+    crate::lang::session::check_size(&shape)?;
+    Ok(shape)
+}
+
+impl Interp {
+    /// The ints that a shape or an order of dimensions is given by.
+    pub(in crate::lang) fn ints_of(&mut self, value: &Value) -> Result<Vec<i64>, Fault> {
+        match value {
+            Value::List(items) | Value::Tuple(items) => items.0.iter().map(|v| self.int(v)).collect(),
+            Value::Unit => Ok(Vec::new()),
+            Value::Tensor(t) if t.dtype() == DType::I32 && t.shape().rank() <= 1 => {
+                let host = self.session.host(t)?;
+                Ok((0..host.len()).map(|i| host.value(i) as i64).collect())
+            }
+            other => self.int(other).map(|v| vec![v]),
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Models, their metadata, weights, caches and tokenizers.
+
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use crate::graph::{CacheIdx, Sampling};
+use crate::lang::eval::{CallArg, Signal};
+use crate::lang::host::{EngineCache, EngineModel, ModelCache, ModelHandle};
+use crate::lang::interp::Interp;
+use crate::lang::model::WeightPath;
+use crate::lang::session::Tensor;
+use crate::lang::trace::CacheShape;
+use crate::lang::value::{Fault, Value};
+use crate::tensor::{DType, HostTensor};
+
+use super::args::Args;
+use super::{Builtin, Failure, Outcome, Run};
+
+pub const BUILTINS: &[Builtin] = &[
+    Builtin {
+        name: "load_model",
+        signature: "load_model(path: string) -> Model",
+        section: "model",
+        doc: "A model from a GGUF file or a Hugging Face folder.",
+        run: Run::Call(load_model),
+    },
+    Builtin {
+        name: "get_tensor",
+        signature: "get_tensor(model: Model, name: string) -> tensor",
+        section: "model",
+        doc: "A weight by its GGUF name; `model.blk[0].attn_q.weight` is the same as its path.",
+        run: Run::Call(get_tensor),
+    },
+    Builtin {
+        name: "KVCache",
+        signature: "KVCache(model: Model, window: int =) -> Cache",
+        section: "model",
+        doc: "An empty cache of keys and values; `window` is how many tokens it sees.",
+        run: Run::Call(new_cache),
+    },
+    Builtin {
+        name: "tokenize",
+        signature: "tokenize(model: Model, text: string, special: bool = false) -> int32 tensor",
+        section: "model",
+        doc: "The ids of a text. With `special`, text that spells a special token becomes it.",
+        run: Run::Call(tokenize),
+    },
+    Builtin {
+        name: "detokenize",
+        signature: "detokenize(model: Model, ids) -> string",
+        section: "model",
+        doc: "The text of ids: one, a list, or an int32 tensor.",
+        run: Run::Call(detokenize),
+    },
+    Builtin {
+        name: "chat_template",
+        signature: "chat_template(model: Model, messages: list of (role, text)) -> string",
+        section: "model",
+        doc: "The prompt that the model's own template makes of a conversation. Tokenize it with `special: true`.",
+        run: Run::Call(chat_template),
+    },
+    Builtin {
+        name: "generate",
+        signature: "generate(model: Model, cache: Cache, prompt, max_tokens: int = 128, temperature: float = 0.8, top_k: int = 40, top_p: float = 0.95, \
+                    min_p: float = 0.05, repeat_penalty: float = 1.0, repeat_last_n: int = 64, seed: int = 0, on_token: fn =) -> string",
+        section: "model",
+        doc: "Feeds the prompt, a string or ids, and generates. `on_token(text)` is called for each piece and ends the answer by returning false.",
+        run: Run::Call(generate),
+    },
+    Builtin {
+        name: "Model.forward",
+        signature: "forward(model: Model, tokens: int32 tensor, cache: Cache) -> tensor",
+        section: "model",
+        doc: "Feeds tokens at the cache's position and gives the logits `[T, V]`.",
+        run: Run::Call(forward),
+    },
+    Builtin {
+        name: "Model.has",
+        signature: "has(model: Model, name: string) -> bool",
+        section: "model",
+        doc: "Whether the model has a tensor of this name, or below it.",
+        run: Run::Call(|_, args| match args.value(0) {
+            Value::Model(model) => Ok(Value::Bool(WeightPath { source: model.source, path: "".into() }.has(&args.str(1)?))),
+            _ => Ok(Value::Bool(false)),
+        }),
+    },
+    Builtin {
+        name: "Layer.has",
+        signature: "has(layer: Layer, name: string) -> bool",
+        section: "model",
+        doc: "Whether the layer has a tensor of this name, or below it.",
+        run: Run::Call(|_, args| match args.value(0) {
+            Value::Layer(layer) => Ok(Value::Bool(layer.has(&args.str(1)?))),
+            _ => Ok(Value::Bool(false)),
+        }),
+    },
+    Builtin {
+        name: "Config.get",
+        signature: "get(config: Config, key: string, default =) -> value",
+        section: "model",
+        doc: "A value of the metadata, or the default where the model lacks it.",
+        run: Run::Call(config_get),
+    },
+    Builtin {
+        name: "Config.has",
+        signature: "has(config: Config, key: string) -> bool",
+        section: "model",
+        doc: "Whether the metadata has this key.",
+        run: Run::Call(|_, args| match args.value(0) {
+            Value::Config(config) => Ok(Value::Bool(config.get(&args.str(1)?)?.is_some())),
+            _ => Ok(Value::Bool(false)),
+        }),
+    },
+    Builtin {
+        name: "Cache.append",
+        signature: "append(cache: Cache, layer: int, k: tensor, v: tensor)",
+        section: "model",
+        doc: "Writes keys and values `[T, G, D]` of one layer at the cache's position. The result is what `attention` reads: all keys and values so far.",
+        run: Run::Call(cache_append),
+    },
+    Builtin {
+        name: "Cache.clear",
+        signature: "clear(cache: Cache)",
+        section: "model",
+        doc: "Forgets everything.",
+        run: Run::Call(|_, args| {
+            if let Value::Cache(ModelCache::Engine(cache)) = args.value(0) {
+                cache.clear();
+            }
+            Ok(Value::Unit)
+        }),
+    },
+];
+
+fn engine(args: &Args, i: usize) -> Result<Rc<dyn EngineModel>, Failure> {
+    match args.value(i) {
+        Value::Model(ModelHandle { engine: Some(model), .. }) => Ok(model),
+        Value::Model(_) => Err(args.fail(i, Fault::new("a model that is being traced cannot run"))),
+        other => Err(args
+            .fail(i, Fault::new(format!("a Model is needed here, not {}", other.type_name())).hint("write `load_model(\"model.gguf\")`"))),
+    }
+}
+
+fn cache(args: &Args, i: usize) -> Result<Rc<dyn EngineCache>, Failure> {
+    match args.value(i) {
+        Value::Cache(ModelCache::Engine(cache)) => Ok(cache),
+        other => Err(args.fail(i, Fault::new(format!("a Cache is needed here, not {}", other.type_name())).hint("write `KVCache(model)`"))),
+    }
+}
+
+fn said(args: &Args, i: usize) -> impl Fn(String) -> Failure {
+    let at = args.at(i);
+    move |message| Failure::At(Fault::new(message), at)
+}
+
+fn load_model(interp: &mut Interp, args: Args) -> Outcome {
+    let path = args.str(0)?;
+    let Some(host) = &mut interp.host else {
+        return Err(args.fail(0, Fault::new("models cannot be loaded here")));
+    };
+    let model = host.load_model(&path).map_err(said(&args, 0))?;
+    Ok(Value::Model(ModelHandle::loaded(model)))
+}
+
+fn get_tensor(_: &mut Interp, args: Args) -> Outcome {
+    let Value::Model(model) = args.value(0) else {
+        return Err(args.fail(0, Fault::new(format!("a Model is needed here, not {}", args.value(0).type_name()))));
+    };
+    let name = args.str(1)?;
+    match model.source.weight(&name) {
+        Some(weight) => Ok(Value::Tensor(Tensor::from_weight(weight))),
+        None => {
+            let fault = Fault::new(format!("the model has no tensor `{name}`"));
+            let near = crate::lang::resolve::nearest(&name, model.source.weight_names());
+            Err(args.fail(1, near.map_or(fault.clone(), |near| fault.hint(format!("did you mean `{near}`?")))))
+        }
+    }
+}
+
+fn new_cache(interp: &mut Interp, args: Args) -> Outcome {
+    let model = engine(&args, 0)?;
+    let window = if args.is_given(1) { Some(args.count(interp, 1)?) } else { None };
+    let cache = model.new_cache(window).map_err(said(&args, 0))?;
+    Ok(Value::Cache(ModelCache::Engine(cache)))
+}
+
+fn tokenize(_: &mut Interp, args: Args) -> Outcome {
+    let model = engine(&args, 0)?;
+    let ids = model.tokenize(&args.str(1)?, args.bool_or(2, false)?).map_err(said(&args, 0))?;
+    Ok(Value::Tensor(Tensor::from_host(HostTensor::i32([ids.len()], ids))))
+}
+
+fn detokenize(interp: &mut Interp, args: Args) -> Outcome {
+    let model = engine(&args, 0)?;
+    let ids = ids(interp, &args, 1)?;
+    Ok(Value::str(&model.detokenize(&ids).map_err(said(&args, 1))?))
+}
+
+/// One id, a list of them, or a tensor.
+fn ids(interp: &mut Interp, args: &Args, i: usize) -> Result<Vec<i32>, Failure> {
+    let ids = args.ints(interp, i)?;
+    ids.into_iter().map(|id| i32::try_from(id).map_err(|_| args.fail(i, Fault::new(format!("{id} is no token id"))))).collect()
+}
+
+fn chat_template(_: &mut Interp, args: Args) -> Outcome {
+    let model = engine(&args, 0)?;
+    let wrong = || args.fail(1, Fault::new("a conversation is a list of (role, text)").hint("write `[(\"user\", \"Hello\")]`"));
+    let Value::List(items) = args.value(1) else { return Err(wrong()) };
+    let mut messages = Vec::with_capacity(items.0.len());
+    for item in &items.0 {
+        match item {
+            Value::Tuple(pair) => match &pair.0[..] {
+                [Value::Str(role), Value::Str(text)] => messages.push((role.to_string(), text.to_string())),
+                _ => return Err(wrong()),
+            },
+            _ => return Err(wrong()),
+        }
+    }
+    Ok(Value::str(&model.chat_template(&messages).map_err(said(&args, 1))?))
+}
+
+fn generate(interp: &mut Interp, args: Args) -> Outcome {
+    let model = engine(&args, 0)?;
+    let cache = cache(&args, 1)?;
+    let prompt = match args.value(2) {
+        Value::Str(text) => model.tokenize(&text, false).map_err(said(&args, 2))?,
+        _ => ids(interp, &args, 2)?,
+    };
+    let max_tokens = args.int_or(interp, 3, 128)?.max(0) as usize;
+    let sampling = Sampling {
+        temperature: args.float_or(interp, 4, 0.8)? as f32,
+        top_k: args.int_or(interp, 5, 40)? as i32,
+        top_p: args.float_or(interp, 6, 0.95)? as f32,
+        min_p: args.float_or(interp, 7, 0.05)? as f32,
+        repeat_penalty: args.float_or(interp, 8, 1.0)? as f32,
+        repeat_last_n: args.int_or(interp, 9, 64)? as i32,
+        seed: args.int_or(interp, 10, 0)? as u32,
+    };
+    let on_token = args.is_given(11).then(|| args.value(11));
+    let span = args.span;
+    let mut text = String::new();
+    let mut stopped: Option<Signal> = None;
+    let result = model.generate(&*cache, &prompt, sampling, max_tokens, &mut |_, piece| {
+        text.push_str(piece);
+        let Some(callee) = &on_token else { return ControlFlow::Continue(()) };
+        let frame = crate::lang::eval::Frame::new(0, None);
+        match interp.call_value(&frame, callee, vec![CallArg::positional(Value::str(piece), span)], span, span) {
+            Ok(Value::Bool(false)) => ControlFlow::Break(()),
+            Ok(_) => ControlFlow::Continue(()),
+            Err(signal) => {
+                stopped = Some(signal);
+                ControlFlow::Break(())
+            }
+        }
+    });
+    if let Some(signal) = stopped {
+        return Err(Failure::Signal(signal));
+    }
+    result.map_err(said(&args, 0))?;
+    Ok(Value::str(&text))
+}
+
+fn forward(interp: &mut Interp, args: Args) -> Outcome {
+    let model = engine(&args, 0)?;
+    let tokens = ids(interp, &args, 1)?;
+    let cache = cache(&args, 2)?;
+    let logits = model.forward(&tokens, &*cache).map_err(said(&args, 0))?;
+    Ok(Value::Tensor(Tensor::from_device(logits)))
+}
+
+fn config_get(_: &mut Interp, args: Args) -> Outcome {
+    let Value::Config(config) = args.value(0) else { return Ok(Value::Unit) };
+    let key = args.str(1)?;
+    match config.get(&key)? {
+        Some(value) => Ok(value),
+        None if args.is_given(2) => Ok(args.value(2)),
+        None => {
+            let fault = Fault::new(format!("the model's metadata has no `{}.{key}`", config.architecture()));
+            Err(args.fail(1, fault.hint("give a default as the second argument")))
+        }
+    }
+}
+
+fn cache_append(interp: &mut Interp, args: Args) -> Outcome {
+    let layer = args.count(interp, 1)?;
+    let (k, v) = (args.tensor(interp, 2)?, args.tensor(interp, 3)?);
+    let Value::Cache(ModelCache::Traced) = args.value(0) else {
+        return Err(args.fail(0, Fault::new("a loaded model's cache is written by `model.forward(tokens, cache)` alone")));
+    };
+    let Some(trace) = &mut interp.session.trace else {
+        return Err(args.fail(0, Fault::new("this cache belongs to a trace that has ended")));
+    };
+    if k.shape().rank() != 3 || k.shape() != v.shape() {
+        let fault = Fault::new(format!("a cache takes keys and values of one shape (T, G, D), not {} and {}", k.shape(), v.shape()));
+        return Err(args.fail(2, fault));
+    }
+    let (n_kv_heads, head_dim) = (k.shape()[1], k.shape()[2]);
+    let n_layers = (layer + 1).max(trace.cache.map_or(0, |c| c.n_layers));
+    if let Some(first) = trace.cache
+        && (first.n_kv_heads, first.head_dim) != (n_kv_heads, head_dim)
+    {
+        let fault = Fault::new(format!(
+            "layer {layer} appends {n_kv_heads} heads of {head_dim}, another {} of {}: all layers of a cache have one shape",
+            first.n_kv_heads, first.head_dim
+        ));
+        return Err(args.fail(2, fault));
+    }
+    trace.cache = Some(CacheShape { n_layers, n_kv_heads, head_dim });
+    let slots = trace.slots;
+    Ok(Value::Tensor(interp.session.build(&[&k, &v], |g, n| {
+        let mut parts = [n[0], n[1]];
+        for part in &mut parts {
+            if g.dtype(*part) != DType::F32 {
+                *part = g.cast(*part, DType::F32)?;
+            }
+        }
+        g.cache_append(CacheIdx(0), layer, slots, parts[0], parts[1])
+    })?))
+}

@@ -1,0 +1,361 @@
+//! Functions of networks that are ops of their own. What is made of these is written in `std/nn.tl`.
+
+use std::sync::Arc;
+
+use crate::graph::{Graph, GraphError, NodeId, RopeScaling, RopeSpec, RopeStyle};
+use crate::lang::host::ModelCache;
+use crate::lang::interp::Interp;
+use crate::lang::model::ConfigPath;
+use crate::lang::session::{Operand, Tensor};
+use crate::lang::value::{Fault, Value};
+use crate::tensor::DType;
+
+use super::args::Args;
+use super::{Builtin, Failure, Outcome, Run};
+
+pub const BUILTINS: &[Builtin] = &[
+    Builtin {
+        name: "linear",
+        signature: "linear(x: tensor, w: tensor, bias: tensor = none) -> tensor",
+        section: "nn",
+        doc: "`x @ transpose(w) + bias`: `x` is `[..., K]`, `w` `[N, K]`, rows first, in any type of a model's file.",
+        run: Run::Call(linear),
+    },
+    Builtin {
+        name: "embedding",
+        signature: "embedding(ids: int32 tensor, table: tensor) -> tensor",
+        section: "nn",
+        doc: "The rows of `table` `[V, C]` at `ids`.",
+        run: Run::Call(embedding),
+    },
+    Builtin {
+        name: "rms_norm",
+        signature: "rms_norm(x: tensor, weight: tensor, eps: float = 1e-5) -> tensor",
+        section: "nn",
+        doc: "`x / sqrt(mean(x²) + eps) * weight` over the last dimension (arXiv:1910.07467).",
+        run: Run::Call(rms_norm),
+    },
+    Builtin {
+        name: "softmax",
+        signature: "softmax(x: tensor, dim: int = -1) -> tensor",
+        section: "nn",
+        doc: "`exp(x) / sum(exp(x))` along `dim`.",
+        run: Run::Call(softmax),
+    },
+    Builtin {
+        name: "einsum",
+        signature: "einsum(spec: string, ...operands) -> tensor",
+        section: "tensor",
+        doc: "A sum of products by index letters: `einsum(\"ihd,jhd->ihj\", q, k)`. Letters the result lacks are summed.",
+        run: Run::Call(einsum),
+    },
+    Builtin {
+        name: "matmul",
+        signature: "matmul(a: tensor, b: tensor) -> tensor",
+        section: "tensor",
+        doc: "`a @ b`.",
+        run: Run::Call(|interp, args| {
+            let (a, b) = (args.tensor(interp, 0)?, args.tensor(interp, 1)?);
+            Ok(Value::Tensor(interp.session.build(&[&a, &b], |g, n| g.matmul(n[0], n[1]))?))
+        }),
+    },
+    Builtin {
+        name: "rotation",
+        signature: "rotation(config: Config =, model: Model =, dims: int =, base: float = 10000.0, neox: bool = false) -> Rotation",
+        section: "nn",
+        doc: "The angles of rotary embedding (arXiv:2104.09864). Of a model: base, dimensions, scaling and frequency factors from its file; \
+              `neox` pairs element i with i + dims/2 instead of its neighbour, unless the file says otherwise.",
+        run: Run::Call(rotation),
+    },
+    Builtin {
+        name: "rope",
+        signature: "rope(x: tensor, position: int = 0, rotation: Rotation = over the whole head) -> tensor",
+        section: "nn",
+        doc: "Rotates each head of `x` `[T, H, D]`: row t is at `position + t`.",
+        run: Run::Call(rope),
+    },
+    Builtin {
+        name: "attention",
+        signature: "attention(q: tensor, k, v: tensor =, mask: bool tensor =, scale: float = 1 / sqrt(D), window: int = 0) -> tensor",
+        section: "nn",
+        doc: "`softmax(q kᵀ scale) v` by heads. `q` is `[T, H, D]`; what `cache.append(i, k, v)` returned stands for all keys and values so far, \
+              causally masked, of which a query sees the last `window` (0: all). Or `k`, `v` are `[S, G, D]` with a mask `[T, S]` of what is seen.",
+        run: Run::Call(attention),
+    },
+];
+
+fn linear(interp: &mut Interp, args: Args) -> Outcome {
+    let (x, w) = (args.tensor(interp, 0)?, args.tensor(interp, 1)?);
+    let y = interp.session.build(&[&x, &w], |g, n| g.linear(n[0], n[1]))?;
+    if !args.is_given(2) || matches!(args.value(2), Value::Unit) {
+        return Ok(Value::Tensor(y));
+    }
+    let bias = args.operand(2)?;
+    Ok(Value::Tensor(interp.session.binary(crate::graph::BinaryOp::Add, &Operand::Tensor(y), &bias)?))
+}
+
+fn embedding(interp: &mut Interp, args: Args) -> Outcome {
+    let (ids, table) = (args.tensor(interp, 0)?, args.tensor(interp, 1)?);
+    // A device reads row 0 outside the table; ids that are known are checked.
+    if let (Some(host), Some(&rows)) = (ids.known(), table.shape().first()) {
+        let outside = host.as_i32().and_then(|v| v.iter().find(|&&i| i < 0 || i as usize >= rows).copied());
+        if let Some(id) = outside {
+            return Err(args.fail(0, Fault::new(format!("id {id} is outside the table of {rows} rows"))));
+        }
+    }
+    Ok(Value::Tensor(interp.session.build(&[&ids, &table], |g, n| g.embedding(n[0], n[1]))?))
+}
+
+fn rms_norm(interp: &mut Interp, args: Args) -> Outcome {
+    let (x, weight) = (args.tensor(interp, 0)?, args.tensor(interp, 1)?);
+    let eps = args.float_or(interp, 2, 1e-5)?;
+    Ok(Value::Tensor(interp.session.build(&[&x, &weight], |g, n| {
+        let x = float(g, n[0])?;
+        let eps = g.literal_f32(eps as f32);
+        g.rms_norm(x, n[1], eps)
+    })?))
+}
+
+fn softmax(interp: &mut Interp, args: Args) -> Outcome {
+    let x = args.tensor(interp, 0)?;
+    let axis = args.axis(interp, 1, x.shape().rank(), -1)?;
+    Ok(Value::Tensor(interp.session.build(&[&x], |g, n| g.softmax(n[0], axis))?))
+}
+
+fn einsum(interp: &mut Interp, mut args: Args) -> Outcome {
+    let spec = args.str(0)?;
+    let mut operands = Vec::new();
+    for (value, at) in args.take_rest() {
+        match value {
+            Value::Tensor(t) => operands.push(t),
+            other => return Err(Failure::At(Fault::new(format!("an operand is a tensor, not {}", other.type_name())), at)),
+        }
+    }
+    let inputs: Vec<&Tensor> = operands.iter().collect();
+    Ok(Value::Tensor(interp.session.build(&inputs, |g, n| g.einsum(&spec, n))?))
+}
+
+fn rotation(interp: &mut Interp, args: Args) -> Outcome {
+    let neox = args.bool_or(4, false)?;
+    if let Value::Config(config) = args.value(0) {
+        let (mut spec, style) = rotation_of(&config, neox).map_err(|f| args.fail(0, f))?;
+        if let Value::Model(model) = args.value(1)
+            && let Some(weight) = model.source.weight("rope_freqs.weight")
+        {
+            let host = interp.weight_values(&weight)?;
+            if host.len() != spec.n_dims / 2 {
+                let fault = Fault::new(format!("`rope_freqs.weight` has {} factors for {} rotated dimensions", host.len(), spec.n_dims));
+                return Err(args.fail(1, fault));
+            }
+            if let Some(bad) = host.iter().find(|f| !f.is_finite() || **f == 0.0) {
+                return Err(args.fail(1, Fault::new(format!("`rope_freqs.weight` holds {bad}, which divides no frequency"))));
+            }
+            spec.factors = host;
+        }
+        return Ok(Value::Rotation(Arc::new(spec), style));
+    }
+    let n_dims = args.count(interp, 2)?;
+    let base = args.float_or(interp, 3, 10000.0)?;
+    let spec = checked(RopeSpec { n_dims, base, scaling: RopeScaling::None, factors: Vec::new() }).map_err(|f| args.fail(2, f))?;
+    Ok(Value::Rotation(Arc::new(spec), style_of(neox)))
+}
+
+fn style_of(neox: bool) -> RopeStyle {
+    if neox { RopeStyle::Neox } else { RopeStyle::Interleaved }
+}
+
+fn checked(spec: RopeSpec) -> Result<RopeSpec, Fault> {
+    if spec.n_dims == 0 || !spec.n_dims.is_multiple_of(2) || spec.n_dims > 1 << 16 {
+        return Err(Fault::new(format!("rotation takes an even number of dimensions, not {}", spec.n_dims)));
+    }
+    if !spec.base.is_finite() || spec.base <= 0.0 {
+        return Err(Fault::new(format!("a rotation's base is a positive number, not {}", spec.base)));
+    }
+    Ok(spec)
+}
+
+/// What a model's metadata say of its rotation, under the keys of the GGUF specification.
+fn rotation_of(config: &ConfigPath, neox: bool) -> Result<(RopeSpec, RopeStyle), Fault> {
+    let number = |key: &str| -> Result<Option<f64>, Fault> {
+        match config.get(key)? {
+            None => Ok(None),
+            Some(Value::Int(v)) => Ok(Some(v as f64)),
+            Some(Value::Float(v)) if v.is_finite() => Ok(Some(v)),
+            Some(other) => Err(Fault::new(format!("metadata `{key}` is {}, not a number", other.type_name()))),
+        }
+    };
+    let text = |key: &str| -> Result<Option<String>, Fault> {
+        match config.get(key)? {
+            Some(Value::Str(text)) => Ok(Some(text.to_string())),
+            _ => Ok(None),
+        }
+    };
+    let needed =
+        |key: &str| number(key)?.ok_or_else(|| Fault::new(format!("the model's metadata has no `{}.{key}`", config.architecture())));
+    let n_dims = match (number("rope.dimension_count")?, number("attention.key_length")?) {
+        (Some(n), _) | (None, Some(n)) => n,
+        (None, None) => (needed("embedding_length")? / needed("attention.head_count")?).floor(),
+    };
+    let base = number("rope.freq_base")?.unwrap_or(10000.0);
+    let factor = number("rope.scaling.factor")?.or(number("rope.scale_linear")?);
+    let original_len = || -> Result<f64, Fault> {
+        match number("rope.scaling.original_context_length")? {
+            Some(n) => Ok(n),
+            None => needed("context_length"),
+        }
+    };
+    let positive =
+        |v: f64, what: &str| if v > 0.0 { Ok(v) } else { Err(Fault::new(format!("metadata `{what}` is {v}, not a positive number"))) };
+    let attn_factor = number("rope.scaling.attn_factor")?.unwrap_or(1.0);
+    let kind = text("rope.scaling.type")?;
+    let scaling = match (kind.as_deref(), factor) {
+        (Some("linear"), Some(factor)) => RopeScaling::Linear { factor: positive(factor, "rope.scaling.factor")? },
+        (None, Some(factor)) if factor != 1.0 => RopeScaling::Linear { factor: positive(factor, "rope.scaling.factor")? },
+        (Some("llama3"), Some(factor)) => RopeScaling::Llama3 {
+            factor: positive(factor, "rope.scaling.factor")?,
+            low_freq_factor: number("rope.scaling.low_freq_factor")?.unwrap_or(1.0),
+            high_freq_factor: number("rope.scaling.high_freq_factor")?.unwrap_or(4.0),
+            original_len: positive(original_len()?, "rope.scaling.original_context_length")?,
+        },
+        (Some("yarn"), Some(factor)) => RopeScaling::Yarn {
+            factor: positive(factor, "rope.scaling.factor")?,
+            original_len: positive(original_len()?, "rope.scaling.original_context_length")?,
+            attn_factor,
+            beta_fast: number("rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
+            beta_slow: number("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
+        },
+        (Some("longrope"), _) => RopeScaling::LongRope { attn_factor },
+        (None | Some("none" | "linear" | "llama3" | "yarn"), _) => RopeScaling::None,
+        (Some(other), _) => {
+            return Err(Fault::new(format!("RoPE scaling `{other}` is unknown")).hint("known are none, linear, llama3, yarn and longrope"));
+        }
+    };
+    let style = match text("tl.rope_order")?.as_deref() {
+        Some("neox") => RopeStyle::Neox,
+        Some("interleaved" | "norm") => RopeStyle::Interleaved,
+        _ => style_of(neox),
+    };
+    let spec = checked(RopeSpec { n_dims: n_dims as usize, base, scaling, factors: Vec::new() })?;
+    Ok((spec, style))
+}
+
+fn rope(interp: &mut Interp, args: Args) -> Outcome {
+    let x = args.tensor(interp, 0)?;
+    let position = args.value(1);
+    let (spec, style) = match args.value(2) {
+        Value::Rotation(spec, style) => (spec, style),
+        Value::Unit => {
+            let spec = RopeSpec { n_dims: x.shape().last_dim(), base: 10000.0, scaling: RopeScaling::None, factors: Vec::new() };
+            (Arc::new(checked(spec).map_err(|f| args.fail(0, f))?), RopeStyle::Interleaved)
+        }
+        other => {
+            return Err(args
+                .fail(2, Fault::new(format!("a Rotation is needed here, not {}", other.type_name())).hint("write `rotation(dims: 64)`")));
+        }
+    };
+    if x.shape().rank() != 3 {
+        return Err(args.fail(0, Fault::new(format!("rope takes x (T, H, D), not {}", x.shape())).hint("write `reshape(x, [T, H, D])`")));
+    }
+    let first = match &position {
+        Value::Tensor(t) if t.shape().rank() == 0 && t.dtype() == DType::I32 => interp.session.node(t)?,
+        Value::Unit => interp.session.graph_mut().literal_i32(0),
+        other => {
+            let position = interp.int(other).map_err(|f| args.fail(1, f))?;
+            let position =
+                i32::try_from(position).map_err(|_| args.fail(1, Fault::new(format!("position {position} does not fit int32"))))?;
+            interp.session.graph_mut().literal_i32(position)
+        }
+    };
+    let n = x.shape()[0];
+    let rows = interp.session.rope_rows(&spec, first, n);
+    Ok(Value::Tensor(interp.session.build_unforced(&[&x], |g, nodes| {
+        let x = float(g, nodes[0])?;
+        g.rope(x, rows, style)
+    })?))
+}
+
+fn attention(interp: &mut Interp, args: Args) -> Outcome {
+    let q = args.tensor(interp, 0)?;
+    let keys = args.tensor(interp, 1)?;
+    let head_dim = q.shape().last_dim().max(1);
+    let scale = args.float_or(interp, 4, 1.0 / (head_dim as f64).sqrt())?;
+    let window = args.int_or(interp, 5, 0)?;
+    let window =
+        i32::try_from(window).ok().filter(|w| *w >= 0).ok_or_else(|| args.fail(5, Fault::new(format!("a window cannot be {window}"))))?;
+    if args.is_given(2) {
+        let values = args.tensor(interp, 2)?;
+        let mask = if args.is_given(3) { Some(args.tensor(interp, 3)?) } else { None };
+        return plain_attention(interp, &q, &keys, &values, mask.as_ref(), scale);
+    }
+    Ok(Value::Tensor(interp.session.build(&[&q, &keys], |g, n| {
+        let scale = g.literal_f32(scale as f32);
+        let window = g.literal_i32(window);
+        g.attention(n[0], n[1], scale, window)
+    })?))
+}
+
+/// `q [T, H, D]`, `k` and `v` `[S, G, D]`, `mask [T, S]`: each query head h reads head `h / (H / G)`.
+fn plain_attention(interp: &mut Interp, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, scale: f64) -> Outcome {
+    let (sq, sk) = (q.shape().clone(), k.shape().clone());
+    if sq.rank() != 3 || sk.rank() != 3 || v.shape() != &sk || sq[2] != sk[2] {
+        return Err(Fault::new(format!("attention takes q (T, H, D), k and v (S, G, D), not {sq}, {sk} and {}", v.shape())).into());
+    }
+    let (heads, groups) = (sq[1], sk[1]);
+    if groups == 0 || !heads.is_multiple_of(groups) {
+        return Err(Fault::new(format!("{heads} query heads are no multiple of {groups} key-value heads")).into());
+    }
+    let per_group = heads / groups;
+    let (t, s, d) = (sq[0], sk[0], sq[2]);
+    if let Some(mask) = mask
+        && (mask.dtype() != DType::Bool || mask.shape().broadcast(&[t, s].into()).ok() != Some([t, s].into()))
+    {
+        return Err(Fault::new(format!("the mask is bool (T, S) = ({t}, {s}), not {}", crate::lang::value::TensorType(mask))).into());
+    }
+    let mut inputs = vec![q, k, v];
+    inputs.extend(mask);
+    Ok(Value::Tensor(interp.session.build(&inputs, |g, n| {
+        let q = g.reshape(n[0], [t, groups, per_group, d])?;
+        let scores = g.einsum("tgpd,sgd->tgps", &[q, n[1]])?;
+        let scale = g.literal_f32(scale as f32);
+        let mut scores = g.binary(crate::graph::BinaryOp::Mul, scores, scale)?;
+        if let Some(&mask) = n.get(3) {
+            let mask = g.broadcast_to(mask, [t, s])?;
+            let mask = g.reshape(mask, [t, 1, 1, s])?;
+            // Large and finite: a device's fast arithmetic gives no infinities to rely on.
+            let low = g.literal_f32(-1e30);
+            scores = g.select(mask, scores, low)?;
+        }
+        let weights = g.softmax(scores, 3)?;
+        let out = g.einsum("tgps,sgd->tgpd", &[weights, n[2]])?;
+        g.reshape(out, [t, heads, d])
+    })?))
+}
+
+impl Interp {
+    /// `cache.position`: symbolic while a model is traced.
+    pub(in crate::lang) fn cache_position(&mut self, cache: &ModelCache) -> Result<Value, Fault> {
+        match cache {
+            ModelCache::Traced => {
+                let scalar = crate::graph::RuntimeScalar::Position(crate::graph::CacheIdx(0));
+                self.session.runtime_scalar(scalar).map(Value::Tensor)
+            }
+            ModelCache::Engine(cache) => Ok(Value::Int(cache.position() as i64)),
+        }
+    }
+
+    /// A small weight of plain floats, from its file.
+    fn weight_values(&mut self, weight: &crate::graph::Weight) -> Result<Vec<f32>, Fault> {
+        let bytes = weight.source.bytes().map_err(|e| Fault::new(format!("cannot read `{}`: {e}", weight.name)))?;
+        match weight.dtype {
+            DType::F32 => Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
+            DType::F16 => Ok(bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()),
+            DType::BF16 => Ok(bytes.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()),
+            other => Err(Fault::new(format!("`{}` is {other}, not floats", weight.name))),
+        }
+    }
+}
+
+/// Ints as floats; floats of any type as they are.
+fn float(g: &mut Graph, x: NodeId) -> Result<NodeId, GraphError> {
+    if g.dtype(x).is_float() { Ok(x) } else { g.cast(x, DType::F32) }
+}

@@ -1,0 +1,145 @@
+//! Choosing ids from logits.
+
+use crate::graph::Literal;
+use crate::lang::interp::Interp;
+use crate::lang::session::Tensor;
+use crate::lang::value::{Fault, Value};
+
+use super::args::Args;
+use super::{Builtin, Failure, Outcome, Run};
+
+pub const BUILTINS: &[Builtin] = &[
+    Builtin {
+        name: "sample",
+        signature: "sample(logits: tensor, temperature: float = 0.8, top_k: int = 40, top_p: float = 0.95, min_p: float = 0.05, seed: int = the next) -> int",
+        section: "sampling",
+        doc: "An id drawn by the logits' probabilities, after top-k, top-p, min-p and temperature, in this order. Temperature 0 takes the largest. \
+              Of `[T, V]` the last row. Without a seed each draw takes the next one, so that a program does the same at every run.",
+        run: Run::Call(|interp, args| {
+            let settings = Settings {
+                temperature: args.float_or(interp, 1, 0.8)?,
+                top_k: args.int_or(interp, 2, 40)?,
+                top_p: args.float_or(interp, 3, 0.95)?,
+                min_p: args.float_or(interp, 4, 0.05)?,
+            };
+            draw(interp, &args, settings, 5)
+        }),
+    },
+    Builtin {
+        name: "temperature_sample",
+        signature: "temperature_sample(logits: tensor, temperature: float = 1.0, seed: int = the next) -> int",
+        section: "sampling",
+        doc: "An id drawn at a temperature, from all of them.",
+        run: Run::Call(|interp, args| {
+            let temperature = args.float_or(interp, 1, 1.0)?;
+            draw(interp, &args, Settings { temperature, ..Settings::ALL }, 2)
+        }),
+    },
+    Builtin {
+        name: "top_k_sample",
+        signature: "top_k_sample(logits: tensor, k: int, temperature: float = 1.0, seed: int = the next) -> int",
+        section: "sampling",
+        doc: "An id drawn from the `k` likeliest.",
+        run: Run::Call(|interp, args| {
+            let settings = Settings { top_k: args.int(interp, 1)?, temperature: args.float_or(interp, 2, 1.0)?, ..Settings::ALL };
+            draw(interp, &args, settings, 3)
+        }),
+    },
+    Builtin {
+        name: "top_p_sample",
+        signature: "top_p_sample(logits: tensor, p: float, temperature: float = 1.0, seed: int = the next) -> int",
+        section: "sampling",
+        doc: "An id drawn from the likeliest whose probabilities together reach `p` (arXiv:1904.09751).",
+        run: Run::Call(|interp, args| {
+            let settings = Settings { top_p: args.float(interp, 1)?, temperature: args.float_or(interp, 2, 1.0)?, ..Settings::ALL };
+            draw(interp, &args, settings, 3)
+        }),
+    },
+    Builtin {
+        name: "print_top_k",
+        signature: "print_top_k(logits: tensor, k: int = 5, model: Model =)",
+        section: "sampling",
+        doc: "Prints the `k` likeliest ids with their probabilities, and their text where a model is given.",
+        run: Run::Call(print_top_k),
+    },
+];
+
+struct Settings {
+    temperature: f64,
+    top_k: i64,
+    top_p: f64,
+    min_p: f64,
+}
+
+impl Settings {
+    /// Nothing is cut.
+    const ALL: Settings = Settings { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0 };
+}
+
+/// The last row of logits as a vector.
+fn last_row(interp: &mut Interp, args: &Args) -> Result<Tensor, Failure> {
+    let logits = args.tensor(interp, 0)?;
+    if logits.shape().is_empty() || logits.shape().rank() == 0 {
+        return Err(args.fail(0, Fault::new(format!("logits are (V,) or (T, V), not {}", logits.shape()))));
+    }
+    let (rows, v) = (logits.shape().rows(), logits.shape().last_dim());
+    Ok(interp.session.build(&[&logits], |g, n| {
+        let flat = g.reshape(n[0], [rows, v])?;
+        let row = g.slice(flat, &[(rows - 1, 1, 1), (0, 1, v)])?;
+        g.reshape(row, [v])
+    })?)
+}
+
+fn draw(interp: &mut Interp, args: &Args, settings: Settings, seed_at: usize) -> Outcome {
+    let row = last_row(interp, args)?;
+    if !settings.temperature.is_finite() || settings.temperature < 0.0 {
+        return Err(args.fail(1, Fault::new(format!("a temperature is 0 or more, not {:?}", settings.temperature))));
+    }
+    let (seed, position) = if args.is_given(seed_at) {
+        (args.int(interp, seed_at)? as u32 as i32, 0)
+    } else {
+        interp.draws = interp.draws.wrapping_add(1);
+        (0, interp.draws as i32)
+    };
+    let top_k = i32::try_from(settings.top_k).unwrap_or(i32::MAX).max(0);
+    let chosen = interp.session.build(&[&row], |g, n| {
+        let f = |v: f64| Literal::F32(v as f32);
+        let values = [
+            f(settings.temperature),
+            Literal::I32(top_k),
+            f(settings.top_p),
+            f(settings.min_p),
+            f(1.0),
+            Literal::I32(0),
+            Literal::I32(seed),
+        ];
+        let settings = values.map(|v| g.literal(v));
+        let position = g.literal_i32(position);
+        g.sample(n[0], settings, position, None)
+    })?;
+    let host = interp.session.host(&chosen)?;
+    Ok(Value::Int(host.value(0) as i64))
+}
+
+fn print_top_k(interp: &mut Interp, args: Args) -> Outcome {
+    let row = last_row(interp, &args)?;
+    let k = args.int_or(interp, 1, 5)?.max(0) as usize;
+    let host = interp.session.host(&row)?;
+    let largest = (0..host.len()).map(|i| host.value(i)).fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = (0..host.len()).map(|i| (host.value(i) - largest).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    let mut order: Vec<usize> = (0..host.len()).collect();
+    order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
+    let model = match args.value(2) {
+        Value::Model(model) => model.engine,
+        _ => None,
+    };
+    for &id in order.iter().take(k) {
+        let text = match &model {
+            Some(model) => format!(" {:?}", model.detokenize(&[id as i32]).map_err(|m| args.fail(2, Fault::new(m)))?),
+            None => String::new(),
+        };
+        interp.print_line(&format!("{id:6} {:.4}{text}", weights[id] / total))?;
+    }
+    Ok(Value::Unit)
+}

@@ -1,0 +1,32 @@
+//! The language: values, scopes, evaluation and the library.
+//!
+//! [`Interp`] runs programs. [`ModelProgram`] traces a model's `forward` into a graph that the engine compiles. Tensors are
+//! nodes of a lazy graph ([`session`]); the engine is reached through [`Host`] and `graph::Executor` alone.
+
+mod architectures;
+pub mod builtins;
+pub mod doc;
+mod eval;
+mod format;
+mod hir;
+mod host;
+mod interp;
+mod model;
+mod program;
+mod resolve;
+pub mod session;
+mod stack;
+mod stdlib;
+mod trace;
+mod types;
+mod value;
+
+pub use architectures::Architectures;
+pub use host::{EngineCache, EngineModel, Host, ModelCache, ModelHandle};
+pub use interp::{Interp, Options, Shown, TestOutcome};
+pub use model::ModelSource;
+pub use program::{ModelProgram, ProgramError, TraceSpec, Traced};
+pub use session::{Session, SharedExecutor, Tensor};
+pub use stack::on_deep_stack;
+pub use trace::CacheShape;
+pub use value::Value;

@@ -1,0 +1,158 @@
+//! A model's program: `forward`, traced once a bucket into a graph that the engine compiles.
+
+use std::rc::Rc;
+
+use crate::diag::{Color, Diagnostic};
+use crate::graph::{BinaryOp, CacheIdx, Graph, NodeId, Op, Origin, RuntimeScalar};
+use crate::source::{SourceMap, Span};
+
+use super::host::{ModelCache, ModelHandle};
+use super::interp::{Interp, Options};
+use super::model::ModelSource;
+use super::session::Tensor;
+use super::trace::{CacheShape, TraceState};
+use super::value::Value;
+
+/// A model's program with the file it is of. Loading it runs its top-level statements, where hyper-parameters are read.
+pub struct ModelProgram {
+    interp: Interp,
+    start: Span,
+}
+
+/// What a trace is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceSpec {
+    /// Rows of the token input; a run may use fewer.
+    pub bucket: usize,
+    /// R of the cache that the run will use (`graph::CacheSpec::slots`).
+    pub slots: usize,
+    /// The last true token's logits `[V]` instead of all `[T, V]`.
+    pub last_only: bool,
+    /// The id sampled from the last token's logits instead of the logits; implies `last_only`.
+    pub sample: bool,
+    /// What a branch or a shape made from `cache.position` takes it to be; see [`Traced::pinned`].
+    pub position: usize,
+}
+
+/// One trace of `forward`.
+pub struct Traced {
+    /// Input 0 is the token ids, `i32 [bucket]`; cache 0 is the model's.
+    pub graph: Graph,
+    /// The logits or the sampled id.
+    pub output: NodeId,
+    /// What the appends need of a cache; `None` when the model keeps none.
+    pub cache: Option<CacheShape>,
+    /// The position that the program looked at: the trace is good for this position and a full bucket alone.
+    pub pinned: Option<usize>,
+}
+
+/// Why a program gives no graph: diagnostics with the sources to draw them.
+#[derive(Debug)]
+pub struct ProgramError {
+    pub diagnostics: Vec<Diagnostic>,
+    pub sources: SourceMap,
+}
+
+impl std::fmt::Display for ProgramError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown: Vec<String> = self.diagnostics.iter().map(|d| d.render(&self.sources, Color::Never)).collect();
+        write!(f, "{}", shown.join("\n").trim_end())
+    }
+}
+
+impl std::error::Error for ProgramError {}
+
+impl ModelProgram {
+    /// `name` is shown in diagnostics; `text` is the program.
+    ///
+    /// # Errors
+    /// Every error of the text, missing metadata and head counts that do not divide among them.
+    pub fn load(name: &str, text: &str, source: Rc<dyn ModelSource>) -> Result<ModelProgram, ProgramError> {
+        let mut interp = match Interp::new(Options::default()) {
+            Ok(interp) => interp,
+            Err(diagnostics) => return Err(ProgramError { diagnostics, sources: SourceMap::new() }),
+        };
+        interp.provide_model(ModelHandle::traced(source));
+        interp.session.trace = Some(TraceState { slots: 1, position: 0, n_tokens: 1, cache: None, is_pinned: false });
+        let folder = std::path::Path::new(name).parent().map(std::path::Path::to_owned);
+        match interp.run_source(name, text, folder.as_deref()) {
+            Ok(()) => {
+                let start = Span::new(interp.program, 0, 0);
+                Ok(ModelProgram { start, interp })
+            }
+            Err(diagnostics) => Err(ProgramError { diagnostics, sources: interp.sources }),
+        }
+    }
+
+    /// Interprets `forward(tokens, cache)` once. Warm steps run the graph without coming here.
+    ///
+    /// # Errors
+    /// What the program's own errors are, with the place in the `.tl` file.
+    pub fn trace_forward(&mut self, spec: &TraceSpec) -> Result<Traced, ProgramError> {
+        match self.trace(spec) {
+            Ok(traced) => Ok(traced),
+            Err(diagnostics) => {
+                self.interp.session.abandon();
+                Err(ProgramError { diagnostics, sources: self.interp.sources.clone() })
+            }
+        }
+    }
+
+    fn trace(&mut self, spec: &TraceSpec) -> Result<Traced, Vec<Diagnostic>> {
+        let start = self.start;
+        let session = &mut self.interp.session;
+        session.abandon();
+        session.trace =
+            Some(TraceState { slots: spec.slots, position: spec.position, n_tokens: spec.bucket, cache: None, is_pinned: false });
+        session.set_place(start);
+        let tokens = session.graph_mut().tokens_input(spec.bucket);
+        let fail = |fault: super::value::Fault| vec![Diagnostic::error(fault.message).at(start)];
+        let tokens = session.adopt(tokens).map_err(fail)?;
+        let logits = self.interp.call_function("forward", vec![Value::Tensor(tokens), Value::Cache(ModelCache::Traced)], start)?;
+        let Value::Tensor(logits) = logits else {
+            return Err(vec![Diagnostic::error(format!("`forward` gives logits (T, V), not {}", logits.type_name())).at(start)]);
+        };
+        if logits.shape().rank() != 2 || logits.shape()[0] != spec.bucket {
+            return Err(vec![Diagnostic::error(format!("`forward` gives logits ({}, V), not {}", spec.bucket, logits.shape())).at(start)]);
+        }
+        let output = self.finish(spec, &logits).map_err(|fault| vec![Diagnostic::error(fault.message).at(start)])?;
+        let session = &mut self.interp.session;
+        let trace = session.trace.take();
+        Ok(Traced {
+            output,
+            cache: trace.as_ref().and_then(|t| t.cache),
+            pinned: trace.filter(|t| t.is_pinned).map(|t| t.position),
+            graph: session.take_graph(),
+        })
+    }
+
+    fn finish(&mut self, spec: &TraceSpec, logits: &Tensor) -> Result<NodeId, super::value::Fault> {
+        let session = &mut self.interp.session;
+        let logits = session.node(logits)?;
+        if !spec.last_only && !spec.sample {
+            return Ok(logits);
+        }
+        let graph = session.graph_mut();
+        let count = graph.runtime_scalar(RuntimeScalar::TokenCount);
+        let one = graph.literal_i32(1);
+        let last = graph.binary(BinaryOp::Sub, count, one)?;
+        let row = graph.add(Op::SelectRow, &[logits, last])?;
+        if !spec.sample {
+            return Ok(row);
+        }
+        let settings = graph.run_sampling();
+        let position = graph.runtime_scalar(RuntimeScalar::Position(CacheIdx(0)));
+        let next = graph.binary(BinaryOp::Add, position, count)?;
+        Ok(graph.sample(row, settings, next, Some(CacheIdx(0)))?)
+    }
+
+    /// The place in the program that made a node.
+    pub fn span_of(&self, origin: Origin) -> Option<Span> {
+        self.interp.session.span_of(origin)
+    }
+
+    /// For drawing places and diagnostics.
+    pub fn sources(&self) -> &SourceMap {
+        &self.interp.sources
+    }
+}

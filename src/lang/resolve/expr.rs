@@ -1,0 +1,181 @@
+//! Expressions.
+
+use std::rc::Rc;
+
+use crate::diag::Diagnostic;
+use crate::lang::builtins;
+use crate::lang::hir;
+use crate::lang::types::dtype_of_name;
+use crate::lang::value::Value;
+use crate::source::Span;
+use crate::syntax::ast;
+
+use super::Resolver;
+use super::scope::Meaning;
+use super::stmt::constant;
+
+impl Resolver<'_> {
+    pub(super) fn expr(&mut self, expr: &ast::Expr) -> hir::Expr {
+        let span = expr.span;
+        let kind = match &expr.kind {
+            ast::ExprKind::Literal(value) => hir::ExprKind::Const(literal(value)),
+            ast::ExprKind::Name(name) => return self.name(name, span, false),
+            ast::ExprKind::Path(base, name) => return self.path(base, name, span),
+            ast::ExprKind::Paren(inner) => return hir::Expr { span, ..self.expr(inner) },
+            ast::ExprKind::List(items) => hir::ExprKind::List(self.exprs(items)),
+            ast::ExprKind::Tuple(items) => hir::ExprKind::Tuple(self.exprs(items)),
+            ast::ExprKind::Struct { name, fields } => {
+                let def = Box::new(self.name(&name.name, name.span, false));
+                let fields = fields.iter().map(|f| (f.name.name.clone(), f.name.span, self.expr(&f.value))).collect();
+                hir::ExprKind::Struct { def, fields }
+            }
+            ast::ExprKind::Fn(function) => hir::ExprKind::Closure(Rc::new(self.function(function, false))),
+            ast::ExprKind::Unary { op, operand } => hir::ExprKind::Unary { op: *op, operand: self.boxed(operand) },
+            ast::ExprKind::Binary { op, op_span, left, right } => {
+                hir::ExprKind::Binary { op: *op, op_span: *op_span, left: self.boxed(left), right: self.boxed(right) }
+            }
+            ast::ExprKind::Range { start, end } => hir::ExprKind::Range { start: self.boxed(start), end: self.boxed(end) },
+            ast::ExprKind::As { value, ty } => hir::ExprKind::As { value: self.boxed(value), ty: self.ty(ty) },
+            ast::ExprKind::Call { callee, args } => {
+                let callee = match &callee.kind {
+                    ast::ExprKind::Name(name) => self.name(name, callee.span, true),
+                    _ => self.expr(callee),
+                };
+                hir::ExprKind::Call { callee: Box::new(callee), args: self.args(args) }
+            }
+            ast::ExprKind::Method { receiver, name, args } => {
+                let receiver = match self.receiver_place(receiver, &name.name) {
+                    Some(place) => hir::Receiver::Place(Box::new(place)),
+                    None => hir::Receiver::Value(self.boxed(receiver)),
+                };
+                let function = self.meaning(&name.name).map(|m| Box::new(meant(m, &name.name, name.span)));
+                hir::ExprKind::Method { receiver, name: name.name.clone(), name_span: name.span, function, args: self.args(args) }
+            }
+            ast::ExprKind::Field { base, name } => {
+                hir::ExprKind::Field { base: self.boxed(base), name: name.name.clone(), name_span: name.span }
+            }
+            ast::ExprKind::Index { base, args } => hir::ExprKind::Index { base: self.boxed(base), args: self.index_args(args) },
+            ast::ExprKind::If { branches, otherwise } => hir::ExprKind::If {
+                branches: branches.iter().map(|b| (self.expr(&b.cond), self.block(&b.body))).collect(),
+                otherwise: otherwise.as_ref().map(|b| self.block(b)),
+            },
+            ast::ExprKind::Match { subject, arms } => {
+                let subject = self.boxed(subject);
+                let arms = arms
+                    .iter()
+                    .map(|arm| {
+                        self.in_block(|this| {
+                            let pattern = this.pattern(&arm.pattern);
+                            let guard = arm.guard.as_ref().map(|g| this.expr(g));
+                            hir::Arm { pattern, guard, body: this.block(&arm.body) }
+                        })
+                    })
+                    .collect();
+                hir::ExprKind::Match { subject, arms }
+            }
+            ast::ExprKind::Block(block) => hir::ExprKind::Block(self.block(block)),
+            ast::ExprKind::Query(_) => {
+                self.error(Diagnostic::error("queries are not run by this version").at(span));
+                return constant(Value::Unit, span);
+            }
+            ast::ExprKind::Unstored(name) => {
+                self.error(Diagnostic::error(format!("`*{}` has a meaning only in an equation's index", name.name)).at(span));
+                return constant(Value::Unit, span);
+            }
+            ast::ExprKind::Error => return constant(Value::Unit, span),
+        };
+        hir::Expr { kind, span }
+    }
+
+    fn boxed(&mut self, expr: &ast::Expr) -> Box<hir::Expr> {
+        Box::new(self.expr(expr))
+    }
+
+    fn exprs(&mut self, exprs: &[ast::Expr]) -> Vec<hir::Expr> {
+        exprs.iter().map(|e| self.expr(e)).collect()
+    }
+
+    fn args(&mut self, args: &[ast::Arg]) -> Vec<hir::Arg> {
+        args.iter()
+            .map(|arg| hir::Arg { name: arg.name.as_ref().map(|n| (n.name.clone(), n.span)), value: self.expr(&arg.value), span: arg.span })
+            .collect()
+    }
+
+    pub(super) fn index_args(&mut self, args: &[ast::IndexArg]) -> Vec<hir::IndexArg> {
+        args.iter()
+            .map(|arg| match &arg.kind {
+                ast::IndexArgKind::At(expr) => hir::IndexArg::At(self.expr(expr)),
+                ast::IndexArgKind::Slice { start, end, step } => {
+                    let mut part = |e: &Option<ast::Expr>| e.as_ref().map(|e| self.expr(e));
+                    hir::IndexArg::Slice { start: part(start), end: part(end), step: part(step), span: arg.span }
+                }
+                ast::IndexArgKind::Normalized(name) => {
+                    self.error(Diagnostic::error(format!("`{}.` has a meaning only in an equation", name.name)).at(arg.span));
+                    hir::IndexArg::At(constant(Value::Unit, arg.span))
+                }
+            })
+            .collect()
+    }
+
+    fn name(&mut self, name: &std::sync::Arc<str>, span: Span, is_call: bool) -> hir::Expr {
+        if let Some(meaning) = self.meaning(name) {
+            return meant(meaning, name, span);
+        }
+        let mut error = Diagnostic::error(format!("unknown {} `{name}`", if is_call { "function" } else { "name" })).at(span);
+        if let Some(near) = self.nearest(name) {
+            error = error.hint(format!("did you mean `{near}`?"));
+        }
+        self.error(error);
+        constant(Value::Unit, span)
+    }
+
+    /// `f16::zeros`, `Point::origin`.
+    fn path(&mut self, base: &ast::Ident, name: &ast::Ident, span: Span) -> hir::Expr {
+        if let Some(dtype) = dtype_of_name(&base.name) {
+            return match builtins::find(&name.name).filter(|b| b.parameter("dtype").is_some()) {
+                Some(builtin) => hir::Expr { kind: hir::ExprKind::WithDType(builtin, dtype), span },
+                None => {
+                    let error = Diagnostic::error(format!("`{}` takes no dtype", name.name)).at(name.span);
+                    self.error(error.hint(format!("write `{}(…)`, or `cast(x, {})`", name.name, base.name)));
+                    constant(Value::Unit, span)
+                }
+            };
+        }
+        let def = Box::new(self.name(&base.name, base.span, false));
+        hir::Expr { kind: hir::ExprKind::StaticMethod { def, name: name.name.clone(), name_span: name.span }, span }
+    }
+
+    /// The receiver as something to assign to, where the method may change it: always for what a struct may declare, since
+    /// only the call knows.
+    fn receiver_place(&mut self, receiver: &ast::Expr, method: &str) -> Option<hir::Target> {
+        let changes = self.top().changes_self;
+        let place = self.place_of(receiver);
+        // A call of a method that changes nothing must not mark the method around it as one that does.
+        let is_self = place.as_ref().is_some_and(|p| &*p.root_name == "self");
+        let known_reader = builtins::find(method).is_some();
+        if is_self && known_reader {
+            self.top().changes_self = changes;
+        }
+        place
+    }
+}
+
+fn meant(meaning: Meaning, name: &std::sync::Arc<str>, span: Span) -> hir::Expr {
+    let kind = match meaning {
+        Meaning::Variable(place) => hir::ExprKind::Read(place, name.clone()),
+        Meaning::Dim => hir::ExprKind::Dim(name.clone()),
+        Meaning::Myself => hir::ExprKind::Myself,
+        Meaning::Builtin(builtin) => hir::ExprKind::Const(Value::Builtin(builtin)),
+        Meaning::DType(dtype) => hir::ExprKind::Const(Value::DType(dtype)),
+    };
+    hir::Expr { kind, span }
+}
+
+pub(super) fn literal(literal: &ast::Literal) -> Value {
+    match literal {
+        ast::Literal::Int(v) => Value::Int(*v),
+        ast::Literal::Float(v) => Value::Float(*v),
+        ast::Literal::Bool(v) => Value::Bool(*v),
+        ast::Literal::Str(v) => Value::str(v),
+    }
+}

@@ -1,0 +1,278 @@
+//! What a name can stand for.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::graph::{ExecError, GraphError, Origin, RopeSpec, RopeStyle};
+use crate::source::Span;
+use crate::tensor::DType;
+
+use super::builtins::Builtin;
+use super::hir::{FnCode, StructCode};
+use super::host::{ModelCache, ModelHandle};
+use super::model::{ConfigPath, WeightPath};
+use super::session::Tensor;
+
+/// A value of the language. All but the engine's objects are values: a copy never changes with its original.
+#[derive(Clone)]
+pub enum Value {
+    Unit,
+    Int(i64),
+    Float(f64),
+    Bool(bool),
+    Str(Rc<str>),
+    Range(IntRange),
+    List(Rc<Items>),
+    Tuple(Rc<Items>),
+    Tensor(Tensor),
+    /// `float32` as an argument: the element type a cast or a constructor makes.
+    DType(DType),
+    Fn(Rc<Closure>),
+    Builtin(&'static Builtin),
+    StructType(Rc<StructDef>),
+    Record(Rc<Record>),
+    /// `model`, loaded or being traced.
+    Model(ModelHandle),
+    /// `model.blk[0].attn_q`: a place in the tree of a model's weights.
+    Layer(WeightPath),
+    /// `config.attention`: a place in a model's metadata.
+    Config(ConfigPath),
+    /// What rotates queries and keys: frequencies and pairing.
+    Rotation(Arc<RopeSpec>, RopeStyle),
+    Cache(ModelCache),
+}
+
+/// `start, start + step, …` before `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntRange {
+    pub start: i64,
+    pub end: i64,
+    pub step: i64,
+}
+
+impl IntRange {
+    /// How many numbers it has.
+    pub fn len(self) -> u64 {
+        let (from, to, step) = if self.step > 0 { (self.start, self.end, self.step) } else { (self.end, self.start, -self.step) };
+        if to <= from { 0 } else { (to.wrapping_sub(from) as u64).div_ceil(step.unsigned_abs()) }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number at `i`, which is below `len()`.
+    pub fn at(self, i: u64) -> i64 {
+        self.start.wrapping_add((i as i64).wrapping_mul(self.step))
+    }
+}
+
+/// The elements of a list or a tuple. Dropping them is iterative: a list may nest a million deep.
+#[derive(Clone, Default)]
+pub struct Items(pub Vec<Value>);
+
+impl Drop for Items {
+    fn drop(&mut self) {
+        drop_flat(&mut self.0);
+    }
+}
+
+/// A variable that a function literal shares with the scope that made it.
+pub type SharedVar = Rc<RefCell<Value>>;
+
+/// A function with the variables it captured.
+pub struct Closure {
+    pub code: Rc<FnCode>,
+    pub captured: Vec<SharedVar>,
+}
+
+impl Drop for Closure {
+    fn drop(&mut self) {
+        let mut values: Vec<Value> = self.captured.drain(..).filter_map(Rc::into_inner).map(RefCell::into_inner).collect();
+        drop_flat(&mut values);
+    }
+}
+
+/// A struct's declaration with its methods.
+pub struct StructDef {
+    pub code: Rc<StructCode>,
+    pub methods: Vec<Rc<Closure>>,
+}
+
+impl StructDef {
+    pub fn name(&self) -> &str {
+        &self.code.name
+    }
+
+    pub fn field(&self, name: &str) -> Option<usize> {
+        self.code.fields.iter().position(|f| &*f.name == name)
+    }
+
+    pub fn method(&self, name: &str) -> Option<&Rc<Closure>> {
+        self.methods.iter().find(|m| m.code.name.as_deref() == Some(name))
+    }
+}
+
+/// A struct's value. Fields are in the order of the declaration.
+#[derive(Clone)]
+pub struct Record {
+    pub def: Rc<StructDef>,
+    pub fields: Vec<Value>,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        drop_flat(&mut self.fields);
+    }
+}
+
+/// Drops values without recursion: what an inner container held joins the outermost one's queue.
+fn drop_flat(values: &mut Vec<Value>) {
+    thread_local! {
+        static QUEUE: RefCell<Option<Vec<Value>>> = const { RefCell::new(None) };
+    }
+    let nests = |v: &Value| matches!(v, Value::List(_) | Value::Tuple(_) | Value::Record(_) | Value::Fn(_));
+    if !values.iter().any(nests) {
+        return;
+    }
+    let values = std::mem::take(values);
+    // Thread-local storage may be gone while a thread ends; then the plain order of drops has to do.
+    let mut rest = Some(values);
+    let outermost = QUEUE
+        .try_with(|queue| {
+            let mut queue = queue.borrow_mut();
+            match &mut *queue {
+                Some(pending) => {
+                    pending.extend(rest.take().into_iter().flatten());
+                    false
+                }
+                None => {
+                    *queue = rest.take();
+                    true
+                }
+            }
+        })
+        .unwrap_or(false);
+    while outermost {
+        let next = QUEUE.try_with(|queue| queue.borrow_mut().as_mut().and_then(Vec::pop)).ok().flatten();
+        if next.is_none() {
+            let _ = QUEUE.try_with(|queue| queue.borrow_mut().take());
+            break;
+        }
+    }
+}
+
+impl Value {
+    pub fn str(text: &str) -> Value {
+        Value::Str(text.into())
+    }
+
+    pub fn list(items: Vec<Value>) -> Value {
+        Value::List(Rc::new(Items(items)))
+    }
+
+    pub fn tuple(items: Vec<Value>) -> Value {
+        if items.is_empty() { Value::Unit } else { Value::Tuple(Rc::new(Items(items))) }
+    }
+
+    /// The type's name for a message: `int`, `float32(4, 64)`.
+    pub fn type_name(&self) -> String {
+        match self {
+            Value::Unit => "()".into(),
+            Value::Int(_) => "int".into(),
+            Value::Float(_) => "float".into(),
+            Value::Bool(_) => "bool".into(),
+            Value::Str(_) => "string".into(),
+            Value::Range(_) => "range".into(),
+            Value::List(_) => "list".into(),
+            Value::Tuple(_) => "tuple".into(),
+            Value::Tensor(t) => format!("{}", TensorType(t)),
+            Value::DType(_) => "dtype".into(),
+            Value::Fn(_) | Value::Builtin(_) => "fn".into(),
+            Value::StructType(def) => format!("struct {}", def.name()),
+            Value::Record(r) => r.def.name().into(),
+            Value::Model(_) => "Model".into(),
+            Value::Layer(_) => "Layer".into(),
+            Value::Config(_) => "Config".into(),
+            Value::Rotation(..) => "Rotation".into(),
+            Value::Cache(_) => "Cache".into(),
+        }
+    }
+}
+
+/// The type names of the language for element types.
+pub fn dtype_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "float32",
+        DType::F16 => "float16",
+        DType::BF16 => "bfloat16",
+        DType::I32 => "int32",
+        DType::Bool => "bool",
+        DType::Quant(q) => q.name,
+    }
+}
+
+/// Shows a tensor's type: `float32[4, 64]`.
+pub struct TensorType<'a>(pub &'a Tensor);
+
+impl fmt::Display for TensorType<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[", dtype_name(self.0.dtype()))?;
+        for (i, dim) in self.0.shape().iter().enumerate() {
+            write!(f, "{}{dim}", if i > 0 { ", " } else { "" })?;
+        }
+        write!(f, "]")
+    }
+}
+
+/// An error of a value, without a place: the evaluator knows where it happened.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub message: String,
+    pub hint: Option<String>,
+    /// Words beside the caret.
+    pub label: Option<String>,
+    /// Another place that explains it.
+    pub reason: Option<(Span, String)>,
+    /// The node of the graph at fault, where it is not the expression that forced it.
+    pub origin: Option<Origin>,
+}
+
+impl Fault {
+    pub fn new(message: impl Into<String>) -> Fault {
+        Fault { message: message.into(), hint: None, label: None, reason: None, origin: None }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Fault {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub fn label(mut self, label: impl Into<String>) -> Fault {
+        self.label = Some(label.into());
+        self
+    }
+
+    pub fn reason(mut self, span: Span, message: impl Into<String>) -> Fault {
+        self.reason = Some((span, message.into()));
+        self
+    }
+}
+
+impl From<GraphError> for Fault {
+    fn from(error: GraphError) -> Fault {
+        Fault { hint: error.hint, ..Fault::new(error.message) }
+    }
+}
+
+impl From<ExecError> for Fault {
+    fn from(error: ExecError) -> Fault {
+        let origin = match &error {
+            ExecError::Unsupported { origin, .. } | ExecError::Device { origin, .. } if *origin != Origin::default() => Some(*origin),
+            _ => None,
+        };
+        Fault { origin, ..Fault::new(error.to_string()) }
+    }
+}
