@@ -88,7 +88,7 @@ fn outcome(path: &Path, program: &str) -> String {
     let options = Options {
         executor: Some(executor),
         out: Some(Box::new(printed.clone())),
-        args: vec!["one".into(), "two".into()],
+        args: vec!["one".into(), "two".into(), env!("CARGO_TARGET_TMPDIR").into()],
         ..Options::default()
     };
     let mut interp = Interp::new(options).unwrap_or_else(|errors| panic!("the library has errors: {errors:?}"));
