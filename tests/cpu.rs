@@ -1,5 +1,11 @@
 //! The CPU backend against the definition: every kernel on odd shapes, both modes, every level of instructions, poisoned buffers.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
 #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 use std::sync::Arc;
@@ -60,7 +66,7 @@ fn a_warm_run_takes_no_new_buffer() {
 
 #[test]
 fn a_weight_with_nan_is_refused_by_name_and_block() {
-    let mut values = vec![1.0f32; 4 * 8];
+    let mut values = [1.0f32; 4 * 8];
     values[19] = f32::NAN;
     let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let mut graph = Graph::new();

@@ -3,6 +3,12 @@
 //!
 //! `TL_FUZZ_SECONDS` lengthens the random part, `TL_FUZZ_SEED` starts it elsewhere.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "the helpers of tests are tests too")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

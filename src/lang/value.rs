@@ -155,7 +155,10 @@ fn drop_flat(values: &mut Vec<Value>) {
             }
         })
         .unwrap_or(false);
-    while outermost {
+    if !outermost {
+        return;
+    }
+    loop {
         let next = QUEUE.try_with(|queue| queue.borrow_mut().as_mut().and_then(Vec::pop)).ok().flatten();
         if next.is_none() {
             let _ = QUEUE.try_with(|queue| queue.borrow_mut().take());
