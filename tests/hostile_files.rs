@@ -9,7 +9,6 @@
     clippy::print_stderr,
     reason = "a test says what it finds, and fails on what it does not expect"
 )]
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "the helpers of tests are tests too")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::HashMap;
