@@ -6,7 +6,6 @@
     clippy::print_stderr,
     reason = "a test says what it finds, and fails on what it does not expect"
 )]
-#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 use std::sync::Arc;
 
