@@ -29,7 +29,7 @@ fn main() {
     let options = CpuOptions {
         threads: std::env::var("TL_BENCH_THREADS").ok().map(|t| t.parse().unwrap()),
         precise: std::env::var("TL_BENCH_PRECISE").is_ok(),
-        isa: None,
+        ..CpuOptions::default()
     };
     let mut cpu = CpuExecutor::new(options);
     println!("{} on {}", config.name, cpu.describe());

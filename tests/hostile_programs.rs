@@ -1,6 +1,11 @@
 //! No program can crash the process: what is wrong in one is a diagnostic.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
 
 use std::cell::RefCell;
 use std::rc::Rc;

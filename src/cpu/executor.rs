@@ -28,6 +28,8 @@ pub struct CpuOptions {
     pub threads: Option<usize>,
     /// The level of vector instructions; `None` takes the machine's best.
     pub isa: Option<Isa>,
+    /// Fills buffers with NaN bits when they are taken and when they are released; `TL_POISON=1` does so too.
+    pub poison: bool,
 }
 
 /// What the CPU wants of a plan: everything folded, whatever the number of rows.
@@ -63,7 +65,7 @@ impl CpuExecutor {
     pub fn new(options: CpuOptions) -> CpuExecutor {
         let isa = options.isa.filter(|isa| Isa::available().contains(isa)).unwrap_or_else(Isa::detect);
         let available = std::thread::available_parallelism().map_or(1, usize::from);
-        let poison = std::env::var_os("TL_POISON").is_some_and(|v| v == "1");
+        let poison = options.poison || std::env::var_os("TL_POISON").is_some_and(|v| v == "1");
         CpuExecutor {
             isa,
             precise: options.precise,

@@ -42,10 +42,6 @@ impl PipelineCache {
         self.pipelines.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.pipelines.is_empty()
-    }
-
     pub fn get(&self, source: &Source) -> Option<Rc<Pipeline>> {
         self.pipelines.get(source).cloned()
     }

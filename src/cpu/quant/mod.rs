@@ -19,6 +19,8 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+#[cfg(target_arch = "x86_64")]
+mod sub_scaled_avx512;
 
 /// The formats that have an integer dot product.
 static FORMATS: &[&Int8Format] = &[
@@ -93,6 +95,8 @@ pub(super) struct LanesRow<'a> {
     pub start: &'a [i32],
     /// One a block of 32, padded with zeros.
     pub scales: &'a [f32],
+    /// Scale times sum of the quants of each sub-block.
+    pub sums: &'a [f32],
 }
 
 /// The integer form of a format, or `None` when it is widened to f32.

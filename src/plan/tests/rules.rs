@@ -204,3 +204,19 @@ fn a_row_of_what_is_read_whole_is_selected_last() {
     });
     assert!(plan.to_string().contains("rows 5"), "{plan}");
 }
+
+#[test]
+fn a_sliced_row_is_computed_alone_too() {
+    let plan = check("rule_select_rows_sliced", |g| {
+        let x = g.input([5, 8], DType::F32);
+        let (w, eps) = (weight(g, "norm.weight", &[8]), g.literal_f32(1e-5));
+        let exp = g.unary(UnaryOp::Exp, x).unwrap();
+        let a = linear(g, exp, "a", 8);
+        let sum = g.binary(BinaryOp::Add, exp, a).unwrap();
+        let h = g.rms_norm(sum, w, eps).unwrap();
+        let logits = linear(g, h, "b", 32);
+        let last = g.slice(logits, &[(4, 1, 1), (0, 1, 32)]).unwrap();
+        vec![g.reshape(last, [32]).unwrap()]
+    });
+    assert_eq!(plan.steps.len(), 3, "{plan}");
+}
