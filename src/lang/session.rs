@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::graph::{
-    BinaryOp, Binding, CompileOptions, DeviceTensor, Executor, Graph, GraphError, NodeId, Origin, RopeRowsKind, RopeSpec,
-    RunArgs, RuntimeScalar, Weight, WeightId,
+    BinaryOp, Binding, CompileOptions, DeviceTensor, Executor, Graph, GraphError, NodeId, Origin, RopeRowsKind, RopeSpec, RunArgs,
+    RuntimeScalar, Weight, WeightId,
 };
 use crate::source::Span;
 use crate::tensor::{DType, HostTensor, Shape};
