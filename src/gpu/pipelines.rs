@@ -42,6 +42,11 @@ impl PipelineCache {
         self.pipelines.len()
     }
 
+    /// The sources of all pipelines.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.pipelines.keys()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.pipelines.is_empty()
     }
