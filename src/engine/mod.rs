@@ -4,12 +4,14 @@ mod backend;
 pub mod demo;
 mod forward;
 mod host;
+mod measure;
 mod model;
 mod steps;
 
 pub use backend::{Backend, BackendChoice, DeviceRequest};
 pub use forward::TracePoint;
 pub use host::EngineHost;
+pub use measure::{BenchRequest, measure};
 pub use model::{LoadRequest, LoadedModel};
 pub use steps::ModelSteps;
 

@@ -386,6 +386,13 @@ impl Executor for GpuExecutor {
         }
     }
 
+    fn kernel_sources(&self) -> Vec<(String, String)> {
+        let subgroup = self.gpu.caps.subgroup;
+        let mut sources: Vec<(String, String)> = self.pipelines.sources().map(|s| (s.name(), s.assemble(subgroup))).collect();
+        sources.sort();
+        sources
+    }
+
     fn counters(&self) -> Counters {
         Counters {
             buffers: self.gpu.allocated.buffers(),

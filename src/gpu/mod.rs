@@ -20,6 +20,7 @@ mod quant;
 mod readback;
 mod recording;
 mod submit;
+mod translate;
 mod tuning;
 mod weights;
 
@@ -28,3 +29,4 @@ pub use device::{AdapterSummary, Gpu, adapters};
 pub use errors::GpuError;
 pub use executor::GpuExecutor;
 pub use options::{Faults, GpuOptions, Profile};
+pub use translate::{Language, translate};
