@@ -297,13 +297,13 @@ impl Writer {
 
     fn statement(&mut self) -> String {
         match self.next(8) {
-            0 => format!("{} = {}", self.pick(&["x", "m", "n", "xs", "p.v", "p"]), self.expr(2)),
-            1 => format!("{}[{}] = {}", self.pick(&["x", "m", "xs"]), self.index(1), self.expr(2)),
-            2 => format!("{} += {}", self.pick(&["x", "m", "n", "s", "xs"]), self.expr(2)),
-            3 => format!("for i in {} {{ let q = i\n break }}", self.expr(2)),
-            4 => format!("if {} {{ {} }} else {{ {} }}", self.expr(2), self.expr(1), self.expr(1)),
-            5 => format!("match {} {{ 1 => 1, (a, b) => a, _ => {} }}", self.expr(2), self.expr(1)),
-            _ => format!("print({})", self.expr(3)),
+            0 => format!("{} = {}", self.pick(&["x", "m", "n", "xs", "p.v", "p"]), self.expr(1)),
+            1 => format!("{}[{}] = {}", self.pick(&["x", "m", "xs"]), self.index(1), self.expr(1)),
+            2 => format!("{} += {}", self.pick(&["x", "m", "n", "s", "xs"]), self.expr(1)),
+            3 => format!("for i in {} {{ let q = i\n break }}", self.expr(1)),
+            4 => format!("if {} {{ {} }} else {{ {} }}", self.expr(1), self.expr(1), self.expr(1)),
+            5 => format!("match {} {{ 1 => 1, (a, b) => a, _ => {} }}", self.expr(1), self.expr(1)),
+            _ => format!("print({})", self.expr(2)),
         }
     }
 }
