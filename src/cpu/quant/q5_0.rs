@@ -21,7 +21,7 @@ pub(super) fn five_bits_of_32(bytes: &[u8], quants: &mut [u8]) {
     super::nibbles_of_32(&bytes[4..20], quants);
     for (quants, &high) in quants.chunks_exact_mut(8).zip(&bytes[..4]) {
         // The byte eight times, of which each place keeps its own bit.
-        let spread = (u64::from(high) * 0x0101_0101_0101_0101 & 0x8040_2010_0804_0201).to_le_bytes();
+        let spread = ((u64::from(high) * 0x0101_0101_0101_0101) & 0x8040_2010_0804_0201).to_le_bytes();
         for i in 0..8 {
             quants[i] |= if spread[i] != 0 { 16 } else { 0 };
         }
