@@ -50,7 +50,9 @@ impl Backend {
     /// # Errors
     /// When a named backend or adapter is absent.
     pub fn open(request: &DeviceRequest) -> Result<Backend, EngineError> {
-        if request.backend != BackendChoice::Cpu && let Some(backend) = Backend::open_gpu(request)? {
+        if request.backend != BackendChoice::Cpu
+            && let Some(backend) = Backend::open_gpu(request)?
+        {
             return Ok(backend);
         }
         let executor = CpuExecutor::new(CpuOptions { precise: request.precise, ..CpuOptions::default() });

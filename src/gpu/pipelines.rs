@@ -38,12 +38,12 @@ pub struct PipelineCache {
 
 impl PipelineCache {
     /// Pipelines made since the start.
-    pub fn len(&self) -> usize {
+    pub fn made(&self) -> usize {
         self.pipelines.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.pipelines.is_empty()
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.pipelines.keys()
     }
 
     pub fn get(&self, source: &Source) -> Option<Rc<Pipeline>> {

@@ -83,10 +83,6 @@ impl SlotArena {
         }
         Ok(taken.into_iter().flatten().collect())
     }
-
-    pub fn buffers(&self) -> &[Rc<CountedBuffer>] {
-        &self.buffers
-    }
 }
 
 /// What recordings share.
