@@ -110,6 +110,11 @@ impl GpuExecutor {
         Ok(ProgramId(self.programs.len() as u32 - 1))
     }
 
+    /// The kernels compiled so far: name and whole text.
+    pub fn kernels(&self) -> Vec<(String, String)> {
+        self.pipelines.sources().map(|source| (source.name(), source.assemble(self.gpu.caps.subgroup))).collect()
+    }
+
     /// The device, for timing and tests.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
@@ -396,7 +401,7 @@ impl Executor for GpuExecutor {
     fn counters(&self) -> Counters {
         Counters {
             buffers: self.gpu.allocated.buffers(),
-            pipelines: self.pipelines.len() as u64,
+            pipelines: self.pipelines.made() as u64,
             bind_groups: self.groups.made(),
             device_bytes: self.gpu.allocated.bytes(),
             peak_device_bytes: self.gpu.allocated.peak(),

@@ -11,6 +11,7 @@ mod caps;
 mod device;
 mod errors;
 mod executor;
+pub mod lint;
 mod lower;
 mod options;
 mod params;
