@@ -1,5 +1,4 @@
 //! The command line: arguments, terminal, exit codes. The only module that prints.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
 
 mod args;
 mod bench;
@@ -52,7 +51,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let (text, code) = error.report();
             if let Some(text) = text {
-                eprintln!("{}", text.trim_end());
+                terminal::note(text.trim_end());
             }
             code
         }

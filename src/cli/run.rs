@@ -58,11 +58,11 @@ pub fn test(args: &TestArgs) -> CliResult {
                     match outcome.error {
                         None => {
                             passed += 1;
-                            println!("{}: {} ok", file.display(), outcome.name);
+                            terminal::say(format_args!("{}: {} ok", file.display(), outcome.name))?;
                         }
                         Some(error) => {
                             failed += 1;
-                            println!("{}: {} FAILED", file.display(), outcome.name);
+                            terminal::say(format_args!("{}: {} FAILED", file.display(), outcome.name))?;
                             show(&interp, &[error]);
                         }
                     }
@@ -70,12 +70,12 @@ pub fn test(args: &TestArgs) -> CliResult {
             }
             Err(diagnostics) => {
                 failed += 1;
-                println!("{}: FAILED", file.display());
+                terminal::say(format_args!("{}: FAILED", file.display()))?;
                 show(&interp, &diagnostics);
             }
         }
     }
-    println!("{passed} passed, {failed} failed");
+    terminal::say(format_args!("{passed} passed, {failed} failed"))?;
     if failed > 0 { Err(CliError::Silent) } else { Ok(()) }
 }
 
@@ -98,6 +98,6 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> CliResult {
 
 pub(super) fn show(interp: &Interp, diagnostics: &[Diagnostic]) {
     for diagnostic in diagnostics {
-        eprintln!("{}", diagnostic.render(&interp.sources, terminal::color()).trim_end());
+        terminal::note(diagnostic.render(&interp.sources, terminal::color()).trim_end());
     }
 }

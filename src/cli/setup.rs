@@ -33,7 +33,7 @@ impl ComputeArgs {
     /// Opens the backend, and says in one line on stderr which it is.
     pub fn open(&self) -> Result<Backend, CliError> {
         let backend = Backend::open(&self.device.request(self.precise))?;
-        eprintln!("{}", backend.note);
+        terminal::note(&backend.note);
         Ok(backend)
     }
 
@@ -93,6 +93,7 @@ impl From<EngineError> for CliError {
                 CliError::Failed(if message.contains("error:") { message } else { format!("error: {message}") })
             }
             EngineError::Sampling(error) => CliError::usage(error),
+            EngineError::Window(error) => CliError::usage(error),
             other => CliError::failed(other),
         }
     }

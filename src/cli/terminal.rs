@@ -1,9 +1,25 @@
 //! What stderr and stdout are, and what that allows.
 
+use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::path::PathBuf;
 
 use crate::diag::Color;
+
+use super::error::CliResult;
+
+/// A line of a command's result, on stdout.
+///
+/// # Errors
+/// `BrokenPipe` when its reader has gone.
+pub fn say(line: impl Display) -> CliResult {
+    Ok(writeln!(stdout().lock(), "{line}")?)
+}
+
+/// A line about the result, on stderr. Where nobody reads it, the result is no worse.
+pub fn note(line: impl Display) {
+    let _ = writeln!(stderr().lock(), "{line}");
+}
 
 /// Whether a person sees stderr in colour.
 pub fn color() -> Color {
@@ -41,8 +57,8 @@ impl Mark {
 
     pub fn show(&mut self, text: &str) {
         if stderr().is_terminal() {
-            eprint!("\r\x1b[K{text}");
             // A mark that cannot be drawn is no reason to stop.
+            let _ = write!(stderr(), "\r\x1b[K{text}");
             let _ = stderr().flush();
             self.shown = true;
         }
@@ -50,7 +66,7 @@ impl Mark {
 
     pub fn clear(&mut self) {
         if std::mem::take(&mut self.shown) {
-            eprint!("\r\x1b[K");
+            let _ = write!(stderr(), "\r\x1b[K");
             let _ = stderr().flush();
         }
     }
