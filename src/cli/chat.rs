@@ -22,7 +22,7 @@ pub fn run(args: &ChatArgs) -> CliResult {
     if let Some(path) = &args.save_default {
         std::fs::write(path, crate::engine::demo::BYTES)
             .map_err(|e| CliError::failed(format!("cannot write `{}`: {e}", path.display())))?;
-        eprintln!("wrote {}", path.display());
+        terminal::note(format_args!("wrote {}", path.display()));
         return Ok(());
     }
     let template = match &args.template {
@@ -53,7 +53,7 @@ pub fn run(args: &ChatArgs) -> CliResult {
 fn one_answer(session: &mut Session, prompt: &str, stats: bool, interrupt: &AtomicBool) -> CliResult {
     let answer = ask(session, prompt, interrupt)?;
     if stats {
-        eprintln!("{}", stats_line(session, &answer));
+        terminal::note(stats_line(session, &answer));
     }
     Ok(())
 }
@@ -100,7 +100,7 @@ impl<'a> Printer<'a> {
         match event {
             ChatEvent::Dropped { n_turns } => {
                 let turns = if n_turns == 1 { "turn" } else { "turns" };
-                eprintln!("note: the window is full, the oldest {n_turns} {turns} dropped; a larger --ctx keeps more");
+                terminal::note(format_args!("note: the window is full, the oldest {n_turns} {turns} dropped; a larger --ctx keeps more"));
             }
             ChatEvent::Prefill { fed, total } => self.mark.show(&format!("reading: {fed} of {total} tokens")),
             ChatEvent::Text(part) => {

@@ -4,13 +4,14 @@ use crate::engine::Backend;
 
 use super::args::DeviceArgs;
 use super::error::CliResult;
+use super::terminal;
 
 /// `tl devices`.
 pub fn devices(args: &DeviceArgs) -> CliResult {
     for line in Backend::list() {
-        println!("{line}");
+        terminal::say(line)?;
     }
     let chosen = Backend::open(&args.request(false))?;
-    println!("chosen: {}", chosen.note);
+    terminal::say(format_args!("chosen: {}", chosen.note))?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::engine::Backend;
 
 use super::args::DoctorArgs;
 use super::error::{CliError, CliResult};
-use super::terminal::Mark;
+use super::terminal::{self, Mark};
 
 /// What `--json` prints. Stable.
 #[derive(Serialize)]
@@ -25,7 +25,7 @@ pub fn run(args: &DoctorArgs) -> CliResult {
         device = backend.note.clone();
         let mode = if precise { "precise" } else { "default" };
         if !args.json {
-            println!("{device}, {mode} mode");
+            terminal::say(format_args!("{device}, {mode} mode"))?;
         }
         let mut table: Vec<(String, usize, usize, f64)> = Vec::new();
         let mut mark = Mark::new();
@@ -53,25 +53,25 @@ pub fn run(args: &DoctorArgs) -> CliResult {
         }
         mark.clear();
         if !args.json {
-            println!("{:<16} {:>6} {:>7}  largest error", "kernel", "cases", "passed");
+            terminal::say(format_args!("{:<16} {:>6} {:>7}  largest error", "kernel", "cases", "passed"))?;
             for (kernel, n, ok, error) in &table {
-                println!("{kernel:<16} {n:>6} {ok:>7}  {error:.1e}{}", if ok < n { "  FAILED" } else { "" });
+                terminal::say(format_args!("{kernel:<16} {n:>6} {ok:>7}  {error:.1e}{}", if ok < n { "  FAILED" } else { "" }))?;
             }
         }
     }
     if args.json {
         let report = Report { device, passed, failed: failures.len(), failures: failures.clone() };
-        println!("{}", serde_json::to_string_pretty(&report).map_err(CliError::failed)?);
+        terminal::say(serde_json::to_string_pretty(&report).map_err(CliError::failed)?)?;
     } else {
         for line in &failures {
-            println!("{line}");
+            terminal::say(line)?;
         }
         let verdict = if failures.is_empty() {
             "this device computes what the definitions say"
         } else {
             "this device or its driver computes wrong values"
         };
-        println!("{passed} passed, {} failed: {verdict}", failures.len());
+        terminal::say(format_args!("{passed} passed, {} failed: {verdict}", failures.len()))?;
     }
     if failures.is_empty() { Ok(()) } else { Err(CliError::Silent) }
 }

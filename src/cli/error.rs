@@ -20,11 +20,11 @@ pub enum CliError {
 
 impl CliError {
     pub fn failed(error: impl std::fmt::Display) -> Self {
-        CliError::Failed(format!("error: {error}"))
+        CliError::Failed(one_line(&format!("error: {error}")))
     }
 
     pub fn usage(error: impl std::fmt::Display) -> Self {
-        CliError::Usage(format!("error: {error}"))
+        CliError::Usage(one_line(&format!("error: {error}")))
     }
 
     /// The line for stderr, if there is one, and the exit code.
@@ -43,6 +43,19 @@ impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe { CliError::BrokenPipe } else { CliError::failed(error) }
     }
+}
+
+/// A message may quote a file, whose text must neither break the line nor move the cursor.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.trim_end().chars() {
+        match c {
+            '\n' | '\t' => line.push(' '),
+            c if c.is_control() => line.extend(c.escape_default()),
+            c => line.push(c),
+        }
+    }
+    line
 }
 
 pub type CliResult = Result<(), CliError>;

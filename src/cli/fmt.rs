@@ -20,10 +20,10 @@ pub fn run(paths: &[PathBuf], check: bool) -> CliResult {
         })?;
         if formatted != text {
             would_change = true;
-            println!("{}", path.display());
             if !check {
                 std::fs::write(path, formatted).map_err(|e| cannot("write", e))?;
             }
+            terminal::say(path.display())?;
         }
     }
     if check && would_change { Err(CliError::Silent) } else { Ok(()) }

@@ -35,7 +35,7 @@ pub fn run(args: &GenerateArgs) -> CliResult {
     let prompt: Vec<TokenId> = match (&args.tokens, &args.prompt) {
         (Some(ids), _) => ids.iter().map(|&id| TokenId(id)).collect(),
         (None, prompt) => {
-            let tokenizer = tokenizer.as_ref().map_err(|e| CliError::failed(format!("{e}; give ids with --tokens 1,2,3")))?;
+            let tokenizer = tokenizer.as_ref().map_err(CliError::failed)?;
             tokenizer.encode(prompt.as_deref().unwrap_or_default(), Specials::Plain, true)
         }
     };

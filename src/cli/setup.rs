@@ -13,7 +13,12 @@ use super::terminal;
 
 impl DeviceArgs {
     pub fn request(&self, precise: bool) -> DeviceRequest {
-        let backend = match self.backend {
+        self.request_of(self.backend, precise)
+    }
+
+    /// The same with another backend.
+    pub fn request_of(&self, backend: BackendArg, precise: bool) -> DeviceRequest {
+        let backend = match backend {
             BackendArg::Auto => BackendChoice::Auto,
             BackendArg::Metal => BackendChoice::Metal,
             BackendArg::Vulkan => BackendChoice::Vulkan,
@@ -28,8 +33,13 @@ impl ComputeArgs {
     /// Opens the backend, and says in one line on stderr which it is.
     pub fn open(&self) -> Result<Backend, CliError> {
         let backend = Backend::open(&self.device.request(self.precise))?;
-        eprintln!("{}", backend.note);
+        terminal::note(&backend.note);
         Ok(backend)
+    }
+
+    /// Another backend with the rest of the arguments, for a comparison.
+    pub fn open_as(&self, backend: BackendArg) -> Result<Backend, CliError> {
+        Ok(Backend::open(&self.device.request_of(backend, self.precise))?)
     }
 
     pub fn load_request(&self, window: Option<&WindowArgs>) -> LoadRequest {
@@ -83,6 +93,7 @@ impl From<EngineError> for CliError {
                 CliError::Failed(if message.contains("error:") { message } else { format!("error: {message}") })
             }
             EngineError::Sampling(error) => CliError::usage(error),
+            EngineError::Window(error) => CliError::usage(error),
             other => CliError::failed(other),
         }
     }

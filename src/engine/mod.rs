@@ -4,12 +4,14 @@ mod backend;
 pub mod demo;
 mod forward;
 mod host;
+mod measure;
 mod model;
 mod steps;
 
 pub use backend::{Backend, BackendChoice, DeviceRequest};
 pub use forward::TracePoint;
 pub use host::EngineHost;
+pub use measure::{BenchRequest, measure};
 pub use model::{LoadRequest, LoadedModel};
 pub use steps::ModelSteps;
 
@@ -17,7 +19,7 @@ use crate::diag::Diagnostic;
 use crate::format::FormatError;
 use crate::graph::ExecError;
 use crate::lang::ProgramError;
-use crate::model::{GenerateError, ModelError};
+use crate::model::{GenerateError, ModelError, WindowError};
 use crate::text::sampling::SamplingError;
 use crate::text::{TemplateError, TokenizerError};
 use crate::trace::TraceError;
@@ -32,6 +34,8 @@ pub enum EngineError {
     Format(#[from] FormatError),
     #[error(transparent)]
     Model(#[from] ModelError),
+    #[error(transparent)]
+    Window(#[from] WindowError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     #[error(transparent)]

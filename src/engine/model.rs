@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::format::{Metadata, ModelFile};
 use crate::graph::{CacheSpec, KvType, Sampling, Weight};
-use crate::lang::{Architectures, CacheShape, ModelProgram, ModelSource, SharedExecutor, TraceSpec, Traced};
+use crate::lang::{Architectures, CacheShape, ModelProgram, ModelSource, ProgramError, SharedExecutor, TraceSpec, Traced};
 use crate::model::{CacheRequest, ChatSession, ChatSettings, Generator, ModelConfig, ModelError, ModelWeights};
 use crate::text::{ChatTemplate, SamplingOverrides, SamplingParams, Tokenizer, TokenizerError};
 
@@ -76,10 +76,11 @@ impl LoadedModel {
     /// As `open`.
     pub fn from_file(file: ModelFile, backend: &Backend, request: &LoadRequest) -> Result<LoadedModel, EngineError> {
         let file = Arc::new(file);
+        // An architecture that nobody knows says more than the keys it lacks.
+        let (name, text) = program_text(ModelConfig::architecture_of(file.metadata())?, request.arch.as_deref())?;
         let config = ModelConfig::from_file(&file)?;
-        let (name, text) = program_text(&config.architecture, request.arch.as_deref())?;
         let source = Rc::new(FileSource { weights: ModelWeights::from_file(&file), file: file.clone() });
-        let program = ModelProgram::load(&name, &text, source.clone())?;
+        let program = ModelProgram::load(&name, &text, source.clone()).map_err(|e| unfit(e, &file, request))?;
         let tokenizer = Tokenizer::from_model(&file).map(Rc::new);
         Ok(LoadedModel {
             config,
@@ -137,8 +138,7 @@ impl LoadedModel {
     /// # Errors
     /// Those of the program.
     pub fn cache_shape(&self) -> Result<CacheShape, EngineError> {
-        let spec = TraceSpec { bucket: 1, slots: 1, last_only: true, sample: false, position: 0 };
-        let traced = self.program.borrow_mut().trace_forward(&spec)?;
+        let traced = self.trace(&TraceSpec { bucket: 1, slots: 1, last_only: true, sample: false, position: 0 })?;
         traced.cache.ok_or_else(|| ModelError(format!("the program of `{}` appends nothing to its cache", self.config.architecture)).into())
     }
 
@@ -159,7 +159,7 @@ impl LoadedModel {
     /// # Errors
     /// Those of the program.
     pub fn trace(&self, spec: &TraceSpec) -> Result<Traced, EngineError> {
-        Ok(self.program.borrow_mut().trace_forward(spec)?)
+        self.program.borrow_mut().trace_forward(spec).map_err(|e| unfit(e, self.file(), &self.request))
     }
 
     /// A generator with a cache of its own.
@@ -208,6 +208,15 @@ impl LoadedModel {
         };
         Ok(ChatSession::new(self.generator(system_len)?, tokenizer, template, settings, system))
     }
+}
+
+/// Where the program is our own, its errors are the file's: one line, and no picture of a text that the user did not write.
+fn unfit(error: ProgramError, file: &ModelFile, request: &LoadRequest) -> EngineError {
+    let (None, Some(first)) = (&request.arch, error.diagnostics.first()) else { return error.into() };
+    let place = first.span().and_then(|span| Some((error.sources.file(span.file)?.name(), error.sources.location(span)?)));
+    let place = place.map_or_else(String::new, |(name, at)| format!(" ({name}:{}:{})", at.line, at.column));
+    let path = file.path().display();
+    ModelError(format!("`{path}`: {}{place}; `tl inspect` shows what the file holds", first.message)).into()
 }
 
 /// U: the largest prefill chunk.

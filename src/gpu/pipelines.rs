@@ -42,6 +42,11 @@ impl PipelineCache {
         self.pipelines.len()
     }
 
+    /// The sources of all pipelines.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.pipelines.keys()
+    }
+
     pub fn get(&self, source: &Source) -> Option<Rc<Pipeline>> {
         self.pipelines.get(source).cloned()
     }

@@ -215,6 +215,11 @@ pub trait Executor {
         Ok(None)
     }
 
+    /// Names and assembled sources of the kernels that were compiled so far, where the backend compiles any; WGSL.
+    fn kernel_sources(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// Bytes a second that a plain loop reads on this device from memory that no cache holds; `None` where the backend has no such loop.
     fn read_bandwidth(&mut self) -> Result<Option<f64>, ExecError> {
         Ok(None)

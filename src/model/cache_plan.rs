@@ -2,7 +2,7 @@
 
 use crate::graph::{CacheSpec, KvType};
 
-use super::config::{ModelConfig, ModelError};
+use super::config::ModelConfig;
 
 /// The fewest sinks that keep attention stable once the ring wraps (Xiao et al., arXiv:2309.17453, section 3).
 pub const SINKS_MIN: usize = 4;
@@ -12,6 +12,11 @@ const DEFAULT_WINDOW_MAX: usize = 4096;
 
 /// A chunk is at least this, so that a surplus step or a short turn never overwrites what its own queries need.
 const CHUNK_MIN: usize = 16;
+
+/// A window that was asked for and cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct WindowError(pub String);
 
 /// What a session asks of its cache; `None` takes the default.
 #[derive(Clone, Copy, Debug)]
@@ -30,18 +35,18 @@ impl CacheRequest {
     ///
     /// # Errors
     /// When window or sinks are out of bounds.
-    pub fn spec(&self, config: &ModelConfig, system_len: usize) -> Result<CacheSpec, ModelError> {
+    pub fn spec(&self, config: &ModelConfig, system_len: usize) -> Result<CacheSpec, WindowError> {
         let window = self.window.unwrap_or(config.context_len.min(DEFAULT_WINDOW_MAX));
         if window == 0 || window > 1 << 22 {
-            return Err(ModelError(format!("--ctx {window} is out of bounds: give 1 to {}", 1 << 22)));
+            return Err(WindowError(format!("--ctx {window} is out of bounds: give 1 to {}", 1 << 22)));
         }
         let sinks = match self.sinks {
-            Some(sinks) if sinks >= window => return Err(ModelError(format!("--sinks {sinks} must be less than --ctx {window}"))),
+            Some(sinks) if sinks >= window => return Err(WindowError(format!("--sinks {sinks} must be less than --ctx {window}"))),
             Some(sinks) => sinks,
             None => system_len.max(SINKS_MIN).min(window / 4),
         };
         if self.kv_type == KvType::Q8_0 && !config.head_dim.is_multiple_of(32) {
-            return Err(ModelError(format!("--kv q8_0 stores blocks of 32, a head has {}: use --kv f16", config.head_dim)));
+            return Err(WindowError(format!("--kv q8_0 stores blocks of 32, a head has {}: use --kv f16", config.head_dim)));
         }
         Ok(CacheSpec {
             n_layers: config.n_layers,

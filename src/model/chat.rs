@@ -214,9 +214,10 @@ where
             let _ = emit(think.push(&rest));
         }
         let _ = emit(think.finish().into_iter().collect());
-        self.held_text = prompt_text + &raw;
         self.held_ids = ids;
         self.held_ids.extend(drawn);
+        // The ids of an answer that ended at a text hold more than the answer.
+        self.held_text = if stop.is_stopped() { String::new() } else { prompt_text + &raw };
         let kept = if self.keeps_thinking { raw.clone() } else { without_thinking(&raw).to_owned() };
         self.messages.push(Message::new("assistant", kept));
         Ok(Answer { text: raw, finish, timing })

@@ -33,11 +33,19 @@ const MAX_LAYERS: u64 = 4096;
 const MAX_HEADS: u64 = 4096;
 
 impl ModelConfig {
+    /// `general.architecture`, which all other keys begin with.
+    ///
+    /// # Errors
+    /// When it is absent.
+    pub fn architecture_of(meta: &Metadata) -> Result<&str, ModelError> {
+        meta.str("general.architecture").ok_or_else(|| absent("general.architecture"))
+    }
+
     /// # Errors
     /// When a needed number is absent, zero, out of bounds, or does not divide another.
     pub fn from_file(file: &ModelFile) -> Result<ModelConfig, ModelError> {
         let meta = file.metadata();
-        let architecture = meta.str("general.architecture").ok_or_else(|| absent("general.architecture"))?.to_owned();
+        let architecture = ModelConfig::architecture_of(meta)?.to_owned();
         let number = |key: &str| required(meta, &format!("{architecture}.{key}"));
         let n_layers = at_most(number("block_count")?, MAX_LAYERS, "block_count")?;
         let n_heads = at_most(number("attention.head_count")?, MAX_HEADS, "attention.head_count")?;

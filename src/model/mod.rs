@@ -8,7 +8,7 @@ mod generate;
 mod stop_filter;
 mod weights;
 
-pub use cache_plan::{CacheRequest, SINKS_MIN};
+pub use cache_plan::{CacheRequest, SINKS_MIN, WindowError};
 pub use chat::{Answer, ChatError, ChatEvent, ChatSession, ChatSettings};
 pub use config::{ModelConfig, ModelError};
 pub use context::Context;

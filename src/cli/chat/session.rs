@@ -1,6 +1,5 @@
 //! The chat session on a terminal: line editing, history, slash commands.
 
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use rustyline::error::ReadlineError;
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::text::Message;
 
 use super::super::error::{CliError, CliResult};
+use super::super::terminal;
 use super::{Session, ask, regenerate, stats_line};
 
 const HELP: &str = "\
@@ -40,12 +40,12 @@ struct SavedMessage {
 pub fn run(session: &mut Session, name: &str, stats: bool, interrupt: &AtomicBool) -> CliResult {
     let config = Config::builder().bracketed_paste(true).auto_add_history(true).build();
     let mut editor: Editor<(), FileHistory> = Editor::with_config(config).map_err(CliError::failed)?;
-    let history = history_path();
+    let history = terminal::history_path("history");
     if let Some(path) = &history {
         // The first session has no history yet.
         let _ = editor.load_history(path);
     }
-    eprintln!("{name}. /help lists commands, Ctrl-D leaves.");
+    terminal::note(format_args!("{name}. /help lists commands, Ctrl-D leaves."));
     let mut state = State { stats };
     loop {
         match editor.readline("> ") {
@@ -57,11 +57,11 @@ pub fn run(session: &mut Session, name: &str, stats: bool, interrupt: &AtomicBoo
                 // The session goes on: nothing of the conversation is lost.
                 Err(error) => {
                     if let (Some(text), _) = error.report() {
-                        eprintln!("{}", text.trim_end());
+                        terminal::note(text.trim_end());
                     }
                 }
             },
-            Err(ReadlineError::Interrupted) => eprintln!("(Ctrl-D or /exit leaves)"),
+            Err(ReadlineError::Interrupted) => terminal::note("(Ctrl-D or /exit leaves)"),
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(CliError::failed(error)),
         }
@@ -83,26 +83,26 @@ impl State {
         let Some(command) = line.strip_prefix('/').filter(|c| !c.contains('\n')) else {
             let answer = ask(session, line, interrupt)?;
             if self.stats {
-                eprintln!("{}", stats_line(session, &answer));
+                terminal::note(stats_line(session, &answer));
             }
             return Ok(false);
         };
         let (name, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
         let rest = rest.trim();
         match name {
-            "help" => eprintln!("{HELP}"),
+            "help" => terminal::note(HELP),
             "clear" => session.clear(),
             "system" => session.set_system((!rest.is_empty()).then(|| rest.to_owned())),
             "save" => save(session, rest)?,
             "load" => load(session, rest)?,
             "stats" => {
                 self.stats = !self.stats;
-                eprintln!("stats {}", if self.stats { "on" } else { "off" });
+                terminal::note(format_args!("stats {}", if self.stats { "on" } else { "off" }));
             }
             "regen" => {
                 let answer = regenerate(session, interrupt)?;
                 if self.stats {
-                    eprintln!("{}", stats_line(session, &answer));
+                    terminal::note(stats_line(session, &answer));
                 }
             }
             "exit" | "quit" => return Ok(true),
@@ -120,7 +120,7 @@ fn save(session: &Session, path: &str) -> CliResult {
     let saved = Saved { system: session.system().map(str::to_owned), messages };
     let json = serde_json::to_string_pretty(&saved).map_err(CliError::failed)?;
     std::fs::write(path, json).map_err(|e| CliError::failed(format!("cannot write `{path}`: {e}")))?;
-    eprintln!("wrote {path}");
+    terminal::note(format_args!("wrote {path}"));
     Ok(())
 }
 
@@ -133,15 +133,6 @@ fn load(session: &mut Session, path: &str) -> CliResult {
     let n_messages = saved.messages.len();
     session.set_system(saved.system);
     session.replace(saved.messages.into_iter().map(|m| Message::new(m.role, m.content)).collect());
-    eprintln!("loaded {n_messages} messages");
+    terminal::note(format_args!("loaded {n_messages} messages"));
     Ok(())
-}
-
-/// Where lines are remembered between sessions.
-fn history_path() -> Option<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let home = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE")).map(PathBuf::from);
-    let folder = state.or_else(|| home.map(|h| h.join(".local/state")))?.join("tl");
-    std::fs::create_dir_all(&folder).ok()?;
-    Some(folder.join("history"))
 }

@@ -51,28 +51,33 @@ pub(super) fn multiply(isa: Isa, rows: &WeightRows<'_>, x: &[f32], first: usize,
 }
 
 /// Four widened rows against as many rows of `x` as come in whole tiles; returns how many those are.
+#[cfg(target_arch = "x86_64")]
 fn tiles(isa: Isa, w: &[f32], x: &[f32], k: usize, r: usize, y: &mut Tile<'_>) -> usize {
     let tokens = match isa {
-        #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => 4,
-        #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => 2,
-        _ => return 0,
+        Isa::Portable => return 0,
     };
     let whole = x.len() / k / tokens * tokens;
     for t in (0..whole).step_by(tokens) {
         let x = &x[t * k..][..tokens * k];
+        let mut store = |i: usize, sums: [f32; ROWS]| y.row(t + i)[r..r + ROWS].copy_from_slice(&sums);
         // SAFETY: the level is the one that the function is for.
-        #[cfg(target_arch = "x86_64")]
         unsafe {
             if tokens == 4 {
-                x86::tile_avx512(w, x, k, |i, sums| y.row(t + i)[r..r + ROWS].copy_from_slice(&sums));
+                x86::tile_avx512(w, x, k, &mut store);
             } else {
-                x86::tile_avx2(w, x, k, |i, sums| y.row(t + i)[r..r + ROWS].copy_from_slice(&sums));
+                x86::tile_avx2(w, x, k, &mut store);
             }
         }
     }
     whole
+}
+
+/// Other processors take the rows one by one.
+#[cfg(not(target_arch = "x86_64"))]
+fn tiles(_isa: Isa, _w: &[f32], _x: &[f32], _k: usize, _r: usize, _y: &mut Tile<'_>) -> usize {
+    0
 }
 
 macro_rules! stream_dot {

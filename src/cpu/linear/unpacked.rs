@@ -29,7 +29,6 @@ pub(super) fn multiply(
     scratch.mins.resize(subs, 0.0);
     let Scratch { quants, scales, mins, .. } = scratch;
     let quants: &mut [u8] = bytemuck::cast_slice_mut(quants);
-    let signed = format.offset == 128;
     rows.for_each_run(first, n, |offset, bytes, _| {
         for (r, row) in bytes.chunks_exact(rows.row_bytes).enumerate() {
             (format.unpack)(isa, row, quants, scales, mins);
@@ -44,10 +43,10 @@ pub(super) fn multiply(
                     (Isa::Avx512, _) => unsafe { x86::dot_avx512::<16>(quants, scales, act) },
                     // SAFETY: as above.
                     #[cfg(target_arch = "x86_64")]
-                    (Isa::Avx2, 32) => unsafe { x86::dot_avx2::<32>(quants, scales, signed, act) },
+                    (Isa::Avx2, 32) => unsafe { x86::dot_avx2::<32>(quants, scales, format.offset == 128, act) },
                     // SAFETY: as above.
                     #[cfg(target_arch = "x86_64")]
-                    (Isa::Avx2, _) => unsafe { x86::dot_avx2::<16>(quants, scales, signed, act) },
+                    (Isa::Avx2, _) => unsafe { x86::dot_avx2::<16>(quants, scales, format.offset == 128, act) },
                     (_, 32) => dot_32(isa, quants, scales, act),
                     _ => dot_16(isa, quants, scales, act),
                 };

@@ -97,12 +97,12 @@ unsafe fn add_block<const HIGH: bool>(sum: &mut __m512, mins: &mut __m256, block
         let quants = block.add(if HIGH { 48 } else { 16 });
         let high = if HIGH { _mm512_broadcast_i64x4(_mm256_loadu_si256(block.add(16).cast())) } else { _mm512_setzero_si512() };
         let x = lanes.quants.as_ptr().add(i * 256);
-        for vector in 0..4 {
+        for (vector, bits) in HIGH_BITS.iter().enumerate() {
             let bytes = _mm512_loadu_si512(quants.add(vector / 2 * 64).cast());
             let nibbles = if vector % 2 == 0 { bytes } else { _mm512_srli_epi16::<4>(bytes) };
             let mut values = _mm512_and_si512(nibbles, _mm512_set1_epi8(15));
             if HIGH {
-                let bits = _mm512_multishift_epi64_epi8(_mm512_loadu_si512(HIGH_BITS[vector].as_ptr().cast()), high);
+                let bits = _mm512_multishift_epi64_epi8(_mm512_loadu_si512(bits.as_ptr().cast()), high);
                 // values | (bits & 16)
                 values = _mm512_ternarylogic_epi32::<0xF8>(values, bits, _mm512_set1_epi8(16));
             }

@@ -72,6 +72,11 @@ fn demands(draft: &Draft<'_>) -> HashMap<Buf, Demand> {
             wanted.extend(kernel.reads().into_iter().filter(|&b| b != ROW).map(|b| (b, Demand::Full)));
         }
         for (buf, demand) in wanted {
+            // Rows of a value's first part are not the rows that its step makes.
+            let demand = match (demand, buf) {
+                (Demand::Row(row), Buf::Slot(id)) if row.n_rows * row.len == draft.values[id.0 as usize] => demand,
+                _ => Demand::Full,
+            };
             let known = demands.entry(buf).or_insert(demand);
             if *known != demand {
                 *known = Demand::Full;

@@ -100,6 +100,17 @@ fn a_sum_with_what_is_broadcast_along_rows_is_no_residual() {
 }
 
 #[test]
+fn a_linear_is_not_its_own_residual() {
+    let plan = plan(&TARGET, |g| {
+        let x = g.input([1, 8], DType::F32);
+        let a = linear(g, x, "a", 8);
+        let flat = g.reshape(a, [8]).unwrap();
+        vec![g.binary(BinaryOp::Add, a, flat).unwrap()]
+    });
+    assert_eq!(plan.steps.len(), 2);
+}
+
+#[test]
 fn a_norm_joins_the_linears_that_alone_read_it() {
     let build = |rows: usize, also_output: bool| {
         move |g: &mut Graph| {

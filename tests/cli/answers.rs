@@ -1,0 +1,157 @@
+//! What the commands answer, and where they print it.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use crate::process::{command, tiny, tl, tl_reading};
+use crate::scratch::Scratch;
+
+const HELLO: &str = "Hello! How can I help you today?\n";
+
+#[test]
+fn the_built_in_model_says_hello() {
+    let run = tl(&["chat", "--prompt", "Hello", "--temperature", "0", "--backend", "cpu"]);
+    assert_eq!(run.answer(), HELLO);
+    assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+}
+
+#[test]
+fn a_pipe_is_one_message_a_line_and_one_conversation() {
+    let run = tl_reading(&["chat", "--temperature", "0"], "Hello\n\n   \nMy name is Ada.\nWhat is my name?");
+    let lines: Vec<&str> = run.answer().lines().collect();
+    assert_eq!(lines.len(), 3, "{run:?}");
+    assert_eq!(lines[0], HELLO.trim_end());
+    assert!(lines[2].contains("Ada"), "{run:?}");
+    assert_eq!(tl_reading(&["chat"], "").answer(), "");
+}
+
+#[test]
+fn the_saved_built_in_model_answers_as_it_does() {
+    let scratch = Scratch::new("default");
+    let path = scratch.path("demo.gguf");
+    let path = path.to_str().unwrap();
+    let saved = tl(&["chat", "--save-default", path]);
+    assert_eq!((saved.code, &saved.stdout[..]), (Some(0), ""), "{saved:?}");
+    for extra in [&[][..], &["--no-mmap"]] {
+        let run = tl(&[&["chat", path, "--prompt", "Hello", "--temperature", "0"], extra].concat());
+        assert_eq!(run.answer(), HELLO);
+    }
+    assert_eq!(tl(&["chat", "--save-default", "/nowhere/demo.gguf"]).code, Some(1));
+}
+
+#[test]
+fn stats_go_to_stderr() {
+    let run = tl(&["chat", "--prompt", "Hello", "--temperature", "0", "--stats"]);
+    assert_eq!((run.code, &run.stdout[..]), (Some(0), HELLO));
+    assert!(matches!(run.said()[..], [line] if line.contains("tok/s")), "{run:?}");
+}
+
+#[test]
+fn each_kind_of_cache_and_precise_arithmetic_answer() {
+    for flags in [&["--kv", "f32"][..], &["--kv", "f16"], &["--kv", "q8_0"], &["--precise", "--kv", "f32"]] {
+        let run = tl(&[&["chat", "--prompt", "Hello", "--temperature", "0"], flags].concat());
+        assert_eq!(run.answer(), HELLO, "{flags:?}");
+    }
+}
+
+#[test]
+fn json_is_stable() {
+    let model = tiny("f32");
+    let args = ["generate", &model, "--prompt", "the", "--temperature", "0", "--max-tokens", "12"];
+    let parsed =
+        |extra: &[&str]| -> serde_json::Value { serde_json::from_str(tl(&[&args[..], &["--json"], extra].concat()).answer()).unwrap() };
+    let json = parsed(&[]);
+    let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
+    assert_eq!(
+        keys,
+        ["text", "prompt_ids", "ids", "finish", "prefill_seconds", "decode_seconds", "decode_tokens_per_second"],
+        "the keys, in their order"
+    );
+    assert_eq!(json["finish"], "length");
+    assert_eq!(json["prompt_ids"], serde_json::json!([1, 267]));
+    assert_eq!(json["ids"].as_array().unwrap().len(), 12);
+    assert_eq!(tl(&args[..]).answer(), format!("{}\n", json["text"].as_str().unwrap()));
+    for key in ["text", "prompt_ids", "ids", "finish"] {
+        assert_eq!(parsed(&[])[key], json[key]);
+    }
+    let by_ids = tl(&["generate", &model, "--tokens", "1,267", "--temperature", "0", "--max-tokens", "12", "--json"]);
+    let by_ids: serde_json::Value = serde_json::from_str(by_ids.answer()).unwrap();
+    assert_eq!((&by_ids["ids"], &by_ids["text"]), (&json["ids"], &json["text"]));
+}
+
+#[test]
+fn a_seed_decides() {
+    let model = tiny("f32");
+    let drawn =
+        |seed: &str| tl(&["generate", &model, "--tokens", "1,267", "--temperature", "1", "--max-tokens", "24", "--seed", seed, "--json"]);
+    let ids = |seed: &str| serde_json::from_str::<serde_json::Value>(drawn(seed).answer()).unwrap()["ids"].clone();
+    assert_eq!(ids("7"), ids("7"));
+    assert_ne!(ids("7"), ids("8"));
+    assert_ne!(ids("1"), ids("4294967297"), "the upper half of a seed counts");
+}
+
+#[test]
+fn help_and_version_are_no_failures() {
+    for args in [&["--help"][..], &["--version"], &["chat", "--help"]] {
+        let run = tl(args);
+        assert_eq!(run.code, Some(0), "{args:?}: {run:?}");
+        assert!(!run.stdout.is_empty() && run.stderr.is_empty(), "{args:?}: {run:?}");
+    }
+}
+
+#[test]
+fn a_program_that_fails_has_code_one() {
+    let scratch = Scratch::new("program");
+    let path = scratch.path("p.tl");
+    let path = path.to_str().unwrap();
+    for (text, code, stdout) in [("print(1 + 1)", 0, "2\n"), ("print(1)\nassert(1 == 2, \"odd\")", 1, "1\n"), ("let x = [1", 1, "")] {
+        std::fs::write(path, text).unwrap();
+        let run = tl(&["run", path]);
+        assert_eq!((run.code, &run.stdout[..]), (Some(code), stdout), "{text}: {run:?}");
+        assert_eq!(run.stderr.contains("error: "), code == 1, "{run:?}");
+    }
+    assert_eq!(tl(&["run", "/nowhere.tl"]).code, Some(1));
+    std::fs::write(path, "test good { assert(true) }\ntest bad { assert(false, \"odd\") }").unwrap();
+    let run = tl(&["test", path]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stdout.ends_with("1 passed, 1 failed\n"), "{run:?}");
+    assert_eq!(tl(&["test", path, "--filter", "good"]).code, Some(0));
+}
+
+/// A reader that leaves after the first byte, as `head -c 1` does.
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let model = tiny("f32");
+    let cases: [&[&str]; 4] = [
+        &["generate", &model, "--tokens", "1,267", "--max-tokens", "100000", "--temperature", "0"],
+        &["chat", &model, "--prompt", "the", "--max-tokens", "100000", "--temperature", "0"],
+        &["inspect", &model, "--tensors", "--metadata", "--tokenizer"],
+        &["doc"],
+    ];
+    for args in cases {
+        let mut child = command(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        if args.contains(&"100000") {
+            stdout.read_exact(&mut [0]).unwrap();
+        }
+        drop(stdout);
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {stderr}");
+        assert!(stderr.lines().all(|line| line.starts_with("cpu: ")), "{args:?}: {stderr}");
+    }
+}
+
+/// `tl … 2>&1 >file | true`: what is said about an answer is not worth the answer.
+#[test]
+fn an_answer_comes_though_nobody_reads_stderr() {
+    let mut child = command(&["chat", "--prompt", "Hello", "--temperature", "0", "--stats"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), HELLO.as_bytes()));
+}

@@ -1,0 +1,83 @@
+//! Arguments that do not fit: the exit codes of usage and of devices.
+
+use crate::process::{tiny, tl};
+use crate::scratch::assert_contains;
+
+#[test]
+fn arguments_that_do_not_fit_the_model_are_usage_errors() {
+    let model = tiny("f32");
+    let cases: [(&[&str], &[&str]); 9] = [
+        (&["--tokens", "1", "--sinks", "8", "--ctx", "8"], &["--sinks 8 must be less than --ctx 8"]),
+        (&["--tokens", "1", "--ctx", "0"], &["--ctx 0"]),
+        (&["--tokens", "1", "--ctx", "99999999999"], &["--ctx 99999999999"]),
+        (&["--tokens", "1", "--kv", "q8_0"], &["--kv q8_0", "a head has 8", "--kv f16"]),
+        (&["--tokens", "307"], &["token 307", "vocabulary of 307"]),
+        (&["--tokens", "1,4294967295"], &["token 4294967295"]),
+        (&["--tokens", "1", "--temperature", "nan"], &["--temperature"]),
+        (&["--tokens", "1", "--top-p", "1.5"], &["--top-p"]),
+        (&["--tokens", "1", "--repeat-penalty", "0"], &["--repeat-penalty"]),
+    ];
+    for (flags, words) in cases {
+        assert_contains(tl(&[&["generate", &model], flags].concat()).refusal(2), words);
+    }
+}
+
+#[test]
+fn arguments_that_do_not_parse_are_usage_errors() {
+    let model = tiny("f32");
+    let cases: [&[&str]; 10] = [
+        &[],
+        &["sing"],
+        &["generate"],
+        &["generate", &model],
+        &["generate", &model, "--tokens", "1", "--prompt", "the"],
+        &["generate", &model, "--tokens", "1,x"],
+        &["generate", &model, "--tokens", "-1"],
+        &["generate", &model, "--tokens", "1", "--kv", "q4_0"],
+        &["generate", &model, "--tokens", "1", "--backend", "abacus"],
+        &["chat", "--save-default", "x.gguf", "--prompt", "Hello"],
+    ];
+    for args in cases {
+        let run = tl(args);
+        assert_eq!((run.code, &run.stdout[..]), (Some(2), ""), "{args:?}: {run:?}");
+        assert!(!run.stderr.is_empty() && !run.stderr.contains("panicked"), "{run:?}");
+    }
+}
+
+#[test]
+fn a_prompt_longer_than_the_window_is_an_error_that_names_the_flag() {
+    let run = tl(&["generate", &tiny("f32"), "--tokens", "1,2,3,4,5,6", "--ctx", "5"]);
+    assert_contains(run.refusal(1), &["6 tokens", "window 5", "--ctx 6"]);
+    let run = tl(&["chat", &tiny("f32"), "--prompt", "the and the and the and", "--ctx", "5"]);
+    assert_contains(run.refusal(1), &["window 5", "--ctx"]);
+    let exact = tl(&["generate", &tiny("f32"), "--tokens", "1,2,3,4,5,6", "--ctx", "6", "--max-tokens", "3"]);
+    exact.answer();
+}
+
+#[test]
+fn the_smallest_windows_work() {
+    for (ctx, sinks) in [("1", "0"), ("2", "1"), ("3", "0"), ("17", "16")] {
+        let run =
+            tl(&["generate", &tiny("f32"), "--tokens", "1", "--ctx", ctx, "--sinks", sinks, "--max-tokens", "40", "--temperature", "0"]);
+        assert!(!run.answer().is_empty());
+    }
+}
+
+#[test]
+fn a_backend_that_is_absent_lists_what_is_there() {
+    let absent: &[&str] = if cfg!(target_os = "linux") {
+        &["metal", "dx12"]
+    } else if cfg!(target_os = "macos") {
+        &["vulkan", "dx12"]
+    } else {
+        &["metal"]
+    };
+    for backend in absent {
+        for command in [&["chat", "--prompt", "Hello"][..], &["generate", &tiny("f32"), "--tokens", "1"]] {
+            let run = tl(&[command, &["--backend", backend]].concat());
+            assert_contains(run.refusal(3), &[backend, "cpu: "]);
+        }
+    }
+    let run = tl(&["chat", "--prompt", "Hello", "--backend", "auto", "--adapter", "abacus"]);
+    assert_contains(run.refusal(3), &["abacus", "cpu: "]);
+}

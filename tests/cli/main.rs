@@ -1,0 +1,14 @@
+//! The binary as a user runs it: what it prints and where, how it ends, and what it makes of bad input.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+mod answers;
+mod bad_flags;
+mod bad_models;
+mod models;
+mod process;
+mod repeat;
+#[path = "../scratch/mod.rs"]
+mod scratch;
+#[cfg(unix)]
+mod terminal;
