@@ -144,9 +144,10 @@ fn the_logits_of_four_windows_are_those_of_the_definition() {
     let llama = Llama::open(&fixture(name));
     let mut reference = ReferenceExecutor::new();
     let cache = reference.new_cache(&ours.spec).unwrap();
+    let spec = ours.spec;
     let feed_reference = |reference: &mut ReferenceExecutor, position: usize, ids: &[u32]| {
         let ids: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
-        run_logits(reference, &llama, cache, &ours.spec, position, &ids)
+        run_logits(reference, &llama, cache, &spec, position, &ids)
     };
     let mut checked = 0;
     let mut fed = 0;
