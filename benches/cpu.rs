@@ -13,7 +13,7 @@ use tensorlogic::cpu::{CpuExecutor, CpuOptions};
 use tensorlogic::format::ModelFile;
 use tensorlogic::graph::{
     BinaryOp, Binding, CacheIdx, CacheSpec, CacheUse, CompileOptions, Executor, Graph, KvType, NodeId, Op, RopeRowsKind, RopeScaling,
-    RopeSpec, RopeStyle, RunArgs, RuntimeScalar, UnaryOp,
+    RopeSpec, RopeStyle, RunArgs, RuntimeScalar, Sampling, UnaryOp,
 };
 use tensorlogic::model::{ModelConfig, ModelWeights};
 use tensorlogic::tensor::HostTensor;
@@ -29,7 +29,7 @@ fn main() {
     let options = CpuOptions {
         threads: std::env::var("TL_BENCH_THREADS").ok().map(|t| t.parse().unwrap()),
         precise: std::env::var("TL_BENCH_PRECISE").is_ok(),
-        isa: None,
+        ..CpuOptions::default()
     };
     let mut cpu = CpuExecutor::new(options);
     println!("{} on {}", config.name, cpu.describe());
@@ -47,7 +47,9 @@ fn main() {
     for (bucket, start, runs) in [(1, 0, 48), (64, 0, 4), (512, 0, 2), (1, 512, 48)] {
         let (graph, outputs) = llama(&config, &weights, &spec, bucket);
         let options = CompileOptions { fuse: true, caches: vec![spec] };
+        let begin = Instant::now();
         let program = cpu.compile(&graph, &outputs, &options).unwrap();
+        let compile_time = begin.elapsed();
         let (mut times, mut cpu_times) = (Vec::new(), Vec::new());
         let mut by_kernel: BTreeMap<String, (Duration, usize)> = BTreeMap::new();
         for run in 0..runs {
@@ -57,6 +59,7 @@ fn main() {
                 inputs: vec![Binding::Host(Arc::new(HostTensor::i32([bucket], ids)))],
                 caches: vec![CacheUse { cache, position }],
                 n_tokens: bucket,
+                sampling: Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, ..Sampling::default() },
                 ..RunArgs::default()
             };
             cpu.time_steps(run == runs - 1);
@@ -76,11 +79,12 @@ fn main() {
         let cpu_time = cpu_times.iter().copied().fold(f64::INFINITY, f64::min);
         let (best, median) = (times[0].as_secs_f64(), times[times.len() / 2].as_secs_f64());
         println!(
-            "{bucket} tokens at {start}: {:.1} tok/s best, {:.1} median, {:.1} GB/s of weights, {:.1} tok a second of processor time",
+            "{bucket} tokens at {start}: {:.1} tok/s best, {:.1} median, {:.1} GB/s of weights, {:.1} tok a second of processor time; made ready in {:.0} ms",
             bucket as f64 / best,
             bucket as f64 / median,
             read_bytes as f64 / best / 1e9,
-            bucket as f64 / cpu_time
+            bucket as f64 / cpu_time,
+            compile_time.as_secs_f64() * 1e3
         );
         let mut kinds: Vec<_> = by_kernel.into_iter().collect();
         kinds.sort_by_key(|k| std::cmp::Reverse(k.1.0));

@@ -1,6 +1,11 @@
 //! The programs of `src/lang/std`, traced and run by the definition of the ops.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,12 @@
 //! Chat templates against the renderings of the reference data (`TL_REFERENCE`).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 

@@ -1,6 +1,13 @@
 //! Logits of whole models against exact ones, with llama.cpp's own errors as the bounds. The models, their exact logits and llama.cpp's
 //! errors are in a reference pack that is not part of this repository: `TL_REFERENCE` names its folder.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
+
 mod support;
 
 use std::path::PathBuf;

@@ -1,5 +1,12 @@
 //! Every kernel of every backend against the definition: the checks of `tl doctor`, all in one process.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
+
 mod support;
 
 use support::backends;

@@ -1,5 +1,12 @@
 //! The generate loop over a small model on the definition: the same ids as an independent program, however it is stopped and resumed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
+
 mod support;
 
 use std::cell::RefCell;

@@ -1,5 +1,12 @@
 //! The GPU backend on the adapter at hand: every kernel against the definition, counters, faults.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
+
 use tensorlogic::doctor::{Arithmetic, cases, check};
 use tensorlogic::gpu::{GpuExecutor, GpuOptions};
 use tensorlogic::graph::Executor;

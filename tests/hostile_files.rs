@@ -3,7 +3,12 @@
 //!
 //! `TL_FUZZ_SECONDS` lengthens the random part, `TL_FUZZ_SEED` starts it elsewhere.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "the helpers of tests are tests too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::HashMap;

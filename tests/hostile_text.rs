@@ -2,7 +2,12 @@
 //!
 //! `TL_FUZZ_SECONDS` lengthens each test (2 seconds otherwise), `TL_FUZZ_SEED` starts them elsewhere.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
 
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,12 @@
 //! `// Output:` at the end of a file opens a block of comments with the exact output. `// Error: 3:9 message` (and `// Hint: text`) says what
 //! is reported instead, in order. `TL_BLESS=1` rewrites both.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
 
 use std::cell::RefCell;
 use std::fs;
@@ -88,7 +93,7 @@ fn outcome(path: &Path, program: &str) -> String {
     let options = Options {
         executor: Some(executor),
         out: Some(Box::new(printed.clone())),
-        args: vec!["one".into(), "two".into()],
+        args: vec!["one".into(), "two".into(), env!("CARGO_TARGET_TMPDIR").into()],
         ..Options::default()
     };
     let mut interp = Interp::new(options).unwrap_or_else(|errors| panic!("the library has errors: {errors:?}"));

@@ -1,6 +1,11 @@
 //! What is said of plans: their costs, their pictures, what was not fused. On the plans of the tiny models.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
 
 mod support;
 

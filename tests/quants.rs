@@ -1,7 +1,12 @@
 //! Every block format against a decoder written from its specification, one value at a time, and against the blocks of
 //! the reference folder.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
 
 use std::path::Path;
 

@@ -1,5 +1,12 @@
 //! The reference executor against logits that an independent program computed in f64 (`tests/fixtures/make_tiny.py`).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
+
 mod support;
 
 use support::{Llama, difference, fixture, read_expected, run_logits};

@@ -1,6 +1,11 @@
 //! The committed random models: that they open, hold what their script says, and start where the exact pass starts.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

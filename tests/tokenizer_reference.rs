@@ -1,5 +1,12 @@
 //! The tokenizer against the vocabularies and cases of the reference data (`TL_REFERENCE`).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;

@@ -13,16 +13,16 @@ What is written, row-major, first dimension the token (T), under tl's own names;
     tokens               [T]        the ids that were fed, i32
     embedding            [T, C]
     blk.i.attn_norm      [T, C]     after the norm before attention
-    blk.i.attn_q, k, v   [T, H*D]   projections, with their biases
+    blk.i.q, k, v        [T, H*D]   projections, with their biases
     blk.i.q_rope, k_rope [T, H, D]  after the rotation
-    blk.i.attn           [T, H*D]   what the heads read, before the output projection
-    blk.i.attn_output    [T, C]
-    blk.i.attn_residual  [T, C]     the residual stream after attention
+    blk.i.attn_out       [T, H*D]   what the heads read, before the output projection
+    blk.i.attn_proj      [T, C]
+    blk.i.ffn_inp        [T, C]     the residual stream after attention
     blk.i.ffn_norm       [T, C]
-    blk.i.ffn_gate, ffn_up, ffn_silu, ffn_gated   [T, F]
-    blk.i.ffn_down       [T, C]
+    blk.i.gate, up, silu_gate, gated   [T, F]
+    blk.i.ffn_out        [T, C]
     blk.i.output         [T, C]     the residual stream after the layer
-    output_norm          [T, C]
+    final_norm           [T, C]
     logits               [T, V]
 
 A step whose module a model lacks is left out; `tl trace` then says which steps had no reference.
@@ -95,7 +95,7 @@ class Recorder:
             self.after(layer, f"blk.{i}.output")
             if n_inside is None or i < n_inside:
                 self.inside(i, layer)
-        self.after(body.norm, "output_norm")
+        self.after(body.norm, "final_norm")
         self.after(model.lm_head, "logits")
         self.rotations(body.layers[0].self_attn)
 
@@ -117,19 +117,19 @@ class Recorder:
         name = lambda step: f"blk.{i}.{step}"
         reordered = lambda x: self.reorder(x, head_dim)
         self.after(layer.input_layernorm, name("attn_norm"))
-        self.after(attention.q_proj, name("attn_q"), reordered)
-        self.after(attention.k_proj, name("attn_k"), reordered)
-        self.after(attention.v_proj, name("attn_v"))
-        self.before(attention.o_proj, name("attn"))
-        self.after(attention.o_proj, name("attn_output"))
-        self.before(layer.post_attention_layernorm, name("attn_residual"))
+        self.after(attention.q_proj, name("q"), reordered)
+        self.after(attention.k_proj, name("k"), reordered)
+        self.after(attention.v_proj, name("v"))
+        self.before(attention.o_proj, name("attn_out"))
+        self.after(attention.o_proj, name("attn_proj"))
+        self.before(layer.post_attention_layernorm, name("ffn_inp"))
         self.after(layer.post_attention_layernorm, name("ffn_norm"))
         if hasattr(mlp, "gate_proj"):
-            self.after(mlp.gate_proj, name("ffn_gate"))
-            self.after(mlp.up_proj, name("ffn_up"))
-            self.after(mlp.act_fn, name("ffn_silu"))
-            self.before(mlp.down_proj, name("ffn_gated"))
-            self.after(mlp.down_proj, name("ffn_down"))
+            self.after(mlp.gate_proj, name("gate"))
+            self.after(mlp.up_proj, name("up"))
+            self.after(mlp.act_fn, name("silu_gate"))
+            self.before(mlp.down_proj, name("gated"))
+            self.after(mlp.down_proj, name("ffn_out"))
 
         def entering(_module, _inputs):
             self.layer_idx = i

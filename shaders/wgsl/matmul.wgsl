@@ -1,30 +1,10 @@
 //! out[t, n] = Σ_k x[t, k] · w[n, k] + bias[n] + residual[t, n] for many tokens.
+//! Buffers: x, weights (format), those of `epilogue/matrix`.
 //! Grid: (tiles of 64 rows of w, tiles of 64 tokens), 16 × 16 invocations with 4 × 4 sums each. A group of 32 columns of both tiles is
 //! widened once into workgroup memory. Arithmetic: f32; relative error of a sum about 1e-6 of Σ |x w|. Needs: 16 KiB of workgroup memory.
 
-struct Step {
-    // The bucket of tokens, and whether fewer may be true.
-    rows: u32,
-    dynamic: u32,
-    // Rows of the weight that are used, and the first of them.
-    n: u32,
-    first_row: u32,
-    k: u32,
-    // Groups of 32 in a row of the weight, padded.
-    groups: u32,
-    // Width of the output and the first column written.
-    out_width: u32,
-    out_first: u32,
-}
-@group(0) @binding(1) var<uniform> step: Step;
 // [T, K]
 @group(0) @binding(2) var<storage, read> x: array<f32>;
-// [T, out_width]
-@group(0) @binding(6) var<storage, read_write> out: array<f32>;
-// [out_width], read where HAS_BIAS
-@group(0) @binding(7) var<storage, read> bias: array<f32>;
-// [T, out_width], read where HAS_RESIDUAL
-@group(0) @binding(8) var<storage, read> residual: array<f32>;
 
 // [32, 64] each: column by column of K.
 var<workgroup> tile_w: array<f32, 2048>;
@@ -70,21 +50,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         }
     }
     for (var i = 0u; i < 4u; i++) {
-        let token = first_t + own_t * 4u + i;
         for (var j = 0u; j < 4u; j++) {
-            let row = first_n + own_n + j * 16u;
-            if token < rows && row < step.n {
-                let column = step.out_first + row;
-                let at = token * step.out_width + column;
-                var y = acc[i][j];
-                if HAS_BIAS {
-                    y += bias[column];
-                }
-                if HAS_RESIDUAL {
-                    y += residual[at];
-                }
-                out[at] = y;
-            }
+            store(first_t + own_t * 4u + i, first_n + own_n + j * 16u, rows, acc[i][j]);
         }
     }
 }

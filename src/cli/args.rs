@@ -20,12 +20,20 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Run a program
     Run(RunArgs),
+    /// Evaluate line by line
+    Repl(ReplArgs),
     /// Run the test blocks of files and folders
     Test(TestArgs),
+    /// Show the values of every named step, beside a reference where there is one
+    Trace(TraceArgs),
+    /// Measure speed, memory and bandwidth
+    Bench(BenchArgs),
     /// Show what a model file holds
     Inspect(InspectArgs),
     /// Turn text into token ids
     Tokenize(TokenizeArgs),
+    /// Show the plan of a step: kernels, shapes, buffers, what was fused and what was not
+    Explain(ExplainArgs),
     /// List the adapters, and which one would be chosen
     Devices(DeviceArgs),
     /// Check every kernel on this adapter against its definition
@@ -195,6 +203,12 @@ pub struct RunArgs {
 }
 
 #[derive(Args, Debug)]
+pub struct ReplArgs {
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
+#[derive(Args, Debug)]
 pub struct TestArgs {
     #[arg(required = true)]
     pub paths: Vec<PathBuf>,
@@ -209,17 +223,19 @@ pub struct TestArgs {
 pub struct TraceArgs {
     /// A model, or a program ending in .tl
     pub file: PathBuf,
+    /// The text to feed
     #[arg(long, value_name = "S", conflicts_with = "tokens")]
     pub prompt: Option<String>,
+    /// Token ids to feed; without these and a prompt, those that the reference was made with
     #[arg(long, value_name = "1,2,3", value_delimiter = ',')]
     pub tokens: Option<Vec<u32>>,
     /// Only this layer
     #[arg(long, value_name = "N")]
     pub layer: Option<usize>,
-    /// Trace this many generated tokens after the prompt instead of the prompt
+    /// The step that feeds generated token N, counted from 1, instead of the prompt
     #[arg(long, value_name = "N")]
     pub step: Option<usize>,
-    /// Every node of the graph, not only the named steps
+    /// Every node of the graph with its place in the program, not only the named steps
     #[arg(long)]
     pub every_op: bool,
     /// Write the values
@@ -231,9 +247,9 @@ pub struct TraceArgs {
     /// Names of the reference's tensors: a JSON object from our name to theirs
     #[arg(long, value_name = "F.json", requires = "reference")]
     pub mapping: Option<PathBuf>,
-    /// Compare two backends
-    #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1)]
-    pub compare_backends: Option<Vec<String>>,
+    /// Compare two backends, as vulkan,cpu
+    #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1, conflicts_with = "reference")]
+    pub compare_backends: Option<Vec<BackendArg>>,
     /// Run this many times and compare bits
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub runs: usize,
@@ -254,17 +270,19 @@ pub struct BenchArgs {
     /// Runs of each
     #[arg(short = 'r', value_name = "N", default_value_t = 5)]
     pub runs: usize,
-    /// Time of each kernel
+    /// The time of each kernel of a decode step; of a prefill run with -n 0
     #[arg(long)]
     pub kernels: bool,
-    /// Measure kernel variants on this adapter and keep the best
-    #[arg(long)]
-    pub tune: bool,
+    /// Only `bench` blocks whose name holds this
+    #[arg(long, value_name = "S")]
+    pub filter: Option<String>,
+    /// Print one JSON object: a report that --baseline reads
     #[arg(long, conflicts_with = "markdown")]
     pub json: bool,
+    /// Print Markdown tables
     #[arg(long)]
     pub markdown: bool,
-    /// Draw a roofline
+    /// Draw a roofline, and beside it the speed over context lengths as F.context.svg; implies --kernels
     #[arg(long, value_name = "F.svg")]
     pub plot: Option<PathBuf>,
     /// Compare with a saved run
@@ -306,7 +324,7 @@ pub struct TokenizeArgs {
 
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
-    /// A model, or a program ending in .tl
+    /// A model, or a program ending in .tl; without one, the built-in model
     pub file: Option<PathBuf>,
     /// Tokens of the explained step
     #[arg(long, value_name = "N", default_value_t = 1)]

@@ -1,19 +1,25 @@
 //! The command line: arguments, terminal, exit codes. The only module that prints.
 
 mod args;
+mod bench;
 mod chat;
+mod columns;
 mod commands;
 mod doc;
 mod doctor;
 mod error;
+mod explain;
 mod fmt;
 mod generate;
 mod inspect;
 mod interrupt;
+mod program;
+mod repl;
 mod run;
 mod setup;
 mod terminal;
 mod tokenize;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -68,9 +74,13 @@ fn run(command: &Command) -> CliResult {
         Command::Chat(args) => chat::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Run(args) => run::run(args),
+        Command::Repl(args) => repl::run(args),
         Command::Test(args) => run::test(args),
+        Command::Trace(args) => trace::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Tokenize(args) => tokenize::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Devices(args) => commands::devices(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Doc { name } => doc::run(name.as_deref()),

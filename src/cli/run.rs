@@ -1,24 +1,29 @@
 //! `tl run` and `tl test`: programs.
 
-use std::io::stdout;
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::diag::Diagnostic;
-use crate::engine::EngineHost;
+use crate::engine::{Backend, EngineHost};
 use crate::lang::{Interp, Options};
 
 use super::args::{ComputeArgs, RunArgs, TestArgs};
 use super::error::{CliError, CliResult};
 use super::{interrupt, terminal};
 
-fn interp(compute: &ComputeArgs, args: &[String]) -> Result<Interp, CliError> {
-    let backend = Rc::new(compute.open()?);
+/// An interpreter on a backend of its own that prints on stdout.
+pub(super) fn interp(compute: &ComputeArgs, args: &[String]) -> Result<Interp, CliError> {
+    interp_on(&Rc::new(compute.open()?), compute, args, Box::new(stdout()))
+}
+
+/// An interpreter on `backend` that prints to `out`.
+pub(super) fn interp_on(backend: &Rc<Backend>, compute: &ComputeArgs, args: &[String], out: Box<dyn Write>) -> Result<Interp, CliError> {
     let options = Options {
         executor: Some(backend.executor.clone()),
-        host: Some(Box::new(EngineHost::new(backend, compute.load_request(None)))),
-        out: Some(Box::new(stdout())),
+        host: Some(Box::new(EngineHost::new(backend.clone(), compute.load_request(None)))),
+        out: Some(out),
         args: args.to_vec(),
         interrupt: Some(Arc::clone(&interrupt::install()?)),
     };
@@ -91,7 +96,7 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> CliResult {
     Ok(())
 }
 
-fn show(interp: &Interp, diagnostics: &[Diagnostic]) {
+pub(super) fn show(interp: &Interp, diagnostics: &[Diagnostic]) {
     for diagnostic in diagnostics {
         terminal::note(diagnostic.render(&interp.sources, terminal::color()).trim_end());
     }

@@ -13,7 +13,12 @@ use super::terminal;
 
 impl DeviceArgs {
     pub fn request(&self, precise: bool) -> DeviceRequest {
-        let backend = match self.backend {
+        self.request_of(self.backend, precise)
+    }
+
+    /// The same with another backend.
+    pub fn request_of(&self, backend: BackendArg, precise: bool) -> DeviceRequest {
+        let backend = match backend {
             BackendArg::Auto => BackendChoice::Auto,
             BackendArg::Metal => BackendChoice::Metal,
             BackendArg::Vulkan => BackendChoice::Vulkan,
@@ -30,6 +35,11 @@ impl ComputeArgs {
         let backend = Backend::open(&self.device.request(self.precise))?;
         terminal::note(&backend.note);
         Ok(backend)
+    }
+
+    /// Another backend with the rest of the arguments, for a comparison.
+    pub fn open_as(&self, backend: BackendArg) -> Result<Backend, CliError> {
+        Ok(Backend::open(&self.device.request_of(backend, self.precise))?)
     }
 
     pub fn load_request(&self, window: Option<&WindowArgs>) -> LoadRequest {

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::path::PathBuf;
 
 use crate::diag::Color;
 
@@ -33,6 +34,15 @@ pub fn is_interactive() -> bool {
 /// Whether thinking is shown dimmed: only where a terminal shows it.
 pub fn dims() -> bool {
     stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Where lines are remembered between sessions, by the name of a file of our own.
+pub fn history_path(file: &str) -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE")).map(PathBuf::from);
+    let folder = state.or_else(|| home.map(|h| h.join(".local/state")))?.join("tl");
+    std::fs::create_dir_all(&folder).ok()?;
+    Some(folder.join(file))
 }
 
 /// A line on stderr that overwrites itself, on a terminal alone.

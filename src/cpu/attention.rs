@@ -248,9 +248,9 @@ for_each_isa! {
             }
             decay[i] = exp(maxima[i] - largest);
             maxima[i] = largest;
-            for j in 0..TILE {
-                let masked = if j >= seen.start && j < seen.end { scores[i][j] } else { LOWEST };
-                scores[i][j] = exp(masked - largest);
+            for (j, score) in scores[i].iter_mut().enumerate() {
+                let masked = if j >= seen.start && j < seen.end { *score } else { LOWEST };
+                *score = exp(masked - largest);
             }
             let mut lanes = [0.0f32; 16];
             for j in 0..16 {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::graph::{
     Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, NodeId, Origin, ProgramId,
-    RopeRowsKind, RunArgs, rope_rows,
+    RopeRowsKind, RunArgs, StepTimes, rope_rows,
 };
 use crate::plan::{Buf, Plan, Target};
 use crate::tensor::{DType, HostData, HostTensor};
@@ -28,10 +28,12 @@ pub struct CpuOptions {
     pub threads: Option<usize>,
     /// The level of vector instructions; `None` takes the machine's best.
     pub isa: Option<Isa>,
+    /// Fills buffers with NaN bits when they are taken and when they are released; `TL_POISON=1` does so too.
+    pub poison: bool,
 }
 
 /// What the CPU wants of a plan: everything folded, whatever the number of rows.
-const TARGET: Target = Target { norm_prologue_rows: usize::MAX, epilogue_rows: usize::MAX };
+pub const TARGET: Target = Target { norm_prologue_rows: usize::MAX, epilogue_rows: usize::MAX };
 
 /// The CPU backend. Runs are finished when `run` returns.
 pub struct CpuExecutor {
@@ -63,7 +65,7 @@ impl CpuExecutor {
     pub fn new(options: CpuOptions) -> CpuExecutor {
         let isa = options.isa.filter(|isa| Isa::available().contains(isa)).unwrap_or_else(Isa::detect);
         let available = std::thread::available_parallelism().map_or(1, usize::from);
-        let poison = std::env::var_os("TL_POISON").is_some_and(|v| v == "1");
+        let poison = options.poison || std::env::var_os("TL_POISON").is_some_and(|v| v == "1");
         CpuExecutor {
             isa,
             precise: options.precise,
@@ -272,6 +274,13 @@ impl Executor for CpuExecutor {
 
     fn counters(&self) -> Counters {
         self.counters
+    }
+
+    fn run_timed(&mut self, program: ProgramId, args: &RunArgs) -> Result<Option<StepTimes>, ExecError> {
+        let was = std::mem::replace(&mut self.timed, true);
+        let result = self.run(program, args);
+        self.timed = was;
+        result.map(|_| Some(StepTimes { timed_by: "the host's clock".to_owned(), steps: self.step_times() }))
     }
 }
 

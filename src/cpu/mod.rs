@@ -37,5 +37,5 @@ mod transpose;
 mod vector;
 mod weights;
 
-pub use executor::{CpuExecutor, CpuOptions};
+pub use executor::{CpuExecutor, CpuOptions, TARGET};
 pub use isa::Isa;

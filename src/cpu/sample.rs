@@ -73,14 +73,8 @@ impl SampleMemory {
         if settings.temperature <= 0.0 {
             return self.argmax();
         }
+        self.gather(settings.top_k);
         let candidates = &mut self.candidates;
-        candidates.clear();
-        candidates
-            .extend(self.logits.iter().enumerate().map(|(id, &logit)| (id as u32, if logit.is_nan() { f32::NEG_INFINITY } else { logit })));
-        if settings.top_k > 0 && settings.top_k < candidates.len() {
-            candidates.select_nth_unstable_by(settings.top_k - 1, by_logit);
-            candidates.truncate(settings.top_k);
-        }
         candidates.sort_unstable_by(by_logit);
         let Some(&(best, largest)) = candidates.first() else { return 0 };
         if !largest.is_finite() {
@@ -114,6 +108,34 @@ impl SampleMemory {
             }
         }
         candidates.last().map_or(best, |c| c.0)
+    }
+
+    /// The `top_k` ids with the largest logits, of equal ones the lower, in no order; all ids for 0. NaN counts as the least of all.
+    fn gather(&mut self, top_k: usize) {
+        let candidates = &mut self.candidates;
+        candidates.clear();
+        let all = self.logits.iter().enumerate().map(|(id, &logit)| (id as u32, if logit.is_nan() { f32::NEG_INFINITY } else { logit }));
+        if top_k == 0 || top_k >= self.logits.len() {
+            candidates.extend(all);
+            return;
+        }
+        // Few ids pass the least of the best found so far; those that do are thinned out when they are twice as many as wanted. One that
+        // equals that least logit comes after `top_k` others that are as large.
+        let mut least = None;
+        for (id, logit) in all {
+            if least.is_none_or(|least| logit > least) {
+                candidates.push((id, logit));
+                if candidates.len() == 2 * top_k {
+                    candidates.select_nth_unstable_by(top_k - 1, by_logit);
+                    candidates.truncate(top_k);
+                    least = candidates.last().map(|c| c.1);
+                }
+            }
+        }
+        if candidates.len() > top_k {
+            candidates.select_nth_unstable_by(top_k - 1, by_logit);
+            candidates.truncate(top_k);
+        }
     }
 
     /// The lowest id of the largest logit; 0 when all are NaN.

@@ -4,14 +4,7 @@ use super::isa::Isa;
 
 /// Writes `rows`, `n` rows of which word `i` of row `r` lies at `r * stride + i`, to `out[i * out_stride + r]` for `i < width`.
 pub(super) fn transpose(isa: Isa, rows: &[u32], n: usize, stride: usize, width: usize, out: &mut [u32], out_stride: usize) {
-    let blocks = if has_blocks(isa) { (n / 16 * 16, width / 16 * 16) } else { (0, 0) };
-    #[cfg(target_arch = "x86_64")]
-    for r in (0..blocks.0).step_by(16) {
-        for i in (0..blocks.1).step_by(16) {
-            // SAFETY: the level is AVX-512.
-            unsafe { avx512::transpose_16(&rows[r * stride + i..], stride, &mut out[i * out_stride + r..], out_stride) };
-        }
-    }
+    let blocks = whole_blocks(isa, rows, n, stride, width, out, out_stride);
     for r in 0..n {
         let done = if r < blocks.0 { blocks.1 } else { 0 };
         for i in done..width {
@@ -20,11 +13,25 @@ pub(super) fn transpose(isa: Isa, rows: &[u32], n: usize, stride: usize, width: 
     }
 }
 
-fn has_blocks(isa: Isa) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return isa == Isa::Avx512;
-    #[cfg(not(target_arch = "x86_64"))]
-    return isa != isa;
+/// Turns what comes in whole blocks; returns how many rows and columns of them that are.
+#[cfg(target_arch = "x86_64")]
+fn whole_blocks(isa: Isa, rows: &[u32], n: usize, stride: usize, width: usize, out: &mut [u32], out_stride: usize) -> (usize, usize) {
+    if isa != Isa::Avx512 {
+        return (0, 0);
+    }
+    let blocks = (n / 16 * 16, width / 16 * 16);
+    for r in (0..blocks.0).step_by(16) {
+        for i in (0..blocks.1).step_by(16) {
+            // SAFETY: the level is AVX-512.
+            unsafe { avx512::transpose_16(&rows[r * stride + i..], stride, &mut out[i * out_stride + r..], out_stride) };
+        }
+    }
+    blocks
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn whole_blocks(_: Isa, _: &[u32], _: usize, _: usize, _: usize, _: &mut [u32], _: usize) -> (usize, usize) {
+    (0, 0)
 }
 
 #[cfg(target_arch = "x86_64")]

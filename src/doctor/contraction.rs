@@ -15,13 +15,14 @@ pub fn weight_types() -> Vec<DType> {
 /// The bound of a product with a weight of this type: activations in blocks of 32 rounded to int8 have a relative error of about
 /// 1 / (127 √3) of their maximum, f16 tiles of 2⁻¹¹.
 fn linear_bound(arithmetic: Arithmetic, dtype: DType, k: usize) -> Bound {
-    match (arithmetic, dtype) {
-        (Arithmetic::Precise, _) => Bound::Relative(2e-6),
-        // Activations have a deviation of 1, weights of about 1 but for one block in seven.
-        (Arithmetic::Fast, DType::Quant(_)) => Bound::Scaled { bound: 2e-2, magnitude: 0.8 * (k as f64).sqrt() },
-        (Arithmetic::Fast, DType::BF16) => Bound::Relative(6e-3),
-        (Arithmetic::Fast, _) => Bound::Relative(1e-3),
-    }
+    let bound = match (arithmetic, dtype) {
+        (Arithmetic::Precise, _) => 2e-6,
+        (Arithmetic::Fast, DType::Quant(_)) => 2e-2,
+        (Arithmetic::Fast, DType::BF16) => 6e-3,
+        (Arithmetic::Fast, _) => 1e-3,
+    };
+    // Activations have a deviation of 1, weights of about 1 but for one block in seven.
+    Bound::Scaled { bound, magnitude: 0.8 * (k as f64).sqrt() }
 }
 
 pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {

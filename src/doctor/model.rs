@@ -112,7 +112,9 @@ impl Block {
         let q = g.rope(heads[0], rows, self.style).expect(fits);
         let k = g.rope(heads[1], rows, self.style).expect(fits);
         let appended = g.cache_append(CacheIdx(0), 0, spec.slots, k, heads[2]).expect(fits);
-        let (scale, no_window) = (g.literal_f32(0.125), g.literal_i32(0));
+        // Weights of deviation 1 make queries and keys of deviation 16; the scale brings scores down to what models have, where softmax is
+        // not a choice of one key that the last bit of an activation decides.
+        let (scale, no_window) = (g.literal_f32(0.125 / 256.0), g.literal_i32(0));
         let a = g.attention(q, appended, scale, no_window).expect(fits);
         let a = g.reshape(a, [bucket, self.n_heads * self.head_dim]).expect(fits);
         let attended = linear(g, a, &self.o);

@@ -3,10 +3,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::cpu::{CpuExecutor, CpuOptions};
+use crate::cpu::{self, CpuExecutor, CpuOptions};
 use crate::gpu::{AdapterSummary, GpuExecutor, GpuOptions, adapters};
 use crate::graph::Executor;
 use crate::lang::SharedExecutor;
+use crate::plan::Target;
+use crate::reference::ReferenceExecutor;
 
 use super::EngineError;
 
@@ -57,6 +59,10 @@ pub struct Backend {
     /// A first guess for the tokens of one prefill run.
     pub chunk: usize,
     pub is_cpu: bool,
+    /// f32 throughout.
+    pub precise: bool,
+    /// What the executor wants of a plan.
+    pub target: Target,
 }
 
 impl Backend {
@@ -76,7 +82,8 @@ impl Backend {
                 let note = executor.describe();
                 let software = executor.gpu().caps.software;
                 let chunk = if software { CHUNK_SOFTWARE } else { CHUNK_GPU };
-                Ok(Backend { executor: Rc::new(RefCell::new(executor)), note, chunk, is_cpu: false })
+                let target = executor.target();
+                Ok(Backend { executor: Rc::new(RefCell::new(executor)), note, chunk, is_cpu: false, precise: request.precise, target })
             }
             Err(error) if named || options.allow_software => {
                 let present = Backend::list().join("; ");
@@ -89,7 +96,14 @@ impl Backend {
     fn cpu(precise: bool, why: &str) -> Backend {
         let executor = CpuExecutor::new(CpuOptions { precise, ..CpuOptions::default() });
         let note = format!("{}{why}", executor.describe());
-        Backend { executor: Rc::new(RefCell::new(executor)), note, chunk: CHUNK_CPU, is_cpu: true }
+        Backend { executor: Rc::new(RefCell::new(executor)), note, chunk: CHUNK_CPU, is_cpu: true, precise, target: cpu::TARGET }
+    }
+
+    /// The definition of every op in f64: slow, and exact but for what a weight's own type rounds.
+    pub fn exact() -> Backend {
+        let executor = ReferenceExecutor::new();
+        let note = executor.describe();
+        Backend { executor: Rc::new(RefCell::new(executor)), note, chunk: CHUNK_GPU, is_cpu: true, precise: true, target: cpu::TARGET }
     }
 
     /// A line for each adapter, and one for the CPU.

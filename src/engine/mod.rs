@@ -2,12 +2,16 @@
 
 mod backend;
 pub mod demo;
+mod forward;
 mod host;
+mod measure;
 mod model;
 mod steps;
 
 pub use backend::{Backend, BackendChoice, DeviceRequest};
+pub use forward::TracePoint;
 pub use host::EngineHost;
+pub use measure::{BenchRequest, measure};
 pub use model::{LoadRequest, LoadedModel};
 pub use steps::ModelSteps;
 
@@ -18,6 +22,7 @@ use crate::lang::ProgramError;
 use crate::model::{GenerateError, ModelError, WindowError};
 use crate::text::sampling::SamplingError;
 use crate::text::{TemplateError, TokenizerError};
+use crate::trace::TraceError;
 
 /// Whatever keeps a model from being loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +47,8 @@ pub enum EngineError {
     /// A failure of the backend, with the step's place in the program where it has one.
     #[error("{message}")]
     Exec { message: String, diagnostic: Option<Box<Diagnostic>> },
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     #[error(transparent)]
     Generate(#[from] GenerateError),
 }

@@ -50,20 +50,19 @@ impl ModelSteps {
         match compiled {
             Ok(program) => Ok((Some(program), !pinned)),
             Err(ExecError::MixesTokens { .. }) if !self.exact => Ok((None, false)),
-            Err(error) => Err(self.placed(error)),
+            Err(error) => Err(placed(error, &self.program.borrow())),
         }
     }
+}
 
-    /// The error with a picture of its place in the model's program.
-    fn placed(&self, error: ExecError) -> EngineError {
-        let program = self.program.borrow();
-        match origin(&error).and_then(|o| program.span_of(o)) {
-            Some(span) => {
-                let diagnostic = crate::diag::Diagnostic::error(error.to_string()).at(span);
-                EngineError::Exec { message: diagnostic.one_line(program.sources()), diagnostic: Some(Box::new(diagnostic)) }
-            }
-            None => error.into(),
+/// The error with its place in the model's program.
+pub(super) fn placed(error: ExecError, program: &ModelProgram) -> EngineError {
+    match origin(&error).and_then(|o| program.span_of(o)) {
+        Some(span) => {
+            let diagnostic = crate::diag::Diagnostic::error(error.to_string()).at(span);
+            EngineError::Exec { message: diagnostic.one_line(program.sources()), diagnostic: Some(Box::new(diagnostic)) }
         }
+        None => error.into(),
     }
 }
 

@@ -134,7 +134,7 @@ fn layer(step: &Step) -> Option<usize> {
 }
 
 /// The kernel and what it does besides: `linear + residual`.
-pub(super) fn kernel_name(kernel: &Kernel) -> String {
+pub fn kernel_name(kernel: &Kernel) -> String {
     let name = match kernel {
         Kernel::Linear(k) => {
             let norm = if k.norm.is_some() { "rms_norm → " } else { "" };

@@ -3,5 +3,5 @@
 mod dot;
 mod unfused;
 
-pub use dot::dot;
+pub use dot::{dot, kernel_name};
 pub use unfused::{Unfused, unfused};

@@ -110,6 +110,11 @@ impl GpuExecutor {
         Ok(ProgramId(self.programs.len() as u32 - 1))
     }
 
+    /// The kernels compiled so far: name and whole text.
+    pub fn kernels(&self) -> Vec<(String, String)> {
+        self.pipelines.sources().map(|source| (source.name(), source.assemble(self.gpu.caps.subgroup))).collect()
+    }
+
     /// The device, for timing and tests.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
@@ -386,10 +391,17 @@ impl Executor for GpuExecutor {
         }
     }
 
+    fn kernel_sources(&self) -> Vec<(String, String)> {
+        let subgroup = self.gpu.caps.subgroup;
+        let mut sources: Vec<(String, String)> = self.pipelines.sources().map(|s| (s.name(), s.assemble(subgroup))).collect();
+        sources.sort();
+        sources
+    }
+
     fn counters(&self) -> Counters {
         Counters {
             buffers: self.gpu.allocated.buffers(),
-            pipelines: self.pipelines.len() as u64,
+            pipelines: self.pipelines.made() as u64,
             bind_groups: self.groups.made(),
             device_bytes: self.gpu.allocated.bytes(),
             peak_device_bytes: self.gpu.allocated.peak(),

@@ -42,8 +42,9 @@ impl PipelineCache {
         self.pipelines.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.pipelines.is_empty()
+    /// The sources of all pipelines.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.pipelines.keys()
     }
 
     pub fn get(&self, source: &Source) -> Option<Rc<Pipeline>> {

@@ -18,7 +18,6 @@ pub struct Recorded {
     /// Range of the step's numbers in the recording's buffer.
     pub step_range: (u64, u64),
     pub grid: Grid,
-    pub step_idx: usize,
     pub work: Work,
 }
 
@@ -83,10 +82,6 @@ impl SlotArena {
         }
         Ok(taken.into_iter().flatten().collect())
     }
-
-    pub fn buffers(&self) -> &[Rc<CountedBuffer>] {
-        &self.buffers
-    }
 }
 
 /// What recordings share.
@@ -132,14 +127,7 @@ impl Recording {
         let mut recorded = Vec::new();
         for (dispatch, step_range) in dispatches.into_iter().zip(ranges) {
             let Some(pipeline) = shared.pipelines.get(&dispatch.source) else { continue };
-            recorded.push(Recorded {
-                pipeline,
-                operands: dispatch.operands,
-                step_range,
-                grid: dispatch.grid,
-                step_idx: dispatch.step_idx,
-                work: dispatch.work,
-            });
+            recorded.push(Recorded { pipeline, operands: dispatch.operands, step_range, grid: dispatch.grid, work: dispatch.work });
         }
         let nothing = shared.nothing.clone();
         Ok(Recording {

@@ -112,7 +112,7 @@ impl Graph {
     pub fn unary(&mut self, op: UnaryOp, x: NodeId) -> Built {
         let x = match op {
             UnaryOp::Not | UnaryOp::Neg | UnaryOp::Abs | UnaryOp::Sign => x,
-            _ => self.to_float(x)?,
+            _ => self.float_of(x)?,
         };
         self.add(Op::Unary(op), &[x])
     }
@@ -145,7 +145,7 @@ impl Graph {
         })
     }
 
-    fn to_float(&mut self, x: NodeId) -> Built {
+    fn float_of(&mut self, x: NodeId) -> Built {
         if self.dtype(x).is_float() { Ok(x) } else { self.cast(x, DType::F32) }
     }
 
@@ -229,7 +229,7 @@ impl Graph {
     /// # Errors
     /// When the axis is out of range.
     pub fn reduce(&mut self, op: ReduceOp, x: NodeId, axis: usize, keep: bool) -> Built {
-        let x = if op == ReduceOp::Mean || self.dtype(x) == DType::Bool { self.to_float(x)? } else { x };
+        let x = if op == ReduceOp::Mean || self.dtype(x) == DType::Bool { self.float_of(x)? } else { x };
         self.add(Op::Reduce { op, axis, keep }, &[x])
     }
 
@@ -280,7 +280,7 @@ impl Graph {
         let mut output = batch_letters.clone();
         output.extend(if sa.rank() == 1 { &[][..] } else { &['m'][..] });
         output.extend(if sb.rank() == 1 { &[][..] } else { &['n'][..] });
-        let (a, b) = (self.to_float(a)?, self.to_float(b)?);
+        let (a, b) = (self.float_of(a)?, self.float_of(b)?);
         self.add(Op::Einsum(EinsumSpec { operands: vec![la, lb], output }), &[a, b])
     }
 
@@ -291,7 +291,7 @@ impl Graph {
     pub fn einsum(&mut self, text: &str, operands: &[NodeId]) -> Built {
         let spec = EinsumSpec::parse(text).map_err(GraphError::new)?;
         spec.infer(&operands.iter().map(|&x| self.shape(x)).collect::<Vec<_>>()).map_err(GraphError::new)?;
-        let mut operands: Vec<NodeId> = operands.iter().map(|&x| self.to_float(x)).collect::<Result<_, _>>()?;
+        let mut operands: Vec<NodeId> = operands.iter().map(|&x| self.float_of(x)).collect::<Result<_, _>>()?;
         let mut letters = spec.operands;
         while operands.len() > 2 {
             // Letters that nothing further needs are summed now.
@@ -315,7 +315,7 @@ impl Graph {
     /// # Errors
     /// When the inner sizes differ.
     pub fn linear(&mut self, x: NodeId, w: NodeId) -> Built {
-        let x = self.to_float(x)?;
+        let x = self.float_of(x)?;
         self.add(Op::Linear, &[x, w])
     }
 
@@ -334,7 +334,7 @@ impl Graph {
     /// # Errors
     /// When the axis is out of range.
     pub fn softmax(&mut self, x: NodeId, axis: usize) -> Built {
-        let x = self.to_float(x)?;
+        let x = self.float_of(x)?;
         self.add(Op::Softmax { axis }, &[x])
     }
 

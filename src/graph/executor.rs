@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::tensor::{DType, HostTensor, Shape};
 
@@ -170,6 +171,15 @@ pub struct Counters {
     pub peak_device_bytes: u64,
 }
 
+/// How long the steps of one run took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepTimes {
+    /// How they were timed: `timestamps in one pass`, `one pass a kernel`, `the host's clock`.
+    pub timed_by: String,
+    /// By the plan's steps, in their order: their names, and the time of all their dispatches together.
+    pub steps: Vec<(String, Duration)>,
+}
+
 /// A backend.
 pub trait Executor {
     /// One line: `vulkan: NVIDIA H200`, `cpu: 2 threads, AVX-512 VNNI`.
@@ -197,4 +207,21 @@ pub trait Executor {
     fn record_history(&mut self, cache: CacheId, position: usize, ids: &[i32]) -> Result<(), ExecError>;
 
     fn counters(&self) -> Counters;
+
+    /// Does what `run` does, waits for it, and says how long each step took; `None` where the backend cannot tell. The run as a whole may
+    /// be slower than others.
+    fn run_timed(&mut self, program: ProgramId, args: &RunArgs) -> Result<Option<StepTimes>, ExecError> {
+        let _ = (program, args);
+        Ok(None)
+    }
+
+    /// Names and assembled sources of the kernels that were compiled so far, where the backend compiles any; WGSL.
+    fn kernel_sources(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Bytes a second that a plain loop reads on this device from memory that no cache holds; `None` where the backend has no such loop.
+    fn read_bandwidth(&mut self) -> Result<Option<f64>, ExecError> {
+        Ok(None)
+    }
 }

@@ -181,9 +181,19 @@ pub struct Arg {
 }
 
 #[derive(Clone)]
+#[allow(clippy::large_enum_variant, reason = "a call has one or two, and slices are common")]
 pub enum IndexArg {
     At(Expr),
-    Slice { start: Option<Expr>, end: Option<Expr>, step: Option<Expr>, span: Span },
+    Slice(Box<SliceArg>),
+}
+
+/// `start:end:step`.
+#[derive(Clone)]
+pub struct SliceArg {
+    pub start: Option<Expr>,
+    pub end: Option<Expr>,
+    pub step: Option<Expr>,
+    pub span: Span,
 }
 
 /// A function's code.

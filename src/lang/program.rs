@@ -106,7 +106,7 @@ impl ModelProgram {
             Some(TraceState { slots: spec.slots, position: spec.position, n_tokens: spec.bucket, cache: None, is_pinned: false });
         session.set_place(start);
         let tokens = session.graph_mut().tokens_input(spec.bucket);
-        let fail = |fault: super::value::Fault| vec![Diagnostic::error(fault.message).at(start)];
+        let fail = |fault: super::value::Fault| vec![Diagnostic::error(fault.into_parts().message).at(start)];
         let tokens = session.adopt(tokens).map_err(fail)?;
         let logits = self.interp.call_function("forward", vec![Value::Tensor(tokens), Value::Cache(ModelCache::Traced)], start)?;
         let Value::Tensor(logits) = logits else {
@@ -115,7 +115,7 @@ impl ModelProgram {
         if logits.shape().rank() != 2 || logits.shape()[0] != spec.bucket {
             return Err(vec![Diagnostic::error(format!("`forward` gives logits ({}, V), not {}", spec.bucket, logits.shape())).at(start)]);
         }
-        let output = self.finish(spec, &logits).map_err(|fault| vec![Diagnostic::error(fault.message).at(start)])?;
+        let output = self.finish(spec, &logits).map_err(|fault| vec![Diagnostic::error(fault.into_parts().message).at(start)])?;
         let session = &mut self.interp.session;
         let trace = session.trace.take();
         Ok(Traced {

@@ -28,6 +28,9 @@ const NODES_MAX: usize = 4096;
 /// The most elements of one tensor: what an i32 index of a kernel can reach.
 const ELEMENTS_MAX: usize = i32::MAX as usize;
 
+/// Sees each graph before it runs, with the nodes that are wanted of it and what the run is bound to.
+pub type RunObserver = Box<dyn FnMut(&Graph, &[NodeId], &RunArgs)>;
+
 /// A tensor of the language, by handle. Copies share the node; nothing changes a tensor that has two handles.
 #[derive(Clone)]
 pub struct Tensor(Rc<TensorCell>);
@@ -144,6 +147,7 @@ pub struct Session {
     rope_rows: HashMap<(Arc<RopeSpec>, NodeId, usize), NodeId>,
     /// Set while a model's `forward` is traced: nothing is forced then.
     pub(super) trace: Option<TraceState>,
+    observer: Option<RunObserver>,
 }
 
 impl Session {
@@ -163,6 +167,7 @@ impl Session {
             scalar_nodes: HashMap::new(),
             rope_rows: HashMap::new(),
             trace: None,
+            observer: None,
         }
     }
 
@@ -173,6 +178,11 @@ impl Session {
     /// The place that made the nodes of an origin.
     pub fn span_of(&self, origin: Origin) -> Option<Span> {
         self.spans.get((origin.0 as usize).checked_sub(1)?).copied()
+    }
+
+    /// From here on `observer` sees what is forced. The executor is free while it looks.
+    pub fn observe(&mut self, observer: RunObserver) {
+        self.observer = Some(observer);
     }
 
     /// Nodes made from here on come from `span`.
@@ -349,6 +359,9 @@ impl Session {
             let (graph, outputs) = self.graph.subgraph(&nodes);
             let options = CompileOptions { fuse: true, caches: Vec::new() };
             let args = RunArgs { inputs: self.bindings.clone(), literals: graph.literals().to_vec(), ..RunArgs::default() };
+            if let Some(observer) = &mut self.observer {
+                observer(&graph, &outputs, &args);
+            }
             let mut executor = executor.borrow_mut();
             let program = executor.compile(&graph, &outputs, &options)?;
             let tensors = executor.run(program, &args)?;

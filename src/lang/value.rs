@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -155,12 +156,12 @@ fn drop_flat(values: &mut Vec<Value>) {
             }
         })
         .unwrap_or(false);
-    while outermost {
-        let next = QUEUE.try_with(|queue| queue.borrow_mut().as_mut().and_then(Vec::pop)).ok().flatten();
-        if next.is_none() {
-            let _ = QUEUE.try_with(|queue| queue.borrow_mut().take());
-            break;
+    if outermost {
+        while let Some(next) = QUEUE.try_with(|queue| queue.borrow_mut().as_mut().and_then(Vec::pop)).ok().flatten() {
+            // What this one held joins the queue, which is not borrowed now.
+            drop(next);
         }
+        let _ = QUEUE.try_with(|queue| queue.borrow_mut().take());
     }
 }
 
@@ -227,9 +228,12 @@ impl fmt::Display for TensorType<'_> {
     }
 }
 
-/// An error of a value, without a place: the evaluator knows where it happened.
+/// An error of a value, without a place: the evaluator knows where it happened. Boxed, since every result carries room for one.
 #[derive(Clone, Debug)]
-pub struct Fault {
+pub struct Fault(Box<FaultParts>);
+
+#[derive(Clone, Debug)]
+pub struct FaultParts {
     pub message: String,
     pub hint: Option<String>,
     /// Words beside the caret.
@@ -242,28 +246,54 @@ pub struct Fault {
 
 impl Fault {
     pub fn new(message: impl Into<String>) -> Fault {
-        Fault { message: message.into(), hint: None, label: None, reason: None, origin: None }
+        Fault(Box::new(FaultParts { message: message.into(), hint: None, label: None, reason: None, origin: None }))
+    }
+
+    /// With the message that `f` makes of it.
+    pub fn reworded(mut self, f: impl FnOnce(&str) -> String) -> Fault {
+        self.0.message = f(&self.0.message);
+        self
+    }
+
+    pub fn into_parts(self) -> FaultParts {
+        *self.0
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Fault {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     pub fn label(mut self, label: impl Into<String>) -> Fault {
-        self.label = Some(label.into());
+        self.0.label = Some(label.into());
         self
     }
 
     pub fn reason(mut self, span: Span, message: impl Into<String>) -> Fault {
-        self.reason = Some((span, message.into()));
+        self.0.reason = Some((span, message.into()));
         self
+    }
+}
+
+impl Deref for Fault {
+    type Target = FaultParts;
+
+    fn deref(&self) -> &FaultParts {
+        &self.0
+    }
+}
+
+impl DerefMut for Fault {
+    fn deref_mut(&mut self) -> &mut FaultParts {
+        &mut self.0
     }
 }
 
 impl From<GraphError> for Fault {
     fn from(error: GraphError) -> Fault {
-        Fault { hint: error.hint, ..Fault::new(error.message) }
+        let mut fault = Fault::new(error.message);
+        fault.hint = error.hint;
+        fault
     }
 }
 
@@ -273,6 +303,8 @@ impl From<ExecError> for Fault {
             ExecError::Unsupported { origin, .. } | ExecError::Device { origin, .. } if *origin != Origin::default() => Some(*origin),
             _ => None,
         };
-        Fault { origin, ..Fault::new(error.to_string()) }
+        let mut fault = Fault::new(error.to_string());
+        fault.origin = origin;
+        fault
     }
 }

@@ -187,11 +187,7 @@ where
         let (tokenizer, stop_ids) = (self.tokenizer.clone(), self.stops.ids.clone());
         let total = ids.len() - keep;
         let on_event = std::cell::RefCell::new(on_event);
-        let emit = |parts: Vec<AnswerPart>| {
-            parts.into_iter().fold(ControlFlow::Continue(()), |flow, part| {
-                if flow.is_break() { flow } else { on_event.borrow_mut()(ChatEvent::Text(part)) }
-            })
-        };
+        let emit = |parts: Vec<AnswerPart>| parts.into_iter().try_for_each(|part| on_event.borrow_mut()(ChatEvent::Text(part)));
         let (mut finish, timing) = self
             .generator
             .generate(

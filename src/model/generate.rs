@@ -94,6 +94,11 @@ where
         &mut self.context
     }
 
+    /// Tokens of a prefill run as the runs so far have set it.
+    pub fn chunk(&self) -> usize {
+        self.chunk
+    }
+
     pub fn programs_mut(&mut self) -> &mut P {
         &mut self.programs
     }

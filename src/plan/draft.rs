@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{Graph, Literal, NodeId, Op};
 
 use super::place::{Placements, as_weight};
 use super::tokens::name;
-use super::{Buf, Kernel, OutputSpec, RopeRowsSpec, Scalars, SlotId, Step};
+use super::{Buf, Kernel, OutputSpec, RopeRowsSpec, ScalarExpr, ScalarRef, Scalars, SlotId, Step};
 
 /// Steps over values that are not yet shared. `Buf::Slot` names a value; no `Buf::Output` occurs.
 pub(super) struct Draft<'g> {
@@ -58,5 +58,26 @@ impl Draft<'_> {
     pub fn push(&mut self, kernel: Kernel, nodes: Vec<NodeId>) {
         let step = self.step(kernel, nodes);
         self.steps.push(step);
+    }
+
+    /// The word of an expression; equal ones share it.
+    pub fn word(&mut self, expr: ScalarExpr) -> ScalarRef {
+        let words = &mut self.scalars.words;
+        let at = words.iter().position(|w| *w == expr).unwrap_or_else(|| {
+            words.push(expr);
+            words.len() - 1
+        });
+        ScalarRef(at as u32)
+    }
+
+    /// A constant that the graph does not hold: it follows the graph's literals, which a run may replace.
+    pub fn constant(&mut self, value: Literal) -> ScalarRef {
+        let own = self.graph.literals().len();
+        let literals = &mut self.scalars.literals;
+        let index = literals[own..].iter().position(|l| *l == value).unwrap_or_else(|| {
+            literals.push(value);
+            literals.len() - own - 1
+        });
+        self.word(ScalarExpr::Literal((own + index) as u32))
     }
 }

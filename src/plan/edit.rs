@@ -76,6 +76,21 @@ impl<'d, 'g> Edit<'d, 'g> {
         self.index(at);
     }
 
+    /// Lets every reader of `value`, the outside too, read `other` instead. Whoever writes `value` is left without a purpose.
+    pub fn rename(&mut self, value: Buf, other: Buf) {
+        for at in self.readers(value).to_vec() {
+            let mut kernel = self.draft.steps[at].kernel.clone();
+            kernel.operands_mut().into_iter().filter(|o| *o.buf == value).for_each(|o| *o.buf = other);
+            self.set(at, kernel);
+        }
+        self.draft.outputs.iter_mut().filter(|o| o.buf == value).for_each(|o| o.buf = other);
+    }
+
+    pub fn remove(&mut self, at: usize) {
+        self.unindex(at);
+        self.removed[at] = true;
+    }
+
     /// Changes a step that covers the same nodes as before.
     pub fn set(&mut self, at: usize, kernel: Kernel) {
         self.replace(&[], at, kernel);

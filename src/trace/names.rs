@@ -1,18 +1,20 @@
 //! The names of steps: our own, and those under which others store the same values.
 //!
-//! | ours | in `exact.*` files | llama.cpp's callback | what |
+//! | ours: the variables of `lang/std/llama.tl` | in `exact.*` files | llama.cpp's callback | what |
 //! |---|---|---|---|
 //! | `embedding` | `exact.embedding` | `inp_embd` | rows of the table, `[T, C]` |
 //! | `blk.0.attn_norm` | `exact.layer0.attn_norm` | `attn_norm-0` | norm before attention |
-//! | `blk.0.attn_q`, `attn_k`, `attn_v` | `q`, `k`, `v` | `Qcur-0`, … | projections |
+//! | `blk.0.q`, `k`, `v` | `exact.layer0.q`, … | `Qcur-0`, … | projections, `[T, H, D]` or `[T, H * D]` |
 //! | `blk.0.q_rope`, `k_rope` | the same | `Qcur_rope-0`, … | after the rotation |
-//! | `blk.0.attn` | `attn_out` | `kqv_out-0` | what the heads read |
-//! | `blk.0.attn_output` | `attn_proj` | `attn_out-0` | its projection |
-//! | `blk.0.attn_residual` | `ffn_inp` | `ffn_inp-0` | the residual stream between the halves |
-//! | `blk.0.ffn_norm`, `ffn_gate`, `ffn_up` | `ffn_norm`, `gate`, `up` | `ffn_gate-0`, … | |
-//! | `blk.0.ffn_silu`, `ffn_gated`, `ffn_down` | `silu_gate`, `gated`, `ffn_out` | `ffn_silu-0`, `ffn_gate_par-0`, `ffn_out-0` | |
+//! | `blk.0.attn_out` | the same | `kqv_out-0` | what the heads read |
+//! | `blk.0.attn_proj` | the same | `attn_out-0` | its projection |
+//! | `blk.0.ffn_inp` | the same | `ffn_inp-0` | the residual stream between the halves |
+//! | `blk.0.ffn_norm`, `gate`, `up` | the same | `ffn_norm-0`, `ffn_gate-0`, `ffn_up-0` | |
+//! | `blk.0.silu_gate`, `gated`, `ffn_out` | the same | `ffn_silu-0`, `ffn_gate_par-0`, `ffn_out-0` | |
 //! | `blk.0.output` | `exact.layer.0` | `l_out-0` | the residual stream after the layer |
-//! | `output_norm`, `logits` | `exact.final_norm`, `exact.logits` | `result_norm`, `result_output` | |
+//! | `final_norm`, `logits` | `exact.final_norm`, `exact.logits` | `result_norm`, `result_output` | |
+//!
+//! A projection may also be called as its weight is: `blk.0.attn_q`, `blk.0.ffn_down`.
 //!
 //! Any other name is matched as it stands, or through a mapping.
 
@@ -25,26 +27,26 @@ pub struct StepName {
 
 /// Steps of a layer, each with the other names it goes by.
 const LAYER_STEPS: &[(&str, &[&str])] = &[
-    ("attn_q", &["q", "q_proj", "Qcur"]),
-    ("attn_k", &["k", "k_proj", "Kcur"]),
-    ("attn_v", &["v", "v_proj", "Vcur"]),
+    ("q", &["attn_q", "q_proj", "Qcur"]),
+    ("k", &["attn_k", "k_proj", "Kcur"]),
+    ("v", &["attn_v", "v_proj", "Vcur"]),
     ("q_rope", &["Qcur_rope", "attn_q_rope"]),
     ("k_rope", &["Kcur_rope", "attn_k_rope"]),
-    ("attn", &["attn_out", "kqv_out", "attention"]),
-    ("attn_output", &["attn_proj", "o_proj"]),
-    ("attn_residual", &["ffn_inp"]),
-    ("ffn_gate", &["gate", "gate_proj"]),
-    ("ffn_up", &["up", "up_proj"]),
-    ("ffn_silu", &["silu_gate", "silu"]),
-    ("ffn_gated", &["gated", "ffn_gate_par"]),
-    ("ffn_down", &["ffn_out", "down", "down_proj"]),
+    ("attn_out", &["kqv_out", "attn", "attention"]),
+    ("attn_proj", &["attn_output", "o_proj"]),
+    ("ffn_inp", &["attn_residual"]),
+    ("gate", &["ffn_gate", "gate_proj"]),
+    ("up", &["ffn_up", "up_proj"]),
+    ("silu_gate", &["ffn_silu", "silu"]),
+    ("gated", &["ffn_gated", "ffn_gate_par"]),
+    ("ffn_out", &["ffn_down", "down", "down_proj"]),
     ("output", &["l_out", "residual"]),
 ];
 
 /// Steps outside the layers.
 const MODEL_STEPS: &[(&str, &[&str])] = &[
     ("embedding", &["token_embd", "inp_embd", "embed_tokens"]),
-    ("output_norm", &["final_norm", "result_norm"]),
+    ("final_norm", &["output_norm", "result_norm"]),
     ("logits", &["output", "result_output", "lm_head"]),
 ];
 
@@ -56,7 +58,7 @@ impl StepName {
         let (layer_idx, step) = split_layer(name);
         let table = if layer_idx.is_some() { LAYER_STEPS } else { MODEL_STEPS };
         // llama.cpp calls the projection what the others call its input; its names end in the layer.
-        let step = if step == "attn_out" && name.ends_with(|c: char| c.is_ascii_digit()) { "attn_output" } else { step };
+        let step = if step == "attn_out" && name.ends_with(|c: char| c.is_ascii_digit()) { "attn_proj" } else { step };
         let step = table.iter().find(|(ours, others)| *ours == step || others.contains(&step)).map_or(step, |(ours, _)| ours);
         StepName { layer_idx, step: step.to_owned() }
     }
@@ -103,18 +105,18 @@ mod tests {
     fn each_spelling_of_a_step_is_the_same_step() {
         for (theirs, ours) in [
             ("exact.embedding", "embedding"),
-            ("exact.layer0.q", "blk.0.attn_q"),
-            ("exact.layer0.attn_out", "blk.0.attn"),
-            ("exact.layer0.attn_proj", "blk.0.attn_output"),
+            ("exact.layer0.q", "blk.0.q"),
+            ("blk.0.attn_q.weight", "blk.0.q"),
+            ("exact.layer0.attn_out", "blk.0.attn_out"),
+            ("exact.layer0.attn_proj", "blk.0.attn_proj"),
             ("exact.layer.12", "blk.12.output"),
-            ("exact.final_norm", "output_norm"),
+            ("exact.final_norm", "final_norm"),
             ("exact.logits", "logits"),
-            ("blk.3.ffn_gated", "blk.3.ffn_gated"),
+            ("blk.3.ffn_gated", "blk.3.gated"),
             ("l_out-7", "blk.7.output"),
-            ("attn_out-7", "blk.7.attn_output"),
-            ("kqv_out-7", "blk.7.attn"),
-            ("blk.1.ffn_down.weight", "blk.1.ffn_down"),
-            ("layers.2.down_proj", "blk.2.ffn_down"),
+            ("attn_out-7", "blk.7.attn_proj"),
+            ("kqv_out-7", "blk.7.attn_out"),
+            ("layers.2.down_proj", "blk.2.ffn_out"),
             ("hidden-state", "hidden-state"),
             ("layered", "layered"),
         ] {

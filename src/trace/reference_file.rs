@@ -51,7 +51,7 @@ impl Reference {
         Reference { name, tensors, by_name, by_canonical, mapping: HashMap::new() }
     }
 
-    /// Takes the names of a mapping: a JSON object from our name to theirs, `{"blk.0.attn_q": "model.layers.0.q"}`.
+    /// Takes the names of a mapping: a JSON object from our name to theirs, `{"blk.0.q": "model.layers.0.q"}`.
     ///
     /// # Errors
     /// When the text is no such object, or names a tensor that is not in the file.
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn steps_are_found_under_other_names_and_shapes() {
-        let q = reference().values("blk.0.attn_q", &Shape::from([4, 2, 3]), 0).unwrap().unwrap();
+        let q = reference().values("blk.0.q", &Shape::from([4, 2, 3]), 0).unwrap().unwrap();
         assert_eq!(q.shape.dims(), [4, 2, 3]);
         assert_eq!(reference().get("blk.0.output").unwrap().0, "exact.layer.0");
         assert!(reference().get("blk.1.output").is_none());
@@ -147,10 +147,10 @@ mod tests {
 
     #[test]
     fn a_mapping_names_any_tensor_and_must_name_one() {
-        let mapped = reference().with_mapping(r#"{"output_norm": "their.norm"}"#).unwrap();
-        assert_eq!(mapped.get("output_norm").unwrap().0, "their.norm");
-        let wrong = reference().with_mapping(r#"{"output_norm": "theirs"}"#).unwrap_err().to_string();
-        assert_eq!(wrong, "the mapping gives `output_norm` the name `theirs`, which file does not hold");
+        let mapped = reference().with_mapping(r#"{"final_norm": "their.norm"}"#).unwrap();
+        assert_eq!(mapped.get("final_norm").unwrap().0, "their.norm");
+        let wrong = reference().with_mapping(r#"{"final_norm": "theirs"}"#).unwrap_err().to_string();
+        assert_eq!(wrong, "the mapping gives `final_norm` the name `theirs`, which file does not hold");
         assert!(reference().with_mapping("[]").is_err());
     }
 }

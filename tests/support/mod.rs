@@ -139,8 +139,8 @@ impl Llama {
                 g.set_label(x, &format!("blk.{i}.{step}"));
                 x
             };
-            let project = |g: &mut Graph, x, name: &str| {
-                let w = g.weight(self.weights[&format!("blk.{i}.{name}.weight")].clone());
+            let project = |g: &mut Graph, x, weight: &str, name: &str| {
+                let w = g.weight(self.weights[&format!("blk.{i}.{weight}.weight")].clone());
                 let y = g.linear(x, w).unwrap();
                 named(g, y, name)
             };
@@ -151,9 +151,9 @@ impl Llama {
                 named(g, y, name)
             };
             let h = norm(&mut g, x, "attn_norm");
-            let q = project(&mut g, h, "attn_q");
-            let k = project(&mut g, h, "attn_k");
-            let v = project(&mut g, h, "attn_v");
+            let q = project(&mut g, h, "attn_q", "q");
+            let k = project(&mut g, h, "attn_k", "k");
+            let v = project(&mut g, h, "attn_v", "v");
             let q = g.reshape(q, [tokens, n_heads, d]).unwrap();
             let k = g.reshape(k, [tokens, n_kv, d]).unwrap();
             let v = g.reshape(v, [tokens, n_kv, d]).unwrap();
@@ -165,26 +165,26 @@ impl Llama {
             let scale = g.literal_f32(1.0 / (d as f32).sqrt());
             let no_window = g.literal_i32(0);
             let a = g.attention(q, appended, scale, no_window).unwrap();
-            let a = named(&mut g, a, "attn");
+            let a = named(&mut g, a, "attn_out");
             let a = g.reshape(a, [tokens, n_heads * d]).unwrap();
-            let a = project(&mut g, a, "attn_output");
+            let a = project(&mut g, a, "attn_output", "attn_proj");
             let y = g.binary(BinaryOp::Add, x, a).unwrap();
-            let y = named(&mut g, y, "attn_residual");
+            let y = named(&mut g, y, "ffn_inp");
             let h = norm(&mut g, y, "ffn_norm");
-            let gate = project(&mut g, h, "ffn_gate");
-            let up = project(&mut g, h, "ffn_up");
+            let gate = project(&mut g, h, "ffn_gate", "gate");
+            let up = project(&mut g, h, "ffn_up", "up");
             let gate = g.unary(UnaryOp::Silu, gate).unwrap();
-            let gate = named(&mut g, gate, "ffn_silu");
+            let gate = named(&mut g, gate, "silu_gate");
             let gated = g.binary(BinaryOp::Mul, gate, up).unwrap();
-            let gated = named(&mut g, gated, "ffn_gated");
-            let down = project(&mut g, gated, "ffn_down");
+            let gated = named(&mut g, gated, "gated");
+            let down = project(&mut g, gated, "ffn_down", "ffn_out");
             x = g.binary(BinaryOp::Add, y, down).unwrap();
             named(&mut g, x, "output");
         }
         let w = g.weight(self.weights["output_norm.weight"].clone());
         let eps = g.literal_f32(eps);
         let x = g.rms_norm(x, w, eps).unwrap();
-        g.set_label(x, "output_norm");
+        g.set_label(x, "final_norm");
         let output = self.weights.get("output.weight").unwrap_or(&self.weights["token_embd.weight"]);
         let output = g.weight(output.clone());
         let logits = g.linear(x, output).unwrap();

@@ -9,7 +9,7 @@ use crate::support::traced::Subject;
 use crate::support::{Llama, read_expected};
 
 fn cpu(precise: bool) -> CpuExecutor {
-    CpuExecutor::new(CpuOptions { precise, threads: Some(2), isa: None })
+    CpuExecutor::new(CpuOptions { precise, threads: Some(2), ..CpuOptions::default() })
 }
 
 fn assert_agrees(what: &str, trace: &Trace, reference: &Reference, comparison: &Comparison) {

@@ -60,11 +60,11 @@ fn a_step_alone_is_exact_on_its_own_inputs() {
 #[test]
 fn other_shapes_are_a_difference_and_missing_steps_are_none() {
     let trace = Subject::new("tiny-f32", 3).trace(&mut ReferenceExecutor::new(), Select::Labelled);
-    let tensors = vec![("blk.1.attn_q".to_owned(), HostTensor::f32([2, 5], vec![0.0; 10]))];
+    let tensors = vec![("blk.1.q".to_owned(), HostTensor::f32([2, 5], vec![0.0; 10]))];
     let reference = Reference::new("file".to_owned(), tensors);
     let comparison = compare(&trace, &reference, Tolerance::of(Rounding::F32));
     assert_eq!(comparison.n_compared(), 1);
     let first = &comparison.steps[comparison.first_wrong.unwrap()];
-    assert_eq!((first.name.as_str(), &first.outcome), ("blk.1.attn_q", &Outcome::Shape([2, 5].into())));
+    assert_eq!((first.name.as_str(), &first.outcome), ("blk.1.q", &Outcome::Shape([2, 5].into())));
     assert!(!compare(&trace, &Reference::new("empty".to_owned(), Vec::new()), Tolerance::Bits).agrees(), "nothing was compared");
 }

@@ -141,23 +141,23 @@ fn edits() -> Vec<Planted> {
     vec![
         planted(
             "silu is zero",
-            Fault::at("blk.1.ffn_silu", |g, _, inputs| {
+            Fault::at("blk.1.silu_gate", |g, _, inputs| {
                 let zero = g.literal_f32(0.0);
                 g.binary(BinaryOp::Mul, inputs[0], zero).unwrap()
             }),
-            "blk.1.ffn_silu",
+            "blk.1.silu_gate",
             K::Zero,
             "zero",
         ),
-        planted("gelu for silu", unary("blk.0.ffn_silu", UnaryOp::Gelu), "blk.0.ffn_silu", K::Function, "gelu for silu"),
+        planted("gelu for silu", unary("blk.0.silu_gate", UnaryOp::Gelu), "blk.0.silu_gate", K::Function, "gelu for silu"),
         planted(
             "silu left out",
-            Fault::at("blk.0.ffn_silu", |g, node, inputs| {
+            Fault::at("blk.0.silu_gate", |g, node, inputs| {
                 let one = g.literal_f32(1.0);
                 assert_eq!(node.op, Op::Unary(UnaryOp::Silu));
                 g.binary(BinaryOp::Mul, inputs[0], one).unwrap()
             }),
-            "blk.0.ffn_silu",
+            "blk.0.silu_gate",
             K::Function,
             "silu left out",
         ),
@@ -198,19 +198,25 @@ fn edits() -> Vec<Planted> {
             K::Rotation,
             "base of 500000",
         ),
-        planted("missing mask", attention_fault("blk.0.attn", |_, _| true, half, scale), "blk.0.attn", K::Mask, "after their own position"),
+        planted(
+            "missing mask",
+            attention_fault("blk.0.attn_out", |_, _| true, half, scale),
+            "blk.0.attn_out",
+            K::Mask,
+            "after their own position",
+        ),
         planted(
             "mask off by one",
-            attention_fault("blk.1.attn", move |p, k| k < p || p == 0 && k == 0, half, scale),
-            "blk.1.attn",
+            attention_fault("blk.1.attn_out", move |p, k| k < p || p == 0 && k == 0, half, scale),
+            "blk.1.attn_out",
             K::Mask,
             "do not see their own key",
         ),
-        planted("head groups", attention_fault("blk.0.attn", causal, |h| h % 2, scale), "blk.0.attn", K::HeadGroups, "h mod 2"),
+        planted("head groups", attention_fault("blk.0.attn_out", causal, |h| h % 2, scale), "blk.0.attn_out", K::HeadGroups, "h mod 2"),
         planted(
             "attention without its scale",
-            attention_fault("blk.0.attn", causal, half, 1.0),
-            "blk.0.attn",
+            attention_fault("blk.0.attn_out", causal, half, 1.0),
+            "blk.0.attn_out",
             K::AttentionScale,
             "missing",
         ),
@@ -244,43 +250,31 @@ fn edits() -> Vec<Planted> {
             K::NormWeight,
             "the weight blk.0.attn_norm.weight",
         ),
-        planted(
-            "gate and up exchanged",
-            with_weight("tiny-f32", "blk.0.ffn_gate", "blk.0.ffn_up.weight"),
-            "blk.0.ffn_gate",
-            K::Swapped,
-            "ffn_up",
-        ),
+        planted("gate and up exchanged", with_weight("tiny-f32", "blk.0.gate", "blk.0.ffn_up.weight"), "blk.0.gate", K::Swapped, "ffn_up"),
         planted(
             "a weight transposed",
-            Fault::at("blk.0.attn_output", |g, _, inputs| {
+            Fault::at("blk.0.attn_proj", |g, _, inputs| {
                 let turned = g.permute(inputs[1], &[1, 0]).unwrap();
                 g.add(Op::Linear, &[inputs[0], turned]).unwrap()
             }),
-            "blk.0.attn_output",
+            "blk.0.attn_proj",
             K::Transposed,
             "blk.0.attn_output.weight transposed",
         ),
-        planted(
-            "a residual subtracted",
-            binary("blk.0.attn_residual", BinaryOp::Sub),
-            "blk.0.attn_residual",
-            K::Function,
-            "a difference for the sum",
-        ),
+        planted("a residual subtracted", binary("blk.0.ffn_inp", BinaryOp::Sub), "blk.0.ffn_inp", K::Function, "a difference for the sum"),
         planted(
             "a residual left out",
-            Fault::at("blk.1.attn_residual", |g, node, inputs| {
+            Fault::at("blk.1.ffn_inp", |g, node, inputs| {
                 let zero = g.literal_f32(0.0);
                 assert_eq!(node.op, Op::Binary(BinaryOp::Add));
                 let nothing = g.binary(BinaryOp::Mul, inputs[0], zero).unwrap();
                 g.binary(BinaryOp::Add, nothing, inputs[1]).unwrap()
             }),
-            "blk.1.attn_residual",
+            "blk.1.ffn_inp",
             K::Function,
             "its first operand left out",
         ),
-        planted("gate and up added", binary("blk.0.ffn_gated", BinaryOp::Add), "blk.0.ffn_gated", K::Function, "a sum for the product"),
+        planted("gate and up added", binary("blk.0.gated", BinaryOp::Add), "blk.0.gated", K::Function, "a sum for the product"),
         planted(
             "the embedding scaled by the root of the width",
             Fault::at("embedding", |g, _, inputs| {
@@ -301,7 +295,7 @@ fn edits() -> Vec<Planted> {
                 }
                 here
             }),
-            "blk.1.ffn_down",
+            "blk.1.ffn_out",
             K::Where,
             "rows of its weight",
         ),
@@ -316,51 +310,51 @@ fn tampered() -> Vec<Planted> {
     vec![
         planted(
             "f16 sums",
-            Fault::tamper_reading("blk.1.ffn_down", &["blk.1.ffn_gated"], move |v, read| f16_sums(v, &read[0], &down)),
-            "blk.1.ffn_down",
+            Fault::tamper_reading("blk.1.ffn_out", &["blk.1.gated"], move |v, read| f16_sums(v, &read[0], &down)),
+            "blk.1.ffn_out",
             K::F16Rounding,
             "f16",
         ),
         planted(
             "f16 noise that is stored wider",
-            Fault::tamper("blk.1.attn_output", |v| map(v, |i, x| x + x.abs().max(0.2) * 3e-4 * ((i * 7919 % 13) as f32 / 6.0 - 1.0))),
-            "blk.1.attn_output",
+            Fault::tamper("blk.1.attn_proj", |v| map(v, |i, x| x + x.abs().max(0.2) * 3e-4 * ((i * 7919 % 13) as f32 / 6.0 - 1.0))),
+            "blk.1.attn_proj",
             K::F16Arithmetic,
             "f16",
         ),
         planted(
             "rounded to f16",
-            Fault::tamper("blk.0.attn_output", |v| map(v, |_, x| f16::from_f32(x).to_f32())),
-            "blk.0.attn_output",
+            Fault::tamper("blk.0.attn_proj", |v| map(v, |_, x| f16::from_f32(x).to_f32())),
+            "blk.0.attn_proj",
             K::F16Rounding,
             "every value is an f16 number",
         ),
         planted(
             "rounded to bf16",
-            Fault::tamper("output_norm", |v| map(v, |_, x| bf16::from_f32(x).to_f32())),
-            "output_norm",
+            Fault::tamper("final_norm", |v| map(v, |_, x| bf16::from_f32(x).to_f32())),
+            "final_norm",
             K::Bf16Rounding,
             "every value is a bf16 number",
         ),
         planted(
             "a stale row",
-            Fault::tamper("blk.1.ffn_up", |v| {
+            Fault::tamper("blk.1.up", |v| {
                 let old = v.clone();
                 let width = old.shape[1];
                 map(v, |i, x| if i / width == 4 { old.as_f32().unwrap()[i - 3 * width] } else { x });
             }),
-            "blk.1.ffn_up",
+            "blk.1.up",
             K::StaleRows,
             "row 4 holds that of row 1",
         ),
         planted(
             "a buffer read before it was written",
-            Fault::tamper_reading("blk.1.attn_residual", &["blk.0.output"], |v, read| {
+            Fault::tamper_reading("blk.1.ffn_inp", &["blk.0.output"], |v, read| {
                 let width = v.shape[1];
                 let old = read[0].as_f32().unwrap();
                 map(v, |i, x| if i / width == 5 { old[i] } else { x });
             }),
-            "blk.1.attn_residual",
+            "blk.1.ffn_inp",
             K::StaleRows,
             "blk.0.output",
         ),
@@ -376,11 +370,11 @@ fn tampered() -> Vec<Planted> {
         ),
         planted(
             "a row that was never written",
-            Fault::tamper("blk.0.attn", |v| {
+            Fault::tamper("blk.0.attn_out", |v| {
                 let copy = v.clone();
                 map(v, |i, x| if row_of(&copy, i).0 == 5 { 0.0 } else { x });
             }),
-            "blk.0.attn",
+            "blk.0.attn_out",
             K::Zero,
             "row 5",
         ),
@@ -423,14 +417,14 @@ fn tampered() -> Vec<Planted> {
         ),
         planted(
             "pairs regrouped",
-            Fault::tamper("blk.0.attn_q", |v| {
+            Fault::tamper("blk.0.q", |v| {
                 let old = v.clone();
                 map(v, |i, _| {
                     let (head, j) = (i / 8 * 8, i % 8);
                     old.as_f32().unwrap()[head + if j < 4 { 2 * j } else { 2 * (j - 4) + 1 }]
                 });
             }),
-            "blk.0.attn_q",
+            "blk.0.q",
             K::RopeOrder,
             "RoPE order",
         ),
@@ -445,14 +439,14 @@ fn tampered() -> Vec<Planted> {
             K::Position,
             "row t - 1",
         ),
-        planted("the sign", Fault::tamper("blk.1.attn_v", |v| map(v, |_, x| -x)), "blk.1.attn_v", K::Sign, "negative"),
+        planted("the sign", Fault::tamper("blk.1.v", |v| map(v, |_, x| -x)), "blk.1.v", K::Sign, "negative"),
         planted(
             "a bias added",
-            Fault::tamper("blk.0.attn_v", |v| {
+            Fault::tamper("blk.0.v", |v| {
                 let copy = v.clone();
                 map(v, |i, x| x + row_of(&copy, i).1 as f32 * 0.1);
             }),
-            "blk.0.attn_v",
+            "blk.0.v",
             K::Bias,
             "bias",
         ),

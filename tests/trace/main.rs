@@ -8,4 +8,5 @@ mod support;
 mod backends;
 mod comparison;
 mod faults;
+mod language;
 mod steps;

@@ -17,20 +17,20 @@ fn every_named_step_is_there_in_order_with_true_rows_alone() {
     let layer_0: Vec<&str> = trace.steps.iter().filter_map(|s| s.name.strip_prefix("blk.0.")).collect();
     let expected = [
         "attn_norm",
-        "attn_q",
-        "attn_k",
-        "attn_v",
+        "q",
+        "k",
+        "v",
         "q_rope",
         "k_rope",
-        "attn",
-        "attn_output",
-        "attn_residual",
+        "attn_out",
+        "attn_proj",
+        "ffn_inp",
         "ffn_norm",
-        "ffn_gate",
-        "ffn_up",
-        "ffn_silu",
-        "ffn_gated",
-        "ffn_down",
+        "gate",
+        "up",
+        "silu_gate",
+        "gated",
+        "ffn_out",
         "output",
     ];
     assert_eq!(layer_0, expected);
@@ -38,8 +38,8 @@ fn every_named_step_is_there_in_order_with_true_rows_alone() {
     assert!(trace.steps.iter().all(|s| s.shape()[0] == 13), "the bucket has 16 rows");
     let named = |i: &usize| trace.steps[*i].name.as_str();
     let inputs = |name: &str| trace.step(name).unwrap().inputs.iter().map(named).collect::<Vec<_>>();
-    assert_eq!(inputs("blk.0.attn"), ["blk.0.attn_v", "blk.0.q_rope", "blk.0.k_rope"]);
-    assert_eq!(inputs("blk.1.attn_residual"), ["blk.0.output", "blk.1.attn_output"]);
+    assert_eq!(inputs("blk.0.attn_out"), ["blk.0.v", "blk.0.q_rope", "blk.0.k_rope"]);
+    assert_eq!(inputs("blk.1.ffn_inp"), ["blk.0.output", "blk.1.attn_proj"]);
 }
 
 #[test]

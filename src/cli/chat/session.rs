@@ -1,6 +1,5 @@
 //! The chat session on a terminal: line editing, history, slash commands.
 
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use rustyline::error::ReadlineError;
@@ -41,7 +40,7 @@ struct SavedMessage {
 pub fn run(session: &mut Session, name: &str, stats: bool, interrupt: &AtomicBool) -> CliResult {
     let config = Config::builder().bracketed_paste(true).auto_add_history(true).build();
     let mut editor: Editor<(), FileHistory> = Editor::with_config(config).map_err(CliError::failed)?;
-    let history = history_path();
+    let history = terminal::history_path("history");
     if let Some(path) = &history {
         // The first session has no history yet.
         let _ = editor.load_history(path);
@@ -136,13 +135,4 @@ fn load(session: &mut Session, path: &str) -> CliResult {
     session.replace(saved.messages.into_iter().map(|m| Message::new(m.role, m.content)).collect());
     terminal::note(format_args!("loaded {n_messages} messages"));
     Ok(())
-}
-
-/// Where lines are remembered between sessions.
-fn history_path() -> Option<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let home = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE")).map(PathBuf::from);
-    let folder = state.or_else(|| home.map(|h| h.join(".local/state")))?.join("tl");
-    std::fs::create_dir_all(&folder).ok()?;
-    Some(folder.join("history"))
 }

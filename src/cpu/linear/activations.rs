@@ -96,6 +96,7 @@ impl Activations {
             quants: &self.lanes.quants[t * quants..][..quants],
             start: &self.lanes.start[t * start..][..start],
             scales: &self.lanes.scales[t * scales..][..scales],
+            sums: self.row(t).sums,
         })
     }
 

@@ -1,36 +1,47 @@
-//! The product in f32: rows of any type are widened, four at a time, and met with each row of activations. What plain float weights take, what
-//! every weight takes in precise mode, and what a block format without an integer form takes.
+//! The product in f32: what plain float weights take, what every weight takes in precise mode, and what a block format without an integer form
+//! takes. For a few rows of activations the weights are streamed; for more, four rows at a time are widened and met with each row of activations.
 
 use crate::cpu::isa::{Isa, fma, for_each_isa};
-use crate::cpu::vector::{dot_body, sum_lanes};
+use crate::cpu::vector::{dot, sum_lanes, widen_f16};
+use crate::tensor::DType;
 
 use super::Tile;
 use super::rows::WeightRows;
 use super::scratch::Scratch;
 
-/// Rows of weights and of activations that a tile takes at once: 16 sums of 16 lanes fill the registers of AVX-512.
+/// Rows of weights that are widened at once.
 const ROWS: usize = 4;
-const TOKENS: usize = 4;
+/// Rows of activations below which widening a row for each of them costs less than keeping it.
+const FEW: usize = 4;
 const LANES: usize = 16;
 
-/// Rows `first .. first + n` against every row of `x [T, k]`. Each sum has 16 lanes or more, added in a fixed order.
+/// Rows `first .. first + n` against every row of `x [T, k]`. Each sum has eight lanes or more, added in a fixed order.
 pub(super) fn multiply(isa: Isa, rows: &WeightRows<'_>, x: &[f32], first: usize, n: usize, scratch: &mut Scratch, y: &mut Tile<'_>) {
     let k = rows.row_len;
-    scratch.widened.resize(ROWS * k, 0.0);
     let n_tokens = x.len() / k;
+    let stream = match rows.dtype {
+        DType::F32 => Some(dot_f32 as fn(Isa, &[u8], &[f32]) -> f32),
+        DType::F16 => Some(dot_f16 as _),
+        DType::BF16 => Some(dot_bf16 as _),
+        _ => None,
+    };
+    if let (true, Some(stream)) = (n_tokens < FEW, stream) {
+        rows.for_each_run(first, n, |offset, bytes, _| {
+            for (r, row) in bytes.chunks_exact(rows.row_bytes).enumerate() {
+                for (t, x) in x.chunks_exact(k).enumerate() {
+                    y.set(t, offset + r, stream(isa, row, x));
+                }
+            }
+        });
+        return;
+    }
+    scratch.widened.resize(ROWS * k, 0.0);
     for r in (0..n).step_by(ROWS) {
         let count = ROWS.min(n - r);
         for i in 0..count {
             rows.widen(isa, first + r + i, &mut scratch.widened[i * k..][..k]);
         }
-        let whole = if count == ROWS { n_tokens / TOKENS * TOKENS } else { 0 };
-        for t in (0..whole).step_by(TOKENS) {
-            let mut sums = [[0.0; ROWS]; TOKENS];
-            tile(isa, &scratch.widened, &x[t * k..][..TOKENS * k], k, &mut sums);
-            for (i, sums) in sums.iter().enumerate() {
-                y.row(t + i)[r..r + ROWS].copy_from_slice(sums);
-            }
-        }
+        let whole = if count == ROWS { tiles(isa, &scratch.widened, x, k, r, y) } else { 0 };
         for t in whole..n_tokens {
             for i in 0..count {
                 y.set(t, r + i, dot(isa, &scratch.widened[i * k..][..k], &x[t * k..][..k]));
@@ -39,36 +50,132 @@ pub(super) fn multiply(isa: Isa, rows: &WeightRows<'_>, x: &[f32], first: usize,
     }
 }
 
-for_each_isa! {
-    fn dot(a: &[f32], b: &[f32]) -> f32 {
-        dot_body::<FMA>(a, b)
+/// Four widened rows against as many rows of `x` as come in whole tiles; returns how many those are.
+#[cfg(target_arch = "x86_64")]
+fn tiles(isa: Isa, w: &[f32], x: &[f32], k: usize, r: usize, y: &mut Tile<'_>) -> usize {
+    let tokens = match isa {
+        Isa::Avx512 => 4,
+        Isa::Avx2 => 2,
+        Isa::Portable => return 0,
+    };
+    let whole = x.len() / k / tokens * tokens;
+    for t in (0..whole).step_by(tokens) {
+        let x = &x[t * k..][..tokens * k];
+        let mut store = |i: usize, sums: [f32; ROWS]| y.row(t + i)[r..r + ROWS].copy_from_slice(&sums);
+        // SAFETY: the level is the one that the function is for.
+        unsafe {
+            if tokens == 4 {
+                x86::tile_avx512(w, x, k, &mut store);
+            } else {
+                x86::tile_avx2(w, x, k, &mut store);
+            }
+        }
     }
+    whole
 }
 
-for_each_isa! {
-    fn tile(w: &[f32], x: &[f32], k: usize, out: &mut [[f32; ROWS]; TOKENS]) {
-        let mut sums = [[[0.0f32; LANES]; ROWS]; TOKENS];
-        let w: [&[f32]; ROWS] = std::array::from_fn(|i| &w[i * k..][..k]);
-        let x: [&[f32]; TOKENS] = std::array::from_fn(|i| &x[i * k..][..k]);
-        let whole = k / LANES * LANES;
-        for at in (0..whole).step_by(LANES) {
-            let w: [&[f32]; ROWS] = std::array::from_fn(|i| &w[i][at..at + LANES]);
-            let x: [&[f32]; TOKENS] = std::array::from_fn(|i| &x[i][at..at + LANES]);
-            for t in 0..TOKENS {
-                for r in 0..ROWS {
-                    for l in 0..LANES {
-                        sums[t][r][l] = fma::<FMA>(w[r][l], x[t][l], sums[t][r][l]);
+/// Other processors take the rows one by one.
+#[cfg(not(target_arch = "x86_64"))]
+fn tiles(_isa: Isa, _w: &[f32], _x: &[f32], _k: usize, _r: usize, _y: &mut Tile<'_>) -> usize {
+    0
+}
+
+macro_rules! stream_dot {
+    ($name:ident, $bytes:literal, $widen:expr) => {
+        for_each_isa! {
+            fn $name(row: &[u8], x: &[f32]) -> f32 {
+                let mut sums = [[0.0f32; LANES]; 4];
+                let (rows, xs) = (row.chunks_exact($bytes * 4 * LANES), x.chunks_exact(4 * LANES));
+                let (row_rest, x_rest) = (rows.remainder(), xs.remainder());
+                for (row, x) in rows.zip(xs) {
+                    let mut w = [0.0f32; 4 * LANES];
+                    for (w, bytes) in w.iter_mut().zip(row.chunks_exact($bytes)) {
+                        *w = $widen(bytes);
+                    }
+                    for j in 0..4 {
+                        for i in 0..LANES {
+                            sums[j][i] = fma::<FMA>(w[j * LANES + i], x[j * LANES + i], sums[j][i]);
+                        }
+                    }
+                }
+                for (i, (w, &x)) in row_rest.chunks_exact($bytes).zip(x_rest).enumerate() {
+                    sums[i / LANES][i % LANES] = fma::<FMA>($widen(w), x, sums[i / LANES][i % LANES]);
+                }
+                let mut total = [0.0; LANES];
+                for i in 0..LANES {
+                    total[i] = (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
+                }
+                sum_lanes(total)
+            }
+        }
+    };
+}
+
+stream_dot!(dot_f32, 4, |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+stream_dot!(dot_f16, 2, |b: &[u8]| widen_f16(u16::from_le_bytes([b[0], b[1]])));
+stream_dot!(dot_bf16, 2, |b: &[u8]| f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16));
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::ROWS;
+
+    /// Four rows of weights and four of activations: sixteen sums of sixteen lanes fill half of the registers.
+    #[target_feature(enable = "avx512f,fma")]
+    pub fn tile_avx512(w: &[f32], x: &[f32], k: usize, mut store: impl FnMut(usize, [f32; ROWS])) {
+        const TOKENS: usize = 4;
+        assert!(w.len() >= ROWS * k && x.len() >= TOKENS * k);
+        let mut sums = [[_mm512_setzero_ps(); ROWS]; TOKENS];
+        for at in (0..k).step_by(16) {
+            let mask = if k - at >= 16 { u16::MAX } else { (1 << (k - at)) - 1 };
+            // SAFETY: elements `at ..` of each row, as many as the mask lets through; asserted above.
+            unsafe {
+                let w: [__m512; ROWS] = std::array::from_fn(|r| _mm512_maskz_loadu_ps(mask, w.as_ptr().add(r * k + at)));
+                for (t, sums) in sums.iter_mut().enumerate() {
+                    let x = _mm512_maskz_loadu_ps(mask, x.as_ptr().add(t * k + at));
+                    for r in 0..ROWS {
+                        sums[r] = _mm512_fmadd_ps(w[r], x, sums[r]);
                     }
                 }
             }
         }
-        for t in 0..TOKENS {
-            for r in 0..ROWS {
-                for l in 0..k - whole {
-                    sums[t][r][l] = fma::<FMA>(w[r][whole + l], x[t][whole + l], sums[t][r][l]);
+        for (t, sums) in sums.iter().enumerate() {
+            store(t, sums.map(|sum| _mm512_reduce_add_ps(sum)));
+        }
+    }
+
+    /// Four rows of weights and two of activations: eight sums of eight lanes.
+    #[target_feature(enable = "avx2,fma")]
+    pub fn tile_avx2(w: &[f32], x: &[f32], k: usize, mut store: impl FnMut(usize, [f32; ROWS])) {
+        const TOKENS: usize = 2;
+        assert!(w.len() >= ROWS * k && x.len() >= TOKENS * k);
+        let mut sums = [[_mm256_setzero_ps(); ROWS]; TOKENS];
+        let whole = k / 8 * 8;
+        for at in (0..whole).step_by(8) {
+            // SAFETY: elements `at .. at + 8` of each row; asserted above.
+            unsafe {
+                let w: [__m256; ROWS] = std::array::from_fn(|r| _mm256_loadu_ps(w.as_ptr().add(r * k + at)));
+                for (t, sums) in sums.iter_mut().enumerate() {
+                    let x = _mm256_loadu_ps(x.as_ptr().add(t * k + at));
+                    for r in 0..ROWS {
+                        sums[r] = _mm256_fmadd_ps(w[r], x, sums[r]);
+                    }
                 }
-                out[t][r] = sum_lanes(sums[t][r]);
             }
+        }
+        for (t, sums) in sums.iter().enumerate() {
+            let mut totals = [0.0; ROWS];
+            for (r, total) in totals.iter_mut().enumerate() {
+                let mut lanes = [0.0f32; 8];
+                // SAFETY: eight values.
+                unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), sums[r]) };
+                *total = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+                for at in whole..k {
+                    *total += w[r * k + at] * x[t * k + at];
+                }
+            }
+            store(t, totals);
         }
     }
 }

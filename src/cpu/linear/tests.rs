@@ -1,3 +1,5 @@
+//! Every weight type, level and epilogue of `linear` on odd shapes, against f64 sums.
+
 use crate::cpu::Isa;
 use crate::cpu::testing::{Lcg, OneStep, executor, random_weight};
 use crate::graph::{InputId, Literal, UnaryOp};

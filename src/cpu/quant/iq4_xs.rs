@@ -17,7 +17,7 @@ for_each_isa! {
                 let low = block[4 + sub / 2] >> (sub % 2 * 4) & 15;
                 let scale = low | ((high >> (sub * 2) & 3) as u8) << 4;
                 scales[b * 8 + sub] = d * (f32::from(scale) - 32.0);
-                look_up_32(&table, &block[8 + sub * 16..][..16], &mut quants[b * 256 + sub * 32..][..32]);
+                look_up_32::<FMA>(&table, &block[8 + sub * 16..][..16], &mut quants[b * 256 + sub * 32..][..32]);
             }
         }
     }

@@ -19,6 +19,8 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+#[cfg(target_arch = "x86_64")]
+mod sub_scaled_avx512;
 
 /// The formats that have an integer dot product.
 static FORMATS: &[&Int8Format] = &[
@@ -65,6 +67,7 @@ const AHEAD: usize = 512;
 pub(super) type Unpack = fn(isa: Isa, blocks: &[u8], quants: &mut [u8], scales: &mut [f32], mins: &mut [f32]);
 
 /// A product of rows with activations for one level of instructions, and the order in which it reads the activations.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86-64 has such products so far"))]
 pub(super) struct Matvec {
     pub isa: Isa,
     pub order: LaneOrder,
@@ -76,6 +79,7 @@ pub(super) struct Matvec {
 }
 
 /// The order of activations that a `Matvec` wants; both come with `-offset · (sum of the four activations of a lane)` for each lane.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86-64 has such products so far"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LaneOrder {
     /// As they are, in multiples of 64.
@@ -85,6 +89,7 @@ pub(super) enum LaneOrder {
 }
 
 /// One row of activations in a [`LaneOrder`].
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86-64 has such products so far"))]
 #[derive(Clone, Copy)]
 pub(super) struct LanesRow<'a> {
     /// Padded with zeros to whole groups.
@@ -93,6 +98,8 @@ pub(super) struct LanesRow<'a> {
     pub start: &'a [i32],
     /// One a block of 32, padded with zeros.
     pub scales: &'a [f32],
+    /// Scale times sum of the quants of each sub-block.
+    pub sums: &'a [f32],
 }
 
 /// The integer form of a format, or `None` when it is widened to f32.

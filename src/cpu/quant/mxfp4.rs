@@ -14,7 +14,7 @@ for_each_isa! {
             // 2^(e - 128); 0 and 1 give subnormal scales.
             let e = u32::from(block[0]);
             scales[b] = f32::from_bits(if e < 2 { 0x0020_0000 << e } else { (e - 1) << 23 });
-            look_up_32(&table, &block[1..17], &mut quants[b * 32..][..32]);
+            look_up_32::<FMA>(&table, &block[1..17], &mut quants[b * 32..][..32]);
         }
     }
 }

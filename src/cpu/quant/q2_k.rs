@@ -15,17 +15,20 @@ for_each_isa! {
                 mins[b * 16 + sub] = dmin * f32::from(block[sub] >> 4);
             }
             let quants = &mut quants[b * 256..][..256];
-            for group in 0..8 {
-                two_bits_of_32(&block[16 + group / 4 * 32..][..32], group % 4 * 2, &mut quants[group * 32..][..32]);
+            for half in 0..2 {
+                two_bits_of_128(&block[16 + half * 32..][..32], &mut quants[half * 128..][..128]);
             }
         }
     }
 }
 
-/// Two bits from bit `shift` on of each of 32 bytes.
+/// The four values of each of 32 bytes, from the low bits up: value `l` of group `g` is bits `2g` of byte `l`.
 #[inline(always)]
-pub(super) fn two_bits_of_32(bytes: &[u8], shift: usize, quants: &mut [u8]) {
+pub(super) fn two_bits_of_128(bytes: &[u8], quants: &mut [u8]) {
     for i in 0..32 {
-        quants[i] = bytes[i] >> shift & 3;
+        quants[i] = bytes[i] & 3;
+        quants[i + 32] = bytes[i] >> 2 & 3;
+        quants[i + 64] = bytes[i] >> 4 & 3;
+        quants[i + 96] = bytes[i] >> 6;
     }
 }

@@ -1,6 +1,6 @@
 //! Q3_K: 256 three-bit quants in 16 sub-blocks of 16, each with a six-bit scale, `(d * (scale - 32)) * (q - 4)`.
 
-use super::q2_k::two_bits_of_32;
+use super::q2_k::two_bits_of_128;
 use super::{Int8Format, f16_at};
 use crate::cpu::isa::for_each_isa;
 use crate::tensor::quant::Q3_K;
@@ -18,11 +18,16 @@ for_each_isa! {
                 scales[b * 16 + sub] = d * (f32::from(low | high << 4) - 32.0);
             }
             let quants = &mut quants[b * 256..][..256];
-            for group in 0..8 {
-                let quants = &mut quants[group * 32..][..32];
-                two_bits_of_32(&block[32 + group / 4 * 32..][..32], group % 4 * 2, quants);
+            for half in 0..2 {
+                let quants = &mut quants[half * 128..][..128];
+                two_bits_of_128(&block[32 + half * 32..][..32], quants);
+                // Bit `group` of a byte is the high bit of that group's value: shifts by constants, which bytes have as vectors.
                 for i in 0..32 {
-                    quants[i] |= (block[i] >> group & 1) << 2;
+                    let high = if half == 0 { block[i] } else { block[i] >> 4 };
+                    quants[i] |= (high & 1) << 2;
+                    quants[i + 32] |= (high & 2) << 1;
+                    quants[i + 64] |= high & 4;
+                    quants[i + 96] |= high >> 1 & 4;
                 }
             }
         }

@@ -18,9 +18,12 @@ for_each_isa! {
 /// 4 bytes with bit 4 of each value, then 16 bytes of nibbles.
 #[inline(always)]
 pub(super) fn five_bits_of_32(bytes: &[u8], quants: &mut [u8]) {
-    let high = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     super::nibbles_of_32(&bytes[4..20], quants);
-    for (i, quant) in quants.iter_mut().enumerate() {
-        *quant |= ((high >> i & 1) << 4) as u8;
+    for (quants, &high) in quants.chunks_exact_mut(8).zip(&bytes[..4]) {
+        // The byte eight times, of which each place keeps its own bit.
+        let spread = ((u64::from(high) * 0x0101_0101_0101_0101) & 0x8040_2010_0804_0201).to_le_bytes();
+        for i in 0..8 {
+            quants[i] |= if spread[i] != 0 { 16 } else { 0 };
+        }
     }
 }

@@ -74,12 +74,12 @@ mod avx512 {
             for half in 0..2 {
                 let low = _mm512_loadu_si512(block.add(half * 64).cast());
                 let high = _mm512_broadcast_i64x4(_mm256_loadu_si256(block.add(128 + half * 32).cast()));
-                for part in 0..2 {
+                for (part, &bits) in bits.iter().enumerate() {
                     let chunk = half * 2 + part;
                     let nibbles = if part == 0 { low } else { _mm512_srli_epi16::<4>(low) };
                     let nibbles = _mm512_and_si512(nibbles, nibble);
                     // nibbles | (high & mask)
-                    let values = _mm512_ternarylogic_epi32::<0xF8>(nibbles, _mm512_multishift_epi64_epi8(bits[part], high), high_mask);
+                    let values = _mm512_ternarylogic_epi32::<0xF8>(nibbles, _mm512_multishift_epi64_epi8(bits, high), high_mask);
                     let products = _mm512_dpbusd_epi32(
                         _mm512_loadu_si512(start.add(chunk * 16).cast()),
                         values,

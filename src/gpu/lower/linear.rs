@@ -3,7 +3,7 @@
 use super::super::assemble::Source;
 use super::super::quant::WeightFormat;
 use super::super::tuning::{MatvecTuning, matvec_tuning};
-use super::super::weights::Placed;
+use super::super::weights::{PieceRows, Placed};
 use super::{Grid, Lowering, Operand, RunShape, Work, fold, rows_words};
 use crate::graph::{ExecError, KvType, RopeStyle, UnaryOp};
 use crate::plan::{Buf, CacheStore, Epilogue, Linear, Norm, Rope, Rows, View};
@@ -22,7 +22,7 @@ struct Prepared {
 impl Lowering<'_> {
     pub(super) fn linear(&mut self, k: &Linear) -> Result<(), ExecError> {
         let prepared = self.prepare(k);
-        let few = k.rows.count <= MATVEC_ROWS;
+        let few = self.few(k);
         let placed = self.placed[k.weight.0 as usize].clone();
         let one_piece = placed.pieces_of(k.first_row, k.n).count() == 1;
         match &k.epilogue {
@@ -57,12 +57,17 @@ impl Lowering<'_> {
         Ok(())
     }
 
+    /// Whether a matrix-vector kernel takes these rows. On software adapters registers hold more than one token best.
+    fn few(&self, k: &Linear) -> bool {
+        k.rows.count <= if self.caps.software { 1 } else { MATVEC_ROWS }
+    }
+
     /// Norm as a prologue where the matvec can take it, as a kernel of its own otherwise.
     fn prepare(&mut self, k: &Linear) -> Prepared {
         let Some((weight, eps)) = k.norm else {
             return Prepared { x: k.x.into(), norm: None };
         };
-        if k.rows.count <= MATVEC_ROWS && k.k.is_multiple_of(32) {
+        if self.few(k) && k.k.is_multiple_of(32) {
             return Prepared { x: k.x.into(), norm: Some((weight, self.word(eps))) };
         }
         let out = self.scratch(k.rows.count * k.k);
@@ -72,7 +77,7 @@ impl Lowering<'_> {
     }
 
     fn store(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed, bias: Option<Buf>, residual: Option<Buf>, out: Operand) {
-        let few = k.rows.count <= MATVEC_ROWS;
+        let few = self.few(k);
         for part in placed.pieces_of(k.first_row, k.n) {
             let switches = |source: Source| source.set("HAS_BIAS", bias.is_some()).set("HAS_RESIDUAL", residual.is_some());
             let epilogue =
@@ -86,20 +91,40 @@ impl Lowering<'_> {
                 let grid = matvec_grid(part.n.div_ceil(tuning.slots() * tuning.passes), k.rows, tuning.cols);
                 self.push(switches(source.with("epilogue/store")), operands, step, grid, work(k));
             } else {
-                let mut source = Source::new("matmul");
-                source.fragments.extend(placed.format().fragments);
-                let mut operands = vec![(2, prepared.x), (3, Operand::Quants(k.weight, part.index))];
-                if placed.format().has_scales() {
-                    operands.push((4, Operand::Scales(k.weight, part.index)));
-                }
+                let (source, mut operands, grid) = self.matrix(k, prepared, placed, &part);
                 operands.extend(epilogue);
                 let mut step = vec![rows, dynamic];
                 step.extend([part.n, part.row, k.k, k.k.div_ceil(32), k.n, part.out].map(|n| n as u32));
-                let (tiles, of_rows) = (part.n.div_ceil(64) as u32, k.rows);
-                let grid = Grid::PerRun(Rc::new(move |run: &RunShape| [tiles, of_rows.of_run(run.n_tokens).div_ceil(64) as u32, 1]));
-                self.push(switches(source), operands, step, grid, work(k));
+                self.push(switches(source.with("epilogue/matrix")), operands, step, grid, work(k));
             }
         }
+    }
+
+    /// The kernel for many tokens without its epilogue, the operands of x and weight, and the grid.
+    fn matrix(&self, k: &Linear, prepared: &Prepared, placed: &Placed, part: &PieceRows) -> (Source, Vec<(u32, Operand)>, Grid) {
+        let format = placed.format();
+        let of_rows = k.rows;
+        let (mut source, n_tile, t_tile) = if self.caps.software {
+            let (workgroup, rows, cols) = (8, 4, 4);
+            let prologue = if k.k.is_multiple_of(32) { "prologue/plain" } else { "prologue/ragged" };
+            let source = Source::new("matmul_registers")
+                .set("WORKGROUP", workgroup)
+                .set("ROWS", rows)
+                .set("COLS", cols)
+                .set("K", k.k)
+                .with(prologue);
+            (source, workgroup * rows, cols)
+        } else {
+            (Source::new("matmul"), 64, 64)
+        };
+        source.fragments.extend(format.fragments);
+        let mut operands = vec![(2, prepared.x), (3, Operand::Quants(k.weight, part.index))];
+        if format.has_scales() {
+            operands.push((4, Operand::Scales(k.weight, part.index)));
+        }
+        let tiles = part.n.div_ceil(n_tile) as u32;
+        let grid = Grid::PerRun(Rc::new(move |run: &RunShape| [tiles, of_rows.of_run(run.n_tokens).div_ceil(t_tile) as u32, 1]));
+        (source, operands, grid)
     }
 
     fn gated(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed, act: u32, out: Buf) {

@@ -33,8 +33,6 @@ pub struct Dispatch {
     /// The step's numbers, as the kernel's `Step` struct lays them out.
     pub step: Vec<u32>,
     pub grid: Grid,
-    /// Index of the plan's step.
-    pub step_idx: usize,
     /// Multiply-adds for each row, by which long work is cut into submits.
     pub work: Work,
 }
@@ -176,7 +174,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn push(&mut self, source: Source, operands: Vec<(u32, Operand)>, step: Vec<u32>, grid: Grid, work: Work) {
-        self.dispatches.push(Dispatch { source, operands, step, grid, step_idx: self.step_idx, work });
+        self.dispatches.push(Dispatch { source, operands, step, grid, work });
     }
 
     /// A scratch buffer of `len` words.

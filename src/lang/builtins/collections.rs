@@ -181,7 +181,7 @@ pub const BUILTINS: &[Builtin] = &[
 ];
 
 /// A collection larger than this is not made into a list.
-const ITEMS_MAX: u64 = 1 << 26;
+const ITEMS_MAX: u64 = 1 << 24;
 
 fn range(interp: &mut Interp, args: Args) -> Outcome {
     let first = args.int(interp, 0)?;

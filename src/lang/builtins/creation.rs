@@ -202,7 +202,10 @@ fn nested(interp: &mut Interp, value: &Value, depth: usize) -> Result<Value, Fau
     let items = match value {
         Value::List(items) => items,
         Value::Range(range) => {
-            let numbers: Vec<Value> = (0..range.len().min(1 << 24)).map(|i| Value::Int(range.at(i))).collect();
+            if range.len() > 1 << 24 {
+                return Err(Fault::new(format!("a range of {} is too long to list", range.len())).hint("write `arange(start, end)`"));
+            }
+            let numbers: Vec<Value> = (0..range.len()).map(|i| Value::Int(range.at(i))).collect();
             return interp.tensor_of(&numbers).map(Value::Tensor);
         }
         other => return Ok(other.clone()),

@@ -180,8 +180,7 @@ impl Interp {
         for (axis, range) in ranges.iter_mut().enumerate() {
             match args.get(axis) {
                 Some(IndexValue::At(i)) => {
-                    let at = position(*i, shape[axis])
-                        .map_err(|f| Fault { message: format!("{} of dimension {axis} of {shape}", f.message), ..f })?;
+                    let at = position(*i, shape[axis]).map_err(|f| f.reworded(|m| format!("{m} of dimension {axis} of {shape}")))?;
                     *range = (at, 1, 1);
                 }
                 Some(IndexValue::Slice { start, end, step }) => {

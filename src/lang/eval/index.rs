@@ -1,7 +1,7 @@
 //! Reading elements, rows and slices.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::lang::hir::IndexArg;
+use crate::lang::hir::{IndexArg, SliceArg};
 use crate::lang::interp::Interp;
 use crate::lang::session::Tensor;
 use crate::lang::value::{Fault, Value};
@@ -32,7 +32,8 @@ impl Interp {
                     let index = self.index_value(value);
                     self.placed(index, expr.span)?
                 }
-                IndexArg::Slice { start, end, step, span } => {
+                IndexArg::Slice(slice) => {
+                    let SliceArg { start, end, step, span } = &**slice;
                     let start = start.as_ref().map(|e| self.int_of(frame, e)).transpose()?;
                     let end = end.as_ref().map(|e| self.int_of(frame, e)).transpose()?;
                     let step = step.as_ref().map(|e| self.int_of(frame, e)).transpose()?.unwrap_or(1);
@@ -129,8 +130,7 @@ impl Interp {
         for (axis, arg) in args.iter().enumerate() {
             match arg {
                 IndexValue::At(i) => {
-                    let i = position(*i, shape[axis])
-                        .map_err(|f| Fault { message: format!("{} of dimension {axis} of {shape}", f.message), ..f })?;
+                    let i = position(*i, shape[axis]).map_err(|f| f.reworded(|m| format!("{m} of dimension {axis} of {shape}")))?;
                     ranges[axis] = (i, 1, 1);
                     dropped[axis] = true;
                 }

@@ -147,6 +147,7 @@ impl Interp {
 
     /// Gives an error of a value its place.
     pub(super) fn fault(&mut self, fault: Fault, span: Span) -> Signal {
+        let fault = fault.into_parts();
         let mut error = match &fault.label {
             Some(label) => Diagnostic::error(fault.message).label(span, label.clone()),
             None => Diagnostic::error(fault.message).at(span),

@@ -331,6 +331,8 @@ fn other_binary(op: BinaryOp, a: &Value, b: &Value) -> Result<Value, Fault> {
             if items.0.len().saturating_mul(n) > TEXT_MAX / 16 {
                 return Err(Fault::new(format!("a list of {} times {n} is longer than {} items", items.0.len(), TEXT_MAX / 16)));
             }
+            // No item taken for ever is still for ever.
+            let n = if items.0.is_empty() { 0 } else { n };
             Ok(Value::list(std::iter::repeat_n(&items.0, n).flatten().cloned().collect()))
         }
         (op, Value::Str(a), Value::Str(b)) if op.is_comparison() => Ok(Value::Bool(match op {

@@ -107,7 +107,7 @@ impl Resolver<'_> {
                 ast::IndexArgKind::At(expr) => hir::IndexArg::At(self.expr(expr)),
                 ast::IndexArgKind::Slice { start, end, step } => {
                     let mut part = |e: &Option<ast::Expr>| e.as_ref().map(|e| self.expr(e));
-                    hir::IndexArg::Slice { start: part(start), end: part(end), step: part(step), span: arg.span }
+                    hir::IndexArg::Slice(Box::new(hir::SliceArg { start: part(start), end: part(end), step: part(step), span: arg.span }))
                 }
                 ast::IndexArgKind::Normalized(name) => {
                     self.error(Diagnostic::error(format!("`{}.` has a meaning only in an equation", name.name)).at(arg.span));

@@ -140,11 +140,9 @@ impl Resolver<'_> {
 
     fn declare_pattern(&mut self, pattern: &ast::Pattern) {
         match &pattern.kind {
-            ast::PatternKind::Name(name) => {
-                // A second `let` of a name, or one in the REPL, takes the slot over; until it runs, the old value stays visible.
-                if self.scope.names.get(&name.name).is_none_or(|g| g.imported) {
-                    self.declare_global(name, false);
-                }
+            // A second `let` of a name, or one in the REPL, takes the slot over; until it runs, the old value stays visible.
+            ast::PatternKind::Name(name) if self.scope.names.get(&name.name).is_none_or(|g| g.imported) => {
+                self.declare_global(name, false);
             }
             ast::PatternKind::Tuple(parts) => parts.iter().for_each(|p| self.declare_pattern(p)),
             _ => {}

@@ -102,7 +102,8 @@ fn aligned(consumer: &Elementwise, input: usize, producer: &Elementwise) -> Opti
         return Some(Aligned { dims: consumer.dims.clone(), consumer_views: views(consumer), producer_views });
     }
     // A reshape that merges or splits dimensions: both are read over the finer dimensions that the two have in common.
-    let whole = through.offset == 0 && through.is_row_major(&consumer.dims);
+    let same_len = consumer.dims.iter().product::<usize>() == producer.dims.iter().product::<usize>();
+    let whole = same_len && through.offset == 0 && through.is_row_major(&consumer.dims);
     let dims = if whole { common_refinement(&consumer.dims, &producer.dims)? } else { return None };
     let split = |kernel: &Elementwise| views(kernel).iter().map(|view| view.reshaped(&kernel.dims, &dims)).collect::<Option<_>>();
     Some(Aligned { consumer_views: split(consumer)?, producer_views: split(producer)?, dims })

@@ -1,5 +1,6 @@
 //! Rewrite rules over the steps of a draft, each a function of its own. None knows a model; they look at kernels and at who reads what.
 
+mod copies;
 mod elementwise;
 mod expr;
 mod gated;
@@ -19,9 +20,10 @@ use super::edit::Edit;
 /// A rule: what it finds and rewrites is said at its function.
 type Rule = fn(&mut Edit<'_, '_>, &Target);
 
-/// In this order: sums join their linears before elementwise chains swallow them; linears merge while their norm is still a step of its
+/// In this order: copies that a selection left without a purpose go first; sums join their linears before elementwise chains swallow them; linears merge while their norm is still a step of its
 /// own; epilogues that need merged linears come last.
 const RULES: &[Rule] = &[
+    copies::drop_copies,
     store_epilogue::add_to_linear,
     elementwise::fuse_chains,
     key_rotation::rotate_keys_while_storing,

@@ -51,7 +51,7 @@ fn covers(linear: &Linear, rope: &Rope, store: &CacheStore) -> Option<bool> {
         expected.reads_as(view, &[rows.count, n_heads, d])
     };
     let (h, g) = (rope.n_heads, store.n_kv_heads);
-    let same_rotation = store.k_rope == Some(rope.rope) && rope.rope.n_dims == d && rope.head_dim == d;
+    let same_rotation = store.k_rope == Some(rope.rope) && rope.rope.table != out && rope.rope.n_dims == d && rope.head_dim == d;
     let same_rows = linear.rows == rows && rope.rows == rows;
     if !(same_rotation && same_rows && window(&rope.x, 0, h) && window(k, h, g)) {
         return None;

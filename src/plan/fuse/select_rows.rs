@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::graph::Literal;
 use crate::plan::draft::Draft;
 use crate::plan::{Buf, Elementwise, Epilogue, Kernel, Linear, Norm, Role, Rows, ScalarRef, Softmax, Step, View};
 
@@ -15,13 +16,20 @@ enum Demand {
 /// One of `n_rows` rows of `len` elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Row {
-    index: ScalarRef,
+    pick: Pick,
     n_rows: usize,
     len: usize,
 }
 
-/// Where only one row of a value is selected and the step that makes it works row by row, the selection is done before the step, and so on
-/// up: logits of the last token need one row of the head and of the last block's feed-forward part.
+/// Which row: known at run time, as `select_row` has it, or from the graph, as a slice has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Pick {
+    Word(ScalarRef),
+    Fixed(usize),
+}
+
+/// Where only one row of a value is selected, or sliced, and the step that makes it works row by row, the selection is done before the step,
+/// and so on up: logits of the last token need one row of the head and of the last block's feed-forward part.
 pub(super) fn select_rows_early(draft: &mut Draft<'_>) {
     let demands = demands(draft);
     if !demands.values().any(|d| matches!(d, Demand::Row(_))) {
@@ -41,21 +49,34 @@ pub(super) fn select_rows_early(draft: &mut Draft<'_>) {
 /// What is read of each value, found from the last step to the first.
 fn demands(draft: &Draft<'_>) -> HashMap<Buf, Demand> {
     let mut demands: HashMap<Buf, Demand> = draft.outputs.iter().map(|o| (o.buf, Demand::Full)).collect();
+    let rows: HashMap<Buf, usize> = draft.steps.iter().filter_map(|s| own_rows(&s.kernel)).collect();
     for step in draft.steps.iter().rev() {
         let mut wanted: Vec<(Buf, Demand)> = Vec::new();
         if let Kernel::SelectRow { x, index, n_rows, len, .. } = step.kernel {
-            wanted.push((x, Demand::Row(Row { index, n_rows, len })));
+            wanted.push((x, Demand::Row(Row { pick: Pick::Word(index), n_rows, len })));
         } else if let Some(row) = row_demand(&step.kernel, &demands)
-            && let Some(kernel) = one_row(&draft.values, &step.kernel, row, &mut |buf, len| {
-                wanted.push((buf, Demand::Row(Row { len, ..row })));
-                ROW
+            && let Some(kernel) = one_row(&draft.values, &step.kernel, row, &mut |operand| {
+                wanted.push((operand.buf, Demand::Row(Row { len: operand.len, ..row })));
+                (ROW, 0)
             })
         {
             wanted.extend(kernel.reads().into_iter().filter(|&b| b != ROW).map(|b| (b, Demand::Full)));
         } else {
-            wanted.extend(step.kernel.reads().into_iter().map(|b| (b, Demand::Full)));
+            let mut kernel = step.kernel.clone();
+            for (view, dims) in kernel.views_mut() {
+                if let Some(row) = sliced_row(draft, &rows, view, &dims) {
+                    wanted.push((view.buf, Demand::Row(row)));
+                    view.buf = ROW;
+                }
+            }
+            wanted.extend(kernel.reads().into_iter().filter(|&b| b != ROW).map(|b| (b, Demand::Full)));
         }
         for (buf, demand) in wanted {
+            // Rows of a value's first part are not the rows that its step makes.
+            let demand = match (demand, buf) {
+                (Demand::Row(row), Buf::Slot(id)) if row.n_rows * row.len == draft.values[id.0 as usize] => demand,
+                _ => Demand::Full,
+            };
             let known = demands.entry(buf).or_insert(demand);
             if *known != demand {
                 *known = Demand::Full;
@@ -67,6 +88,27 @@ fn demands(draft: &Draft<'_>) -> HashMap<Buf, Demand> {
 
 /// Stands for a row's value while only its demand is asked for.
 const ROW: Buf = Buf::Output(u32::MAX);
+
+/// The result of a step that works row by row, and its rows.
+fn own_rows(kernel: &Kernel) -> Option<(Buf, usize)> {
+    let rows = match kernel {
+        Kernel::Linear(k) => k.rows.count,
+        Kernel::Norm(k) => k.rows.count,
+        Kernel::Softmax(k) => k.outer,
+        Kernel::Elementwise(k) => *k.dims.first()?,
+        _ => return None,
+    };
+    kernel.writes().first().map(|&out| (out, rows))
+}
+
+/// The row that a view stays within, where its value has several.
+fn sliced_row(draft: &Draft<'_>, rows: &HashMap<Buf, usize>, view: &View, dims: &[usize]) -> Option<Row> {
+    let (Buf::Slot(id), &n_rows) = (view.buf, rows.get(&view.buf)?) else { return None };
+    let extent = view.extent(dims).filter(|e| !e.is_empty() && n_rows > 1)?;
+    let len = draft.values[id.0 as usize] / n_rows;
+    let first = extent.start.checked_div(len)?;
+    ((extent.end - 1) / len == first).then_some(Row { pick: Pick::Fixed(first), n_rows, len })
+}
 
 fn row_demand(kernel: &Kernel, demands: &HashMap<Buf, Demand>) -> Option<Row> {
     match kernel.writes().as_slice() {
@@ -92,19 +134,19 @@ impl Rewrite<'_, '_> {
             *operand.buf = *self.renamed.get(operand.buf).unwrap_or(operand.buf);
         }
         if let Kernel::SelectRow { x, index, out, n_rows, len } = step.kernel
-            && let row = (Row { index, n_rows, len })
+            && let row = (Row { pick: Pick::Word(index), n_rows, len })
             && demands.get(&x) == Some(&Demand::Row(row))
         {
             let row = self.row(x, row, &step);
             self.renamed.insert(out, row);
             return;
         }
-        let Some(row) = row_demand(&step.kernel, demands) else {
-            self.draft.steps.push(step);
-            return;
-        };
-        let values = self.draft.values.clone();
-        let Some(mut kernel) = one_row(&values, &step.kernel, row, &mut |buf, len| self.row(buf, Row { len, ..row }, &step)) else {
+        let one = row_demand(&step.kernel, demands).and_then(|row| {
+            let values = self.draft.values.clone();
+            one_row(&values, &step.kernel, row, &mut |operand| self.operand(operand, row, &step)).map(|kernel| (row, kernel))
+        });
+        let Some((row, mut kernel)) = one else {
+            self.read_rows(&mut step.kernel, demands);
             self.draft.steps.push(step);
             return;
         };
@@ -116,12 +158,37 @@ impl Rewrite<'_, '_> {
         self.draft.steps.push(Step { kernel, ..step });
     }
 
+    /// Turns slices of values of which one row alone was made into views of that row.
+    fn read_rows(&self, kernel: &mut Kernel, demands: &HashMap<Buf, Demand>) {
+        for (view, _) in kernel.views_mut() {
+            if let Some(&Demand::Row(row)) = demands.get(&view.buf)
+                && let (Pick::Fixed(index), Some(&made)) = (row.pick, self.rows.get(&(view.buf, row)))
+            {
+                view.buf = made;
+                view.offset -= index * row.len;
+            }
+        }
+    }
+
+    /// Where the operand's row is: a fixed one of a value that is there whole can be read in place.
+    fn operand(&mut self, operand: RowOperand, row: Row, for_step: &Step) -> (Buf, usize) {
+        let row = Row { len: operand.len, ..row };
+        match row.pick {
+            Pick::Fixed(index) if operand.is_view && !self.rows.contains_key(&(operand.buf, row)) => (operand.buf, index * row.len),
+            _ => (self.row(operand.buf, row, for_step), 0),
+        }
+    }
+
     /// The row of a value: where no step made it alone, it is selected here.
     fn row(&mut self, x: Buf, row: Row, for_step: &Step) -> Buf {
         if let Some(&known) = self.rows.get(&(x, row)) {
             return known;
         }
-        let Row { index, n_rows, len } = row;
+        let Row { pick, n_rows, len } = row;
+        let index = match pick {
+            Pick::Word(word) => word,
+            Pick::Fixed(index) => self.draft.constant(Literal::I32(index as i32)),
+        };
         let out = self.draft.value(len);
         let kernel = Kernel::SelectRow { x, index, out, n_rows, len };
         self.draft.steps.push(Step { kernel, nodes: for_step.nodes.clone(), name: "select_row".to_owned(), origin: for_step.origin });
@@ -130,34 +197,44 @@ impl Rewrite<'_, '_> {
     }
 }
 
-/// `kernel` for one row of its result, with the operands that have as many rows replaced by what `operand` gives for them and the length of
-/// their row; or `None` when the kernel does not work row by row.
-fn one_row(values: &[usize], kernel: &Kernel, row: Row, operand: &mut dyn FnMut(Buf, usize) -> Buf) -> Option<Kernel> {
+/// An operand with as many rows as the result, `len` elements each.
+struct RowOperand {
+    buf: Buf,
+    len: usize,
+    /// Whether it may start anywhere in its buffer.
+    is_view: bool,
+}
+
+/// Gives the buffer that holds an operand's row, and where it starts there.
+type FindRow<'f> = &'f mut dyn FnMut(RowOperand) -> (Buf, usize);
+
+/// `kernel` for one row of its result, with the operands that have as many rows replaced by what `find` gives; or `None` when the kernel does not work row by row.
+fn one_row(values: &[usize], kernel: &Kernel, row: Row, find: FindRow<'_>) -> Option<Kernel> {
     // Rows of the result may be several of the kernel's: heads of a token.
     let per_row = |rows: usize| (rows > 0 && rows.is_multiple_of(row.n_rows)).then(|| rows / row.n_rows);
     match kernel {
         Kernel::Linear(k) => {
             let Epilogue::Store { residual: None, .. } = k.epilogue else { return None };
             let count = per_row(k.rows.count)?;
-            let x = operand(k.x, count * k.k);
+            let x = find(RowOperand { buf: k.x, len: count * k.k, is_view: false }).0;
             Some(Kernel::Linear(Linear { x, rows: Rows { count, dynamic: false }, ..k.clone() }))
         }
         Kernel::Norm(k) => {
             let count = per_row(k.rows.count)?;
-            let x = operand(k.x, count * k.width);
+            let x = find(RowOperand { buf: k.x, len: count * k.width, is_view: false }).0;
             Some(Kernel::Norm(Norm { x, rows: Rows { count, dynamic: false }, ..k.clone() }))
         }
         Kernel::Softmax(k) => {
             let outer = per_row(k.outer)?;
-            let x = operand(k.x, outer * k.len * k.inner);
+            let x = find(RowOperand { buf: k.x, len: outer * k.len * k.inner, is_view: false }).0;
             Some(Kernel::Softmax(Softmax { x, outer, ..k.clone() }))
         }
-        Kernel::Elementwise(k) => elementwise_row(values, k, row, operand).map(Kernel::Elementwise),
+        Kernel::Elementwise(k) => elementwise_row(values, k, row, find).map(Kernel::Elementwise),
         _ => None,
     }
 }
 
-fn elementwise_row(values: &[usize], k: &Elementwise, row: Row, operand: &mut dyn FnMut(Buf, usize) -> Buf) -> Option<Elementwise> {
+fn elementwise_row(values: &[usize], k: &Elementwise, row: Row, find: FindRow<'_>) -> Option<Elementwise> {
     if k.dims.first() != Some(&row.n_rows) || k.dims.contains(&0) {
         return None;
     }
@@ -165,7 +242,10 @@ fn elementwise_row(values: &[usize], k: &Elementwise, row: Row, operand: &mut dy
     let follows_rows = |view: &View| {
         let row_len = usize::try_from(view.strides[0]).ok()?;
         let within = View { strides: view.strides[1..].to_vec(), ..view.clone() }.extent(&k.dims[1..])?.end <= row_len;
-        let whole = matches!(view.buf, Buf::Slot(id) if values[id.0 as usize] == row_len * row.n_rows);
+        let whole = match view.buf {
+            Buf::Slot(id) => values[id.0 as usize] == row_len * row.n_rows,
+            _ => matches!(row.pick, Pick::Fixed(_)),
+        };
         (within && whole).then_some(row_len)
     };
     let row_lens: Vec<Option<usize>> = k
@@ -177,7 +257,9 @@ fn elementwise_row(values: &[usize], k: &Elementwise, row: Row, operand: &mut dy
     one.dims[0] = 1;
     for ((view, _), row_len) in one.inputs.iter_mut().zip(row_lens) {
         if let Some(row_len) = row_len {
-            view.buf = operand(view.buf, row_len);
+            let (buf, offset) = find(RowOperand { buf: view.buf, len: row_len, is_view: true });
+            view.buf = buf;
+            view.offset += offset;
             view.strides[0] = 0;
         }
     }

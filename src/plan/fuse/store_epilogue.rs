@@ -35,7 +35,8 @@ fn fused(edit: &Edit<'_, '_>, sum_at: usize, sum: &Elementwise, x: &View, other:
     let Epilogue::Store { mut bias, mut residual, .. } = linear.epilogue else { return None };
     let whole = |view: &View| view.offset == 0 && view.is_row_major(&sum.dims);
     let len: usize = sum.dims.iter().product();
-    if edit.only_reader(x.buf) != Some(sum_at) || !whole(x) || len != linear.rows.count * linear.n {
+    let apart = edit.only_reader(x.buf) == Some(sum_at) && other.buf != x.buf;
+    if !apart || !whole(x) || len != linear.rows.count * linear.n {
         return None;
     }
     if bias.is_none() && is_one_row(other, &sum.dims, linear) {

@@ -87,7 +87,7 @@ impl Lowering<'_> {
 
     /// Ids with 0 for those that a table of `vocab` rows lacks.
     fn known_ids(&mut self, ids: NodeId, vocab: usize, id: NodeId) -> Buf {
-        let (zero, end) = (self.constant(Literal::I32(0)), self.constant(Literal::I32(vocab as i32)));
+        let (zero, end) = (self.draft.constant(Literal::I32(0)), self.draft.constant(Literal::I32(vocab as i32)));
         let dtype = DType::I32;
         let ops = vec![
             ExprOp::Input(0),
@@ -103,7 +103,7 @@ impl Lowering<'_> {
 
     /// An index of one element moved into `0..n`.
     pub(super) fn clamped_index(&mut self, index: NodeId, n: usize, id: NodeId) -> Buf {
-        let (zero, last) = (self.constant(Literal::I32(0)), self.constant(Literal::I32(n as i32 - 1)));
+        let (zero, last) = (self.draft.constant(Literal::I32(0)), self.draft.constant(Literal::I32(n as i32 - 1)));
         let dtype = DType::I32;
         let ops = vec![
             ExprOp::Input(0),

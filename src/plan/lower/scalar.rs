@@ -1,6 +1,6 @@
 //! Scalars that the host evaluates: arithmetic on them costs no step.
 
-use crate::graph::{Literal, Node, NodeId, Op, ScalarSource};
+use crate::graph::{Node, NodeId, Op, ScalarSource};
 use crate::plan::{Buf, Kernel, PlanError, ScalarExpr, ScalarRef};
 
 use super::{Lowered, Lowering};
@@ -22,28 +22,7 @@ impl Lowering<'_> {
             Op::Reshape | Op::Permute(_) | Op::Broadcast | Op::Slice { .. } => return word(self, 0),
             _ => return None,
         };
-        Some(self.word(expr))
-    }
-
-    /// The word of an expression; equal ones share it.
-    pub(super) fn word(&mut self, expr: ScalarExpr) -> ScalarRef {
-        let words = &mut self.draft.scalars.words;
-        let at = words.iter().position(|w| *w == expr).unwrap_or_else(|| {
-            words.push(expr);
-            words.len() - 1
-        });
-        ScalarRef(at as u32)
-    }
-
-    /// A constant that the graph does not hold: it follows the graph's literals, which a run may replace.
-    pub(super) fn constant(&mut self, value: Literal) -> ScalarRef {
-        let own = self.graph.literals().len();
-        let literals = &mut self.draft.scalars.literals;
-        let index = literals[own..].iter().position(|l| *l == value).unwrap_or_else(|| {
-            literals.push(value);
-            literals.len() - own - 1
-        });
-        self.word(ScalarExpr::Literal((own + index) as u32))
+        Some(self.draft.word(expr))
     }
 
     /// The operand as a word.

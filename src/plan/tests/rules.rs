@@ -100,6 +100,17 @@ fn a_sum_with_what_is_broadcast_along_rows_is_no_residual() {
 }
 
 #[test]
+fn a_linear_is_not_its_own_residual() {
+    let plan = plan(&TARGET, |g| {
+        let x = g.input([1, 8], DType::F32);
+        let a = linear(g, x, "a", 8);
+        let flat = g.reshape(a, [8]).unwrap();
+        vec![g.binary(BinaryOp::Add, a, flat).unwrap()]
+    });
+    assert_eq!(plan.steps.len(), 2);
+}
+
+#[test]
 fn a_norm_joins_the_linears_that_alone_read_it() {
     let build = |rows: usize, also_output: bool| {
         move |g: &mut Graph| {
@@ -203,4 +214,20 @@ fn a_row_of_what_is_read_whole_is_selected_last() {
         vec![g.add(Op::SelectRow, &[a, index]).unwrap(), a]
     });
     assert!(plan.to_string().contains("rows 5"), "{plan}");
+}
+
+#[test]
+fn a_sliced_row_is_computed_alone_too() {
+    let plan = check("rule_select_rows_sliced", |g| {
+        let x = g.input([5, 8], DType::F32);
+        let (w, eps) = (weight(g, "norm.weight", &[8]), g.literal_f32(1e-5));
+        let exp = g.unary(UnaryOp::Exp, x).unwrap();
+        let a = linear(g, exp, "a", 8);
+        let sum = g.binary(BinaryOp::Add, exp, a).unwrap();
+        let h = g.rms_norm(sum, w, eps).unwrap();
+        let logits = linear(g, h, "b", 32);
+        let last = g.slice(logits, &[(4, 1, 1), (0, 1, 32)]).unwrap();
+        vec![g.reshape(last, [32]).unwrap()]
+    });
+    assert_eq!(plan.steps.len(), 3, "{plan}");
 }

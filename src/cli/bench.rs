@@ -1,0 +1,143 @@
+//! `tl bench`: how fast a model runs, or the `bench` blocks of a program.
+
+mod blocks;
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::bench::{Report, Verdict, against_baseline, markdown, plot};
+use crate::engine::{BenchRequest, measure};
+
+use super::args::BenchArgs;
+use super::columns::aligned;
+use super::error::{CliError, CliResult};
+use super::setup::load;
+use super::terminal::Mark;
+
+pub fn run(args: &BenchArgs) -> CliResult {
+    if args.runs == 0 {
+        return Err(CliError::usage("-r 0 measures nothing: give at least 1"));
+    }
+    if args.file.as_ref().is_some_and(|f| f.extension().is_some_and(|e| e == "tl")) {
+        return blocks::run(args);
+    }
+    if args.prompt_tokens == 0 && args.new_tokens == 0 {
+        return Err(CliError::usage("-p 0 -n 0 measures nothing: give one of them"));
+    }
+    // A baseline that cannot be read must not cost a measurement.
+    let baseline = args.baseline.as_deref().map(read_baseline).transpose()?;
+    let backend = args.compute.open()?;
+    let request = BenchRequest {
+        prompt_tokens: args.prompt_tokens,
+        new_tokens: args.new_tokens,
+        runs: args.runs,
+        kernels: args.kernels || args.plot.is_some(),
+        over_context: args.plot.is_some(),
+    };
+    let loading_since = Instant::now();
+    let model = load(args.file.as_deref(), &backend, &args.compute.load_request(Some(&args.window)))?;
+    let mut mark = Mark::new();
+    let report = measure(&model, &backend, &request, loading_since, |what| mark.show(&format!("measuring: {what}")));
+    mark.clear();
+    let report = report?;
+    if request.kernels && report.kernels.is_empty() {
+        eprintln!("note: this backend cannot time its kernels one by one");
+    }
+    show(args, &report);
+    if let Some(path) = &args.plot {
+        draw(path, &report)?;
+    }
+    if let Some(baseline) = baseline {
+        let text = changes(&baseline, &report);
+        // The object on stdout stays one object.
+        if args.json { eprint!("{text}") } else { print!("{text}") }
+    }
+    Ok(())
+}
+
+fn show(args: &BenchArgs, report: &Report) {
+    if args.json {
+        print!("{}", report.to_json());
+    } else if args.markdown {
+        print!("{}", markdown(report));
+    } else {
+        print!("{}", plain(&markdown(report)));
+    }
+}
+
+fn read_baseline(path: &Path) -> Result<Report, CliError> {
+    let json = std::fs::read_to_string(path).map_err(|e| CliError::failed(format!("cannot read `{}`: {e}", path.display())))?;
+    Report::from_json(&json).map_err(|e| CliError::failed(format!("`{}` {e}", path.display())))
+}
+
+/// Writes the roofline, and beside it the speed over context lengths.
+fn draw(path: &Path, report: &Report) -> CliResult {
+    let write = |path: &Path, svg: String| -> CliResult {
+        std::fs::write(path, svg).map_err(|e| CliError::failed(format!("cannot write `{}`: {e}", path.display())))?;
+        eprintln!("wrote {}", path.display());
+        Ok(())
+    };
+    match plot::roofline(report) {
+        Some(svg) => write(path, svg)?,
+        None => eprintln!("note: no roofline, as nothing gives this device's bandwidth or the times of its kernels"),
+    }
+    let series = plot::Series { name: report.backend.clone(), points: report.decode_over_context.clone() };
+    if let Some(svg) = plot::decode_over_context(&format!("{}: decode over context", report.model), &[series]) {
+        write(&path.with_extension("context.svg"), svg)?;
+    }
+    Ok(())
+}
+
+/// What changed since a saved run, figure by figure.
+fn changes(before: &Report, after: &Report) -> String {
+    let header = ["against the baseline", "before", "now", "change", "spread", ""].map(str::to_owned).to_vec();
+    let rows = against_baseline(before, after).into_iter().map(|change| {
+        let verdict = match change.verdict {
+            Verdict::Same => "same",
+            Verdict::Better => "better",
+            Verdict::Worse => "worse",
+        };
+        let figure = |v: f64| if v.abs() >= 10.0 { format!("{v:.1}") } else { format!("{v:.3e}") };
+        vec![
+            change.name,
+            figure(change.before.median),
+            figure(change.after.median),
+            format!("{:+.1} %", change.relative * 100.0),
+            format!("{:.1} %", change.spread * 100.0),
+            verdict.to_owned(),
+        ]
+    });
+    let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
+    aligned(&rows, 1..5)
+}
+
+/// Markdown for a terminal: tables aligned, marks of emphasis gone.
+fn plain(markdown: &str) -> String {
+    let mut out = String::new();
+    let mut table: Vec<Vec<String>> = Vec::new();
+    for line in markdown.lines().chain([""]) {
+        match line.strip_prefix('|').and_then(|l| l.strip_suffix('|')) {
+            Some(cells) if cells.starts_with("---") => {}
+            Some(cells) => table.push(cells.split('|').map(|c| c.trim().to_owned()).collect()),
+            None => {
+                out += &aligned(&std::mem::take(&mut table), 1..usize::MAX);
+                out += &line.replace("**", "");
+                out.push('\n');
+            }
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markdown_becomes_aligned_text() {
+        let text = "**m** on cpu\n\n| | runs |\n|---|---|\n| prefill 8 | 12 |\n";
+        assert_eq!(plain(text), "m on cpu\n\n           runs\nprefill 8    12\n");
+    }
+}

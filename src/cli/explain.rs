@@ -1,0 +1,124 @@
+//! `tl explain`: the plan of a step.
+
+use std::collections::HashMap;
+use std::io::{IsTerminal, Write, stdout};
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::engine::Backend;
+use crate::explain::{dot, unfused};
+use crate::gpu::{Language, translate};
+use crate::graph::CompileOptions;
+use crate::model::StepPrograms;
+use crate::plan::{self, Plan};
+
+use super::args::ExplainArgs;
+use super::error::{CliError, CliResult};
+use super::program::ForcedRuns;
+use super::setup::load;
+
+/// The most tokens of one run.
+const TOKENS_MAX: usize = 512;
+
+pub fn run(args: &ExplainArgs) -> CliResult {
+    if args.tokens == 0 || args.tokens > TOKENS_MAX {
+        return Err(CliError::usage(format!("--tokens {}: a step has 1 to {TOKENS_MAX}", args.tokens)));
+    }
+    let backend = Rc::new(args.compute.open()?);
+    let plans = match args.file.as_deref() {
+        Some(path) if path.extension().is_some_and(|e| e == "tl") => plans_of_program(path, &backend, args)?,
+        model => {
+            let model = load(model, &backend, &args.compute.load_request(None))?;
+            if args.shader.is_some() {
+                // Kernels are assembled when a step is compiled.
+                model.generator(0)?.programs_mut().step(args.tokens, 0)?;
+            }
+            vec![model.plan(args.tokens, &backend.target)?]
+        }
+    };
+    if let Some(name) = &args.shader {
+        return shader(name, &args.language, &backend);
+    }
+    let mut out = stdout().lock();
+    for plan in &plans {
+        if args.dot {
+            write!(out, "{}", dot(plan))?;
+        } else {
+            text(&mut out, plan, &backend)?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// A plan for each time that the program's tensors were computed.
+fn plans_of_program(path: &Path, backend: &Rc<Backend>, args: &ExplainArgs) -> Result<Vec<Plan>, CliError> {
+    let runs = ForcedRuns::of(path, backend, &args.compute)?;
+    if runs.failed {
+        return Err(CliError::Silent);
+    }
+    if runs.runs.is_empty() {
+        return Err(CliError::failed("the program computes no tensor: nothing that it makes is printed, read or saved"));
+    }
+    let options = CompileOptions { fuse: true, caches: Vec::new() };
+    let plan = |run: &super::program::ForcedRun| plan::compile(&run.graph, &run.outputs, &options, &backend.target);
+    runs.runs.iter().map(|run| plan(run).map_err(CliError::failed)).collect()
+}
+
+/// The plan, and beneath it what a rule could have fused and did not.
+fn text(out: &mut impl Write, plan: &Plan, backend: &Backend) -> CliResult {
+    write!(out, "{plan}")?;
+    let n_bytes: usize = plan.slots.iter().map(|len| len * 4).sum();
+    let weights: usize = plan.placements.iter().flat_map(|p| &p.parts).map(|w| w.len_bytes()).sum();
+    writeln!(
+        out,
+        "{} steps; {} buffers of {n_bytes} bytes; {} placements of {weights} bytes in their file's types",
+        plan.steps.len(),
+        plan.slots.len(),
+        plan.placements.len()
+    )?;
+    for step in unfused(plan, &backend.target) {
+        writeln!(out, "step {} stays one ({}): {}", step.step, step.name, step.why)?;
+    }
+    Ok(())
+}
+
+/// Prints a kernel that the backend compiled for the plans, or their names.
+fn shader(name: &str, language: &str, backend: &Backend) -> CliResult {
+    let mut kernels = backend.executor.borrow().kernel_sources();
+    if kernels.is_empty() {
+        return Err(CliError::failed(format!("{} compiles no shaders: take a GPU with --backend vulkan, metal or dx12", backend.note)));
+    }
+    // One kernel with other constants is another kernel of the same name.
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for (name, _) in &mut kernels {
+        let times = seen.entry(name.clone()).or_default();
+        *times += 1;
+        if *times > 1 {
+            *name = format!("{name} #{times}");
+        }
+    }
+    let mut out = stdout().lock();
+    if name == "list" {
+        for (name, _) in &kernels {
+            writeln!(out, "{name}")?;
+        }
+        return Ok(out.flush()?);
+    }
+    let Some((_, wgsl)) = kernels.iter().find(|(n, _)| n == name).or_else(|| kernels.iter().find(|(n, _)| n.contains(name))) else {
+        return Err(CliError::failed(format!("no kernel of this plan is called `{name}`: --shader list names them")));
+    };
+    let language = match language {
+        "msl" => Language::Msl,
+        "hlsl" => Language::Hlsl,
+        "spirv" if std::io::stdout().is_terminal() => {
+            return Err(CliError::usage("SPIR-V is binary: pipe it, as into spirv-dis"));
+        }
+        "spirv" => Language::SpirV,
+        _ => {
+            out.write_all(wgsl.as_bytes())?;
+            return Ok(out.flush()?);
+        }
+    };
+    out.write_all(&translate(wgsl, language).map_err(CliError::failed)?)?;
+    Ok(out.flush()?)
+}

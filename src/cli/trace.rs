@@ -1,0 +1,141 @@
+//! `tl trace`: the values of every named step, and the first step that differs from a reference.
+
+mod subject;
+mod table;
+
+use std::rc::Rc;
+
+use crate::trace::{Comparison, Reference, Tolerance, Trace, compare, diagnose, to_safetensors};
+
+use super::args::{BackendArg, TraceArgs};
+use super::error::{CliError, CliResult};
+use subject::{ModelSubject, On, ProgramSubject, Subject};
+
+/// Said of every table: these are not the values of the run that a user sees.
+const FUSION_OFF: &str = "fusion is off, so that every value can be seen; a plain run computes the same steps in fewer kernels";
+
+pub fn run(args: &TraceArgs) -> CliResult {
+    if args.runs == 0 {
+        return Err(CliError::usage("--runs 0 runs nothing: give at least 1"));
+    }
+    // Of two backends the first is the one that is opened; `--backend` names neither.
+    let backend = match args.compare_backends.as_deref() {
+        None => args.compute.open()?,
+        Some(&[first, _]) => args.compute.open_as(first)?,
+        Some(other) => return Err(CliError::usage(format!("--compare-backends takes two, as vulkan,cpu, not {}", other.len()))),
+    };
+    let backend = Rc::new(backend);
+    let reference = match args.reference.as_deref() {
+        None | Some("exact") => None,
+        Some(path) => Some(read_reference(path, args)?),
+    };
+    let subject: Box<dyn Subject> = if args.file.extension().is_some_and(|e| e == "tl") {
+        Box::new(ProgramSubject::new(args, backend)?)
+    } else {
+        Box::new(ModelSubject::new(args, backend, reference.as_ref())?)
+    };
+    show(&*subject, args, reference)
+}
+
+fn read_reference(path: &str, args: &TraceArgs) -> Result<Reference, CliError> {
+    let reference = Reference::from_file(path.as_ref()).map_err(CliError::failed)?;
+    match &args.mapping {
+        None => Ok(reference),
+        Some(mapping) => {
+            let json =
+                std::fs::read_to_string(mapping).map_err(|e| CliError::failed(format!("cannot read `{}`: {e}", mapping.display())))?;
+            reference.with_mapping(&json).map_err(CliError::failed)
+        }
+    }
+}
+
+fn show(subject: &dyn Subject, args: &TraceArgs, reference: Option<Reference>) -> CliResult {
+    let traces = subject.trace(On::Own)?;
+    if let Some(path) = &args.out {
+        to_safetensors(&joined(&traces), path).map_err(CliError::failed)?;
+        eprintln!("wrote {}", path.display());
+    }
+    println!("{}", subject.title());
+    println!("{FUSION_OFF}");
+    let mut agrees = true;
+    if let Some(&[_, second]) = args.compare_backends.as_deref() {
+        agrees &= against_backend(subject, &traces, args, second)?;
+    } else if args.reference.as_deref() == Some("exact") {
+        let exact = subject.trace(On::Exact)?;
+        let references = exact.iter().map(|t| called("the definition in f64", t));
+        agrees &= against(subject, &traces, references.collect(), Tolerance::of(subject.rounding()));
+    } else if let Some(reference) = reference {
+        let references = vec![reference; traces.len()];
+        agrees &= against(subject, &traces, references, Tolerance::of(subject.rounding()));
+    } else {
+        for trace in &traces {
+            print!("{}", table::values(trace, args.every_op, &|origin| subject.place(origin)));
+        }
+    }
+    if args.runs > 1 {
+        agrees &= repeat(subject, &traces, args.runs)?;
+    }
+    if agrees && !subject.failed() { Ok(()) } else { Err(CliError::Silent) }
+}
+
+/// The steps of several runs as one trace, for a file: their names differ already.
+fn joined(traces: &[Trace]) -> Trace {
+    let mut all = traces[0].clone();
+    all.steps.extend(traces[1..].iter().flat_map(|t| t.steps.iter().cloned()));
+    all
+}
+
+fn against_backend(subject: &dyn Subject, traces: &[Trace], args: &TraceArgs, second: BackendArg) -> Result<bool, CliError> {
+    let other = args.compute.open_as(second)?;
+    let theirs = subject.trace(On::Other(&other))?;
+    let tolerance = Tolerance::of_pair(subject.rounding(), subject.rounding_on(&other));
+    Ok(against(subject, traces, theirs.iter().map(Reference::from_trace).collect(), tolerance))
+}
+
+/// Prints each trace beside its reference, and what is to blame where they differ.
+fn against(subject: &dyn Subject, traces: &[Trace], references: Vec<Reference>, tolerance: Tolerance) -> bool {
+    let place = |origin| subject.place(origin);
+    let (mut agrees, mut compared) = (true, 0);
+    for (trace, reference) in traces.iter().zip(&references) {
+        let comparison = compare(trace, reference, tolerance);
+        print!("{}", table::comparison(trace, reference, &comparison, &place));
+        compared += comparison.n_compared();
+        if let Some(diagnosis) = diagnose(trace, reference, &comparison) {
+            agrees = false;
+            print!("{}", table::diagnosis(&comparison, &diagnosis, &place));
+        }
+    }
+    if compared == 0 {
+        println!("nothing was compared: the reference names none of these steps; --mapping F.json says what it calls them");
+        return false;
+    }
+    if agrees {
+        println!("{compared} steps agree within {}", tolerance.describe());
+    }
+    agrees
+}
+
+/// Whether further runs give the same bits.
+fn repeat(subject: &dyn Subject, first: &[Trace], runs: usize) -> Result<bool, CliError> {
+    for run in 2..=runs {
+        let again = subject.trace(On::Own)?;
+        for (first, again) in first.iter().zip(&again) {
+            let reference = called("run 1", first);
+            let comparison: Comparison = compare(again, &reference, Tolerance::Bits);
+            if let Some(diagnosis) = diagnose(again, &reference, &comparison) {
+                println!("run {run} differs from run 1");
+                print!("{}", table::diagnosis(&comparison, &diagnosis, &|origin| subject.place(origin)));
+                return Ok(false);
+            }
+        }
+    }
+    println!("{runs} runs are equal in every bit");
+    Ok(true)
+}
+
+/// The values of a trace under another name than its backend's.
+fn called(name: &str, trace: &Trace) -> Reference {
+    let mut reference = Reference::from_trace(trace);
+    reference.name = name.to_owned();
+    reference
+}

@@ -1,0 +1,225 @@
+//! What is traced: a model's run, or all that a program computes.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use crate::engine::{Backend, LoadRequest, LoadedModel, TracePoint};
+use crate::graph::{KvType, Op, Origin};
+use crate::tensor::DType;
+use crate::text::{Specials, TokenId};
+use crate::trace::{Reference, Request, Rounding, Select, Trace, TraceError, record};
+
+use super::super::args::TraceArgs;
+use super::super::error::CliError;
+use super::super::program::{ForcedRuns, place};
+use super::super::setup::load;
+
+/// What a trace runs on.
+#[derive(Clone, Copy)]
+pub enum On<'a> {
+    /// The backend that the subject was opened on.
+    Own,
+    Other(&'a Backend),
+    /// The definition in f64.
+    Exact,
+}
+
+/// Something that can be run again and again, on any backend.
+pub trait Subject {
+    /// What was run, on what.
+    fn title(&self) -> String;
+
+    /// A trace of each run.
+    fn trace(&self, on: On<'_>) -> Result<Vec<Trace>, CliError>;
+
+    /// `file:line:column` of what made a node.
+    fn place(&self, origin: Origin) -> Option<String>;
+
+    /// What its own backend rounds to.
+    fn rounding(&self) -> Rounding;
+
+    /// What another backend rounds to.
+    fn rounding_on(&self, backend: &Backend) -> Rounding;
+
+    /// Whether it stopped with an error that was shown.
+    fn failed(&self) -> bool {
+        false
+    }
+}
+
+fn select(args: &TraceArgs) -> Select {
+    if args.every_op { Select::EveryOp } else { Select::Labelled }
+}
+
+/// A loaded model and a run of it.
+pub struct ModelSubject {
+    model: LoadedModel,
+    backend: Rc<Backend>,
+    path: PathBuf,
+    request: LoadRequest,
+    point: TracePoint,
+    select: Select,
+    layer: Option<usize>,
+}
+
+impl ModelSubject {
+    pub fn new(args: &TraceArgs, backend: Rc<Backend>, reference: Option<&Reference>) -> Result<Self, CliError> {
+        let request = args.compute.load_request(None);
+        let model = load(Some(&args.file), &backend, &request)?;
+        let prompt = prompt(args, &model, reference)?;
+        if let Some(id) = prompt.iter().find(|id| id.0 as usize >= model.config.vocab_len) {
+            return Err(CliError::usage(format!("token {} is outside of the vocabulary of {}", id.0, model.config.vocab_len)));
+        }
+        let point = match args.step {
+            None | Some(0) => TracePoint::of_prompt(prompt),
+            Some(n) => model.decode_point(prompt, n)?,
+        };
+        Ok(ModelSubject { model, backend, path: args.file.clone(), request, point, select: select(args), layer: args.layer })
+    }
+}
+
+/// The ids that are fed: as given, or those that the reference was made with.
+fn prompt(args: &TraceArgs, model: &LoadedModel, reference: Option<&Reference>) -> Result<Vec<TokenId>, CliError> {
+    let ids: Vec<TokenId> = match (&args.tokens, &args.prompt, reference.and_then(Reference::token_ids)) {
+        (Some(ids), _, _) => ids.iter().map(|&id| TokenId(id)).collect(),
+        (None, Some(text), _) => {
+            let tokenizer = model.tokenizer().map_err(|e| CliError::failed(format!("{e}; give ids with --tokens 1,2,3")))?;
+            tokenizer.encode(text, Specials::Plain, true)
+        }
+        (None, None, Some(ids)) => ids.iter().map(|&id| TokenId(id as u32)).collect(),
+        (None, None, None) => return Err(CliError::usage("nothing to feed: give --prompt TEXT or --tokens 1,2,3")),
+    };
+    if ids.is_empty() { Err(CliError::usage("the prompt has no tokens: give --tokens 1,2,3")) } else { Ok(ids) }
+}
+
+impl Subject for ModelSubject {
+    fn title(&self) -> String {
+        let (n, at) = (self.point.ids.len() - self.point.position, self.point.position);
+        let tokens = if n == 1 { "1 token".to_owned() } else { format!("{n} tokens") };
+        format!("{} on {}: {tokens} from position {at}", self.path.display(), self.backend.note)
+    }
+
+    fn trace(&self, on: On<'_>) -> Result<Vec<Trace>, CliError> {
+        let values = |model: &LoadedModel| model.trace_values(&self.point, self.select, self.layer);
+        let trace = match on {
+            On::Own => values(&self.model)?,
+            On::Other(backend) => values(&load(Some(&self.path), backend, &self.request)?)?,
+            On::Exact => {
+                // Keys and values that are rounded would not be exact.
+                let request = LoadRequest { kv_type: KvType::F32, ..self.request.clone() };
+                values(&load(Some(&self.path), &Backend::exact(), &request)?)?
+            }
+        };
+        Ok(vec![trace])
+    }
+
+    fn place(&self, origin: Origin) -> Option<String> {
+        let program = self.model.program().borrow();
+        place(program.sources(), program.span_of(origin))
+    }
+
+    fn rounding(&self) -> Rounding {
+        self.rounding_on(&self.backend)
+    }
+
+    fn rounding_on(&self, backend: &Backend) -> Rounding {
+        let is_quantized = self.model.file().tensors().tensors().iter().any(|t| matches!(t.dtype, DType::Quant(_)));
+        match self.request.kv_type {
+            KvType::Q8_0 => Rounding::Int8,
+            _ if is_quantized && !backend.precise => Rounding::Int8,
+            KvType::F32 if backend.precise || backend.is_cpu => Rounding::F32,
+            _ => Rounding::F16,
+        }
+    }
+}
+
+/// A program that has run, and the graphs that it forced.
+pub struct ProgramSubject {
+    runs: ForcedRuns,
+    backend: Rc<Backend>,
+    path: PathBuf,
+    select: Select,
+    layer: Option<usize>,
+}
+
+impl ProgramSubject {
+    pub fn new(args: &TraceArgs, backend: Rc<Backend>) -> Result<Self, CliError> {
+        if args.prompt.is_some() || args.tokens.is_some() || args.step.is_some() {
+            return Err(CliError::usage("a program feeds its models itself: leave --prompt, --tokens and --step out"));
+        }
+        let runs = ForcedRuns::of(&args.file, &backend, &args.compute)?;
+        Ok(ProgramSubject { runs, backend, path: args.file.clone(), select: select(args), layer: args.layer })
+    }
+}
+
+impl Subject for ProgramSubject {
+    fn title(&self) -> String {
+        let n = self.runs.runs.len();
+        let times = if n == 1 { "once".to_owned() } else { format!("{n} times") };
+        format!("{} on {}: tensors were computed {times}", self.path.display(), self.backend.note)
+    }
+
+    /// Steps of one name in several runs are told apart as those of one run are: `x`, `x#2`, …
+    fn trace(&self, on: On<'_>) -> Result<Vec<Trace>, CliError> {
+        let exact = Backend::exact();
+        let backend = match on {
+            On::Own => &self.backend,
+            On::Other(backend) => backend,
+            On::Exact => &exact,
+        };
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut traces = Vec::new();
+        let mut nothing = TraceError::Empty("the program computes no tensor: nothing that it makes is printed, read or saved".to_owned());
+        for run in &self.runs.runs {
+            let request = Request { graph: &run.graph, outputs: &run.outputs, caches: &[], select: self.select, layer_idx: self.layer };
+            let mut trace = match record(&request, &run.args, &mut *backend.executor.borrow_mut()) {
+                Ok(trace) => trace,
+                Err(error @ TraceError::Empty(_)) => {
+                    nothing = error;
+                    continue;
+                }
+                Err(error) => return Err(CliError::failed(error)),
+            };
+            let mut own: HashMap<String, usize> = HashMap::new();
+            for step in &mut trace.steps {
+                let label = step.name.split('#').next().unwrap_or_default().to_owned();
+                let before = seen.get(&label).copied().unwrap_or(0);
+                let times = own.entry(label.clone()).or_default();
+                *times += 1;
+                if before + *times > 1 {
+                    step.name = format!("{label}#{}", before + *times);
+                }
+            }
+            for (label, times) in own {
+                *seen.entry(label).or_default() += times;
+            }
+            traces.push(trace);
+        }
+        if traces.is_empty() { Err(CliError::failed(nothing)) } else { Ok(traces) }
+    }
+
+    fn place(&self, origin: Origin) -> Option<String> {
+        self.runs.place(origin)
+    }
+
+    fn rounding(&self) -> Rounding {
+        self.rounding_on(&self.backend)
+    }
+
+    fn rounding_on(&self, backend: &Backend) -> Rounding {
+        let reads_quantized = self.runs.runs.iter().any(|run| {
+            run.graph.nodes().any(|(_, node)| matches!(&node.op, Op::Weight(weight) if matches!(weight.dtype, DType::Quant(_))))
+        });
+        match reads_quantized {
+            _ if backend.precise => Rounding::F32,
+            true => Rounding::Int8,
+            false if backend.is_cpu => Rounding::F32,
+            false => Rounding::F16,
+        }
+    }
+
+    fn failed(&self) -> bool {
+        self.runs.failed
+    }
+}

@@ -1,0 +1,94 @@
+//! Checks of assembled kernels: they validate, they translate to the languages of all backends, and the Metal text holds nothing that
+//! Metal refuses. A translation is not a compile; it is what can be known without the machine.
+
+use super::errors::first_lines;
+
+/// Buffers that a Metal function may take, naga's table of sizes among them.
+const MOST_METAL_BUFFERS: usize = 31;
+/// Bytes of threadgroup memory on every Metal device.
+const MOST_METAL_MEMORY: u32 = 32 << 10;
+/// Storage buffers of one stage that WebGPU promises.
+const MOST_STORAGE_BUFFERS: usize = 8;
+
+/// What is wrong with a kernel; empty when nothing is.
+pub fn check(name: &str, text: &str) -> Vec<String> {
+    let module = match naga::front::wgsl::parse_str(text) {
+        Ok(module) => module,
+        Err(error) => return vec![format!("{name}: {}", error.emit_to_string(text))],
+    };
+    let mut problems = Vec::new();
+    let capabilities = naga::valid::Capabilities::default() | naga::valid::Capabilities::SUBGROUP;
+    let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities);
+    validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
+    validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
+    let info = match validator.validate(&module) {
+        Ok(info) => info,
+        Err(error) => return vec![format!("{name}: {}", first_lines(&error.emit_to_string(text)))],
+    };
+    let storage = module.global_variables.iter().filter(|(_, v)| matches!(v.space, naga::AddressSpace::Storage { .. })).count();
+    if storage > MOST_STORAGE_BUFFERS {
+        problems.push(format!("{name}: {storage} storage buffers, at most {MOST_STORAGE_BUFFERS}"));
+    }
+    if let Err(error) = naga::back::spv::write_vec(&module, &info, &naga::back::spv::Options::default(), None) {
+        problems.push(format!("{name}: no SPIR-V: {error}"));
+    }
+    if let Err(error) = hlsl(&module, &info) {
+        problems.push(format!("{name}: no HLSL: {error}"));
+    }
+    match msl(&module, &info) {
+        Ok(text) => problems.extend(msl_problems(&module, &text).into_iter().map(|p| format!("{name}: {p}"))),
+        Err(error) => problems.push(format!("{name}: no MSL: {error}")),
+    }
+    problems
+}
+
+/// The kernel in Metal's language.
+///
+/// # Errors
+/// naga's message.
+pub fn msl(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<String, String> {
+    let options = naga::back::msl::Options { lang_version: (2, 4), zero_initialize_workgroup_memory: false, ..Default::default() };
+    let pipeline = naga::back::msl::PipelineOptions { entry_point: None, allow_and_force_point_size: false, vertex_pulling_transform: false, ..Default::default() };
+    naga::back::msl::write_string(module, info, &options, &pipeline).map(|(text, _)| text).map_err(|e| e.to_string())
+}
+
+fn hlsl(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<String, String> {
+    let mut text = String::new();
+    let options = naga::back::hlsl::Options { shader_model: naga::back::hlsl::ShaderModel::V6_4, ..Default::default() };
+    let pipeline = naga::back::hlsl::PipelineOptions::default();
+    let mut writer = naga::back::hlsl::Writer::new(&mut text, &options, &pipeline);
+    writer.write(module, info, None).map_err(|e| e.to_string())?;
+    Ok(text)
+}
+
+fn msl_problems(module: &naga::Module, text: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    let buffers = module.global_variables.iter().filter(|(_, v)| v.binding.is_some()).count() + 1;
+    if buffers > MOST_METAL_BUFFERS {
+        problems.push(format!("{buffers} buffers, Metal takes {MOST_METAL_BUFFERS}"));
+    }
+    let memory = workgroup_memory(module);
+    if memory > MOST_METAL_MEMORY {
+        problems.push(format!("{memory} bytes of threadgroup memory, Metal has {MOST_METAL_MEMORY}"));
+    }
+    for word in ["INFINITY", "simdgroup_float16x16", "simdgroup_half16x16", "isinf", "isnan"] {
+        if text.contains(word) {
+            problems.push(format!("`{word}` in the MSL"));
+        }
+    }
+    problems
+}
+
+/// Bytes of a module's workgroup variables.
+pub fn workgroup_memory(module: &naga::Module) -> u32 {
+    let mut layouter = naga::proc::Layouter::default();
+    if layouter.update(module.to_ctx()).is_err() {
+        return 0;
+    }
+    module
+        .global_variables
+        .iter()
+        .filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup)
+        .map(|(_, v)| layouter[v.ty].size)
+        .sum()
+}

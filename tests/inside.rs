@@ -1,0 +1,182 @@
+//! The commands that look inside, as a user runs them: trace, bench, explain and the REPL.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn fixture(name: &str) -> String {
+    format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn temporary(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("inside");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder.join(name)
+}
+
+fn tl(args: &[&str]) -> Output {
+    tl_with_input(args, "")
+}
+
+fn tl_with_input(args: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tl"))
+        .args(args)
+        .env("TL_BACKEND", "cpu")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// The standard output of a command that succeeds.
+fn shown(args: &[&str]) -> String {
+    let output = tl(args);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{args:?}: {:?}\n{out}\n{err}", output.status.code());
+    out
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+const TINY: &str = "tiny-f32.gguf";
+const PROMPT: &str = "--tokens=1,5,9,3";
+
+#[test]
+fn a_trace_shows_every_named_step_and_that_fusion_is_off() {
+    let out = shown(&["trace", &fixture(TINY), PROMPT]);
+    for step in ["embedding", "blk.0.attn_norm", "blk.0.q_rope", "blk.0.ffn_silu", "blk.0.output", "output_norm", "logits"] {
+        assert!(out.lines().any(|l| l.starts_with(&format!("{step} "))), "no {step} in\n{out}");
+    }
+    assert!(out.contains("fusion is off") && out.contains("rms"), "{out}");
+}
+
+#[test]
+fn a_layer_and_every_op_with_its_place() {
+    let out = shown(&["trace", &fixture(TINY), PROMPT, "--layer", "1", "--every-op"]);
+    assert!(out.contains("blk.1.attn_q") && !out.contains("blk.0."), "{out}");
+    let place = out.lines().find(|l| l.starts_with("blk.1.attn_q ")).and_then(|l| l.split_whitespace().last()).unwrap();
+    let parts: Vec<&str> = place.rsplitn(3, ':').collect();
+    assert!(parts.len() == 3 && parts[0].parse::<u32>().is_ok() && parts[1].parse::<u32>().is_ok(), "{place}");
+    let none = tl(&["trace", &fixture(TINY), PROMPT, "--layer", "77"]);
+    assert!(!none.status.success() && text(&none.stderr).contains("layer 77"), "{}", text(&none.stderr));
+}
+
+#[test]
+fn the_tiny_model_agrees_with_its_file_and_with_the_definition_at_every_step() {
+    for precise in [&[][..], &["--precise", "--kv", "f32"]] {
+        for (model, reference) in
+            [(TINY, fixture("tiny-f32.safetensors")), (TINY, "exact".to_owned()), ("tiny-q4_0.gguf", "exact".to_owned())]
+        {
+            let mut args = vec!["trace".to_owned(), fixture(model), "--reference".to_owned(), reference.clone()];
+            if reference == "exact" {
+                args.push(PROMPT.to_owned());
+            }
+            args.extend(precise.iter().map(|a| (*a).to_owned()));
+            let out = shown(&args.iter().map(String::as_str).collect::<Vec<_>>());
+            assert!(out.contains("steps agree within"), "{out}");
+        }
+    }
+}
+
+#[test]
+fn a_decode_step_agrees_with_the_definition() {
+    let out = shown(&["trace", &fixture(TINY), PROMPT, "--step", "3", "--reference", "exact", "--precise", "--kv", "f32"]);
+    assert!(out.contains("1 token from position 6") && out.contains("steps agree within"), "{out}");
+}
+
+#[test]
+fn the_first_step_that_differs_is_named_with_its_place() {
+    let path = temporary("other.safetensors");
+    let path = path.to_str().unwrap();
+    shown(&["trace", &fixture(TINY), "--tokens=1,5,9,4", "--out", path]);
+    let output = tl(&["trace", &fixture(TINY), PROMPT, "--reference", path]);
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    let marked: Vec<&str> = out.lines().filter(|l| l.starts_with("->")).collect();
+    assert!(marked.len() == 1 && marked[0].contains("embedding") && marked[0].contains(".tl:"), "{out}");
+    assert!(out.contains("likely reasons"), "{out}");
+}
+
+#[test]
+fn what_was_written_agrees_and_a_mapping_renames() {
+    let (path, map) = (temporary("same.safetensors"), temporary("map.json"));
+    let path = path.to_str().unwrap();
+    shown(&["trace", &fixture(TINY), PROMPT, "--out", path]);
+    assert!(shown(&["trace", &fixture(TINY), "--reference", path]).contains("steps agree within"));
+    std::fs::write(&map, r#"{"blk.0.attn_q": "blk.0.attn_k"}"#).unwrap();
+    let output = tl(&["trace", &fixture(TINY), "--reference", path, "--mapping", map.to_str().unwrap()]);
+    assert!(text(&output.stdout).contains("first step that differs: blk.0.attn_q"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn runs_and_backends_are_compared() {
+    assert!(shown(&["trace", &fixture(TINY), PROMPT, "--runs", "3"]).contains("3 runs are equal in every bit"));
+    assert!(shown(&["trace", &fixture(TINY), PROMPT, "--compare-backends", "cpu,cpu"]).contains("steps agree within"));
+    assert_eq!(tl(&["trace", &fixture(TINY), PROMPT, "--compare-backends", "cpu"]).status.code(), Some(2));
+    assert_eq!(tl(&["trace", &fixture(TINY)]).status.code(), Some(2), "nothing to feed");
+}
+
+#[test]
+fn a_program_is_traced_by_its_names() {
+    let path = temporary("program.tl");
+    std::fs::write(&path, "let x = tensor([[1.0, 2.0], [3.0, 4.0]])\nlet y = x * 2.0 + 1.0\nlet z = softmax(y)\nprint(z)\n").unwrap();
+    let path = path.to_str().unwrap();
+    let out = shown(&["trace", path]);
+    assert!(out.lines().any(|l| l.starts_with("y ")) && out.lines().any(|l| l.starts_with("z ")), "{out}");
+    assert!(shown(&["trace", path, "--reference", "exact"]).contains("steps agree within"));
+    assert!(shown(&["trace", path, "--every-op"]).contains("program.tl:2:"));
+    assert!(shown(&["explain", path]).contains("steps"));
+}
+
+#[test]
+fn a_bench_report_is_json_that_a_baseline_reads() {
+    let args = ["bench", &fixture(TINY), "-p", "8", "-n", "4", "-r", "2", "--ctx", "64", "--kernels", "--json"];
+    let json = shown(&args);
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((report["prefill"]["tokens"].as_u64(), report["decode"]["tokens"].as_u64()), (Some(8), Some(4)));
+    assert!(report["decode"]["tokens_per_second"]["median"].as_f64().unwrap() > 0.0, "{json}");
+    assert!(report["decode"]["bandwidth_share"].as_f64().is_some() && report["load_seconds"]["median"].as_f64().is_some(), "{json}");
+    assert!(report["device_bytes"].as_u64().unwrap() > 0);
+    let kernels = report["kernels"].as_array().unwrap();
+    assert!(kernels.iter().any(|k| k["name"].as_str().unwrap().starts_with("attention") && k["bytes"].as_f64().unwrap() > 0.0), "{json}");
+    let (saved, plot) = (temporary("baseline.json"), temporary("plot.svg"));
+    std::fs::write(&saved, &json).unwrap();
+    let (saved, svg) = (saved.to_str().unwrap(), plot.to_str().unwrap());
+    let again = shown(&["bench", &fixture(TINY), "-p", "8", "-n", "4", "-r", "2", "--ctx", "64", "--baseline", saved, "--plot", svg]);
+    assert!(again.contains("prefill 8") && again.contains("against the baseline"), "{again}");
+    for drawn in [plot.clone(), plot.with_extension("context.svg")] {
+        assert!(std::fs::read_to_string(&drawn).unwrap().starts_with("<svg"), "{}", drawn.display());
+    }
+}
+
+#[test]
+fn bench_blocks_are_measured() {
+    let path = temporary("benches.tl");
+    std::fs::write(&path, "bench \"square\" {\n    let x = ones(16, 16)\n    let y = x @ x\n}\n").unwrap();
+    let json = shown(&["bench", path.to_str().unwrap(), "-r", "3", "--json"]);
+    let blocks: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((blocks[0]["name"].as_str(), blocks[0]["seconds"]["n"].as_u64()), (Some("square"), Some(3)), "{json}");
+}
+
+#[test]
+fn a_decode_step_has_five_steps_a_layer() {
+    let out = shown(&["explain", &fixture(TINY)]);
+    let steps = out.lines().filter(|l| l.trim_start().starts_with(|c: char| c.is_ascii_digit()) && l.contains("blk.0.")).count();
+    assert_eq!(steps, 5, "{out}");
+    let dot = shown(&["explain", &fixture(TINY), "--tokens", "4", "--dot"]);
+    assert!(dot.starts_with("digraph plan {") && dot.trim_end().ends_with('}'), "{dot}");
+}
+
+#[test]
+fn the_repl_keeps_state_and_goes_on_after_an_error() {
+    let output =
+        tl_with_input(&["repl"], "let x = 20\nnonsense +\n\nlet f = fn(a) {\n    a + x\n}\nfn g(a) {\n    a * 2\n}\nx + 1\ng(x) + 2\n");
+    let out = text(&output.stdout);
+    assert!(out.contains("21") && out.contains("42"), "{out}\n{}", text(&output.stderr));
+    assert!(!text(&output.stderr).is_empty());
+}
