@@ -64,10 +64,10 @@ fn show(subject: &dyn Subject, args: &TraceArgs, reference: Option<Reference>) -
     } else if args.reference.as_deref() == Some("exact") {
         let exact = subject.trace(On::Exact)?;
         let references = exact.iter().map(|t| called("the definition in f64", t));
-        agrees &= against(subject, &traces, references.collect(), Tolerance::of(subject.rounding()));
+        agrees &= against(subject, &traces, references.collect(), Tolerance::of(subject.rounding()))?;
     } else if let Some(reference) = reference {
         let references = vec![reference; traces.len()];
-        agrees &= against(subject, &traces, references, Tolerance::of(subject.rounding()));
+        agrees &= against(subject, &traces, references, Tolerance::of(subject.rounding()))?;
     } else {
         for trace in &traces {
             terminal::say_text(table::values(trace, args.every_op, &|origin| subject.place(origin)))?;
@@ -90,11 +90,11 @@ fn against_backend(subject: &dyn Subject, traces: &[Trace], args: &TraceArgs, se
     let other = args.compute.open_as(second)?;
     let theirs = subject.trace(On::Other(&other))?;
     let tolerance = Tolerance::of_pair(subject.rounding(), subject.rounding_on(&other));
-    Ok(against(subject, traces, theirs.iter().map(Reference::from_trace).collect(), tolerance))
+    against(subject, traces, theirs.iter().map(Reference::from_trace).collect(), tolerance)
 }
 
 /// Prints each trace beside its reference, and what is to blame where they differ.
-fn against(subject: &dyn Subject, traces: &[Trace], references: Vec<Reference>, tolerance: Tolerance) -> bool {
+fn against(subject: &dyn Subject, traces: &[Trace], references: Vec<Reference>, tolerance: Tolerance) -> Result<bool, CliError> {
     let place = |origin| subject.place(origin);
     let (mut agrees, mut compared) = (true, 0);
     for (trace, reference) in traces.iter().zip(&references) {
@@ -108,12 +108,12 @@ fn against(subject: &dyn Subject, traces: &[Trace], references: Vec<Reference>, 
     }
     if compared == 0 {
         terminal::say("nothing was compared: the reference names none of these steps; --mapping F.json says what it calls them")?;
-        return false;
+        return Ok(false);
     }
     if agrees {
         terminal::say(format_args!("{compared} steps agree within {}", tolerance.describe()))?;
     }
-    agrees
+    Ok(agrees)
 }
 
 /// Whether further runs give the same bits.
