@@ -102,17 +102,18 @@ fn forgetting_keeps_the_system_message_and_what_the_cache_holds_of_it() {
 fn a_conversation_slides_past_the_window() {
     let model = tiny(Some(64));
     let mut session = talk(&model, 30);
-    let mut position = 0;
-    // 512 tokens of chunk lie behind the window before a slot is written again.
-    for turn in 0..24 {
+    let (mut position, mut n_turns) = (0, 0);
+    // A chunk of 512 tokens lies behind the window before a slot is written again.
+    while position <= session.context().spec().slots {
         let (answer, dropped) = ask_and_count_dropped(&mut session, "the and the and you");
-        assert_eq!((dropped, answer.finish), (0, Finish::Length), "turn {turn}");
-        assert!(answer.timing.prefill_tokens <= 24, "turn {turn} feeds {} tokens", answer.timing.prefill_tokens);
+        n_turns += 1;
+        assert_eq!(dropped, 0, "turn {n_turns}");
+        assert!(answer.timing.decode_tokens > 0 && answer.timing.prefill_tokens <= 24, "turn {n_turns}: {:?}", answer.timing);
         assert!(session.context().position() > position, "nothing is set back");
         position = session.context().position();
     }
-    assert!(session.context().has_evicted() && position > session.context().spec().slots);
-    assert_eq!(session.messages().len(), 48);
+    assert!(session.context().has_evicted());
+    assert_eq!(session.messages().len(), 2 * n_turns);
 }
 
 #[test]

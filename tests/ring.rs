@@ -72,10 +72,10 @@ fn four_windows_of_tokens_make_nothing_new() {
         assert_eq!(generator.programs_mut().n_traces(), traces, "{name}");
         assert!(generator.counters().steps > steps, "the steps were counted");
         assert!(generator.context().position() > generator.context().spec().slots, "every slot of the ring was written again");
-        // A turn of a length that was not seen makes its program once.
-        generate(&mut generator, &[7; 200], seeded, 4);
+        // A turn of a length that was not seen makes its program once. It is shorter than a chunk, whose size follows what chunks take.
+        generate(&mut generator, &[7; 100], seeded, 4);
         let (warm, traces) = (made(generator.counters()), generator.programs_mut().n_traces());
-        generate(&mut generator, &[7; 200], seeded, 4);
+        generate(&mut generator, &[7; 90], seeded, 4);
         assert_eq!((made(generator.counters()), generator.programs_mut().n_traces()), (warm, traces), "{name}, a turn");
     }
 }
@@ -144,9 +144,10 @@ fn the_logits_of_four_windows_are_those_of_the_definition() {
     let llama = Llama::open(&fixture(name));
     let mut reference = ReferenceExecutor::new();
     let cache = reference.new_cache(&ours.spec).unwrap();
+    let spec = ours.spec;
     let feed_reference = |reference: &mut ReferenceExecutor, position: usize, ids: &[u32]| {
         let ids: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
-        run_logits(reference, &llama, cache, &ours.spec, position, &ids)
+        run_logits(reference, &llama, cache, &spec, position, &ids)
     };
     let mut checked = 0;
     let mut fed = 0;
@@ -219,6 +220,31 @@ fn logits_are_the_same_bits_whatever_ran_before() {
         model.cache = model.model.executor.borrow_mut().new_cache(&model.spec).unwrap();
         model.position = 0;
         assert_eq!(run(&mut model), first, "{name} after other work");
+    }
+}
+
+/// A chunk's size follows how long chunks take, so where a prompt is cut must not show. No run that the generate loop makes of a longer prompt
+/// has fewer than 16 tokens.
+#[test]
+fn logits_are_the_same_bits_however_a_prompt_is_cut() {
+    for name in ["tiny-f32.gguf", "tiny-q4_0.gguf", "tiny-mixed.gguf"] {
+        let ids = drawn(name, 140);
+        let run = |cuts: &[usize]| -> Vec<u32> {
+            let mut logits = Logits::new(load(name, 256, false));
+            let (mut fed, mut last) = (0, Vec::new());
+            for &n in cuts {
+                let bucket = n.next_power_of_two();
+                let program = logits.program(bucket);
+                last = logits.feed(program, bucket, &ids[fed..fed + n]);
+                fed += n;
+            }
+            assert_eq!(fed, ids.len());
+            last.iter().map(|v| v.to_bits()).collect()
+        };
+        let whole = run(&[140]);
+        for cuts in [&[124, 16][..], &[64, 60, 16], &[32, 32, 32, 44], &[16, 16, 16, 16, 16, 16, 16, 28]] {
+            assert!(run(cuts) == whole, "{name} cut into {cuts:?}");
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::args::BenchArgs;
 use super::columns::aligned;
 use super::error::{CliError, CliResult};
 use super::setup::load;
-use super::terminal::Mark;
+use super::terminal::{self, Mark};
 
 pub fn run(args: &BenchArgs) -> CliResult {
     if args.runs == 0 {
@@ -41,27 +41,31 @@ pub fn run(args: &BenchArgs) -> CliResult {
     mark.clear();
     let report = report?;
     if request.kernels && report.kernels.is_empty() {
-        eprintln!("note: this backend cannot time its kernels one by one");
+        terminal::note("note: this backend cannot time its kernels one by one");
     }
-    show(args, &report);
+    show(args, &report)?;
     if let Some(path) = &args.plot {
         draw(path, &report)?;
     }
     if let Some(baseline) = baseline {
         let text = changes(&baseline, &report);
         // The object on stdout stays one object.
-        if args.json { eprint!("{text}") } else { print!("{text}") }
+        if args.json {
+            terminal::note(text.trim_end());
+        } else {
+            terminal::say_text(text)?;
+        }
     }
     Ok(())
 }
 
-fn show(args: &BenchArgs, report: &Report) {
+fn show(args: &BenchArgs, report: &Report) -> CliResult {
     if args.json {
-        print!("{}", report.to_json());
+        terminal::say_text(report.to_json())
     } else if args.markdown {
-        print!("{}", markdown(report));
+        terminal::say_text(markdown(report))
     } else {
-        print!("{}", plain(&markdown(report)));
+        terminal::say_text(plain(&markdown(report)))
     }
 }
 
@@ -74,12 +78,12 @@ fn read_baseline(path: &Path) -> Result<Report, CliError> {
 fn draw(path: &Path, report: &Report) -> CliResult {
     let write = |path: &Path, svg: String| -> CliResult {
         std::fs::write(path, svg).map_err(|e| CliError::failed(format!("cannot write `{}`: {e}", path.display())))?;
-        eprintln!("wrote {}", path.display());
+        terminal::note(format_args!("wrote {}", path.display()));
         Ok(())
     };
     match plot::roofline(report) {
         Some(svg) => write(path, svg)?,
-        None => eprintln!("note: no roofline, as nothing gives this device's bandwidth or the times of its kernels"),
+        None => terminal::note("note: no roofline, as nothing gives this device's bandwidth or the times of its kernels"),
     }
     let series = plot::Series { name: report.backend.clone(), points: report.decode_over_context.clone() };
     if let Some(svg) = plot::decode_over_context(&format!("{}: decode over context", report.model), &[series]) {

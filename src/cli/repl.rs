@@ -52,7 +52,7 @@ fn on_terminal(interp: &mut Interp) -> CliResult {
         // The first session has no history yet.
         let _ = editor.load_history(path);
     }
-    eprintln!("tl {}. Ctrl-D leaves, Tab completes, `tl doc` lists the library.", env!("CARGO_PKG_VERSION"));
+    terminal::note(format_args!("tl {}. Ctrl-D leaves, Tab completes, `tl doc` lists the library.", env!("CARGO_PKG_VERSION")));
     let interrupt = interrupt::install()?;
     loop {
         match editor.readline("> ") {
@@ -61,7 +61,7 @@ fn on_terminal(interp: &mut Interp) -> CliResult {
                 evaluate(interp, &line)?;
                 *names.borrow_mut() = interp.visible_names();
             }
-            Err(ReadlineError::Interrupted) => eprintln!("(Ctrl-D leaves)"),
+            Err(ReadlineError::Interrupted) => terminal::note("(Ctrl-D leaves)"),
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(CliError::failed(error)),
         }

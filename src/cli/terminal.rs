@@ -16,6 +16,14 @@ pub fn say(line: impl Display) -> CliResult {
     Ok(writeln!(stdout().lock(), "{line}")?)
 }
 
+/// Text of a command's result that ends its own lines, on stdout.
+///
+/// # Errors
+/// As `say`.
+pub fn say_text(text: impl Display) -> CliResult {
+    Ok(write!(stdout().lock(), "{text}")?)
+}
+
 /// A line about the result, on stderr. Where nobody reads it, the result is no worse.
 pub fn note(line: impl Display) {
     let _ = writeln!(stderr().lock(), "{line}");

@@ -9,6 +9,7 @@ use crate::trace::{Comparison, Reference, Tolerance, Trace, compare, diagnose, t
 
 use super::args::{BackendArg, TraceArgs};
 use super::error::{CliError, CliResult};
+use super::terminal;
 use subject::{ModelSubject, On, ProgramSubject, Subject};
 
 /// Said of every table: these are not the values of the run that a user sees.
@@ -53,23 +54,23 @@ fn show(subject: &dyn Subject, args: &TraceArgs, reference: Option<Reference>) -
     let traces = subject.trace(On::Own)?;
     if let Some(path) = &args.out {
         to_safetensors(&joined(&traces), path).map_err(CliError::failed)?;
-        eprintln!("wrote {}", path.display());
+        terminal::note(format_args!("wrote {}", path.display()));
     }
-    println!("{}", subject.title());
-    println!("{FUSION_OFF}");
+    terminal::say(subject.title())?;
+    terminal::say(FUSION_OFF)?;
     let mut agrees = true;
     if let Some(&[_, second]) = args.compare_backends.as_deref() {
         agrees &= against_backend(subject, &traces, args, second)?;
     } else if args.reference.as_deref() == Some("exact") {
         let exact = subject.trace(On::Exact)?;
         let references = exact.iter().map(|t| called("the definition in f64", t));
-        agrees &= against(subject, &traces, references.collect(), Tolerance::of(subject.rounding()));
+        agrees &= against(subject, &traces, references.collect(), Tolerance::of(subject.rounding()))?;
     } else if let Some(reference) = reference {
         let references = vec![reference; traces.len()];
-        agrees &= against(subject, &traces, references, Tolerance::of(subject.rounding()));
+        agrees &= against(subject, &traces, references, Tolerance::of(subject.rounding()))?;
     } else {
         for trace in &traces {
-            print!("{}", table::values(trace, args.every_op, &|origin| subject.place(origin)));
+            terminal::say_text(table::values(trace, args.every_op, &|origin| subject.place(origin)))?;
         }
     }
     if args.runs > 1 {
@@ -89,30 +90,30 @@ fn against_backend(subject: &dyn Subject, traces: &[Trace], args: &TraceArgs, se
     let other = args.compute.open_as(second)?;
     let theirs = subject.trace(On::Other(&other))?;
     let tolerance = Tolerance::of_pair(subject.rounding(), subject.rounding_on(&other));
-    Ok(against(subject, traces, theirs.iter().map(Reference::from_trace).collect(), tolerance))
+    against(subject, traces, theirs.iter().map(Reference::from_trace).collect(), tolerance)
 }
 
 /// Prints each trace beside its reference, and what is to blame where they differ.
-fn against(subject: &dyn Subject, traces: &[Trace], references: Vec<Reference>, tolerance: Tolerance) -> bool {
+fn against(subject: &dyn Subject, traces: &[Trace], references: Vec<Reference>, tolerance: Tolerance) -> Result<bool, CliError> {
     let place = |origin| subject.place(origin);
     let (mut agrees, mut compared) = (true, 0);
     for (trace, reference) in traces.iter().zip(&references) {
         let comparison = compare(trace, reference, tolerance);
-        print!("{}", table::comparison(trace, reference, &comparison, &place));
+        terminal::say_text(table::comparison(trace, reference, &comparison, &place))?;
         compared += comparison.n_compared();
         if let Some(diagnosis) = diagnose(trace, reference, &comparison) {
             agrees = false;
-            print!("{}", table::diagnosis(&comparison, &diagnosis, &place));
+            terminal::say_text(table::diagnosis(&comparison, &diagnosis, &place))?;
         }
     }
     if compared == 0 {
-        println!("nothing was compared: the reference names none of these steps; --mapping F.json says what it calls them");
-        return false;
+        terminal::say("nothing was compared: the reference names none of these steps; --mapping F.json says what it calls them")?;
+        return Ok(false);
     }
     if agrees {
-        println!("{compared} steps agree within {}", tolerance.describe());
+        terminal::say(format_args!("{compared} steps agree within {}", tolerance.describe()))?;
     }
-    agrees
+    Ok(agrees)
 }
 
 /// Whether further runs give the same bits.
@@ -123,13 +124,13 @@ fn repeat(subject: &dyn Subject, first: &[Trace], runs: usize) -> Result<bool, C
             let reference = called("run 1", first);
             let comparison: Comparison = compare(again, &reference, Tolerance::Bits);
             if let Some(diagnosis) = diagnose(again, &reference, &comparison) {
-                println!("run {run} differs from run 1");
-                print!("{}", table::diagnosis(&comparison, &diagnosis, &|origin| subject.place(origin)));
+                terminal::say(format_args!("run {run} differs from run 1"))?;
+                terminal::say_text(table::diagnosis(&comparison, &diagnosis, &|origin| subject.place(origin)))?;
                 return Ok(false);
             }
         }
     }
-    println!("{runs} runs are equal in every bit");
+    terminal::say(format_args!("{runs} runs are equal in every bit"))?;
     Ok(true)
 }
 

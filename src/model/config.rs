@@ -47,11 +47,12 @@ impl ModelConfig {
         let meta = file.metadata();
         let architecture = ModelConfig::architecture_of(meta)?.to_owned();
         let number = |key: &str| required(meta, &format!("{architecture}.{key}"));
-        let n_layers = at_most(number("block_count")?, MAX_LAYERS, "block_count")?;
-        let n_heads = at_most(number("attention.head_count")?, MAX_HEADS, "attention.head_count")?;
+        let n_layers = at_most(number("block_count")?, MAX_LAYERS, &format!("{architecture}.block_count"))?;
+        let n_heads = at_most(number("attention.head_count")?, MAX_HEADS, &format!("{architecture}.attention.head_count"))?;
         let width = number("embedding_length")? as usize;
-        let n_kv_heads = match meta.u64(&format!("{architecture}.attention.head_count_kv")) {
-            Some(n) => at_most(n, MAX_HEADS, "attention.head_count_kv")?,
+        let kv_key = format!("{architecture}.attention.head_count_kv");
+        let n_kv_heads = match meta.u64(&kv_key) {
+            Some(n) => at_most(n, MAX_HEADS, &kv_key)?,
             None => n_heads,
         };
         if n_kv_heads == 0 || !n_heads.is_multiple_of(n_kv_heads) {

@@ -57,6 +57,10 @@ const STEPS_IN_FLIGHT: usize = 2;
 /// A chunk of a prefill should not take longer, so that Ctrl-C is seen and no driver kills it.
 const CHUNK_TARGET: Duration = Duration::from_millis(250);
 
+/// A run of a prompt has at least this many tokens, where the prompt has them: executors compute a few rows by other kernels than many, whose
+/// sums round differently, and where a prompt is cut follows the clock.
+const RUN_MIN: usize = 16;
+
 /// One model with one cache on one executor.
 pub struct Generator<P: StepPrograms> {
     executor: Rc<RefCell<dyn Executor>>,
@@ -181,7 +185,7 @@ where
         }
         let mut fed = 0;
         loop {
-            let n = (ids.len() - fed).min(self.chunk);
+            let n = run_len(ids.len() - fed, self.chunk, self.chunk_max);
             let chunk = &ids[fed..fed + n];
             let sampled = self.run_chunk(chunk, sampling)?;
             fed += n;
@@ -210,7 +214,7 @@ where
             self.executor.borrow_mut().finish()?;
             let took = start.elapsed();
             if took > CHUNK_TARGET * 2 {
-                self.chunk = (self.chunk / 2).max(1);
+                self.chunk = (self.chunk / 2).max(RUN_MIN.min(self.chunk));
             } else if took < CHUNK_TARGET / 4 {
                 self.chunk = (self.chunk * 2).min(self.chunk_max);
             }
@@ -248,8 +252,40 @@ where
     }
 }
 
+/// Tokens of the next run when `left` are to be fed: a chunk, or so many that what is then left is no short run.
+fn run_len(left: usize, chunk: usize, chunk_max: usize) -> usize {
+    let rest = left.saturating_sub(chunk);
+    if chunk < RUN_MIN || rest == 0 || rest >= RUN_MIN {
+        left.min(chunk)
+    } else if left >= 2 * RUN_MIN {
+        left - RUN_MIN
+    } else {
+        left.min(chunk_max)
+    }
+}
+
 impl<P: StepPrograms> Drop for Generator<P> {
     fn drop(&mut self) {
         self.executor.borrow_mut().free_cache(self.cache);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_run_is_short_where_the_prompt_is_not() {
+        for chunk in [16, 17, 32, 100, 128, 512] {
+            for len in 1..1200 {
+                let mut left = len;
+                while left > 0 {
+                    let n = run_len(left, chunk, 512);
+                    assert!(n <= 512 && n >= RUN_MIN.min(len), "{n} of {left} left of {len} in chunks of {chunk}");
+                    left -= n;
+                }
+            }
+        }
+        assert_eq!((run_len(10, 3, 16), run_len(2, 3, 16)), (3, 2), "a caller's smaller chunk stands");
     }
 }

@@ -19,7 +19,8 @@ fn write(scratch: &Scratch, name: &str, bytes: &[u8]) -> String {
 }
 
 fn assert_refused(cases: &[(&str, Vec<u8>, &[&str])]) {
-    let scratch = Scratch::new("refused");
+    // Tests run side by side, each in a folder of its own.
+    let scratch = Scratch::new(cases[0].0);
     for (name, bytes, words) in cases {
         let run = complete(&scratch, name, bytes);
         println!("{name}: {}", run.refusal(1));

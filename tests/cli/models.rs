@@ -95,9 +95,4 @@ impl Image {
     pub fn entry(&self, name: &str) -> usize {
         self.find(name) + name.len()
     }
-
-    /// Where the type of a tensor of rank 2 stands.
-    pub fn type_of_matrix(&self, name: &str) -> usize {
-        self.entry(name) + 4 + 16
-    }
 }

@@ -19,7 +19,7 @@ fn three_processes_give_the_same_ids() {
                 serde_json::from_str::<Value>(run.answer()).unwrap()["ids"].clone()
             };
             let first = ids();
-            assert_eq!(first.as_array().unwrap().len(), 300);
+            assert!(first.as_array().unwrap().len() > 20, "{first}");
             for _ in 0..2 {
                 assert_eq!(ids(), first, "{name} {settings:?}");
             }

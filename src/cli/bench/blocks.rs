@@ -10,6 +10,7 @@ use super::super::args::BenchArgs;
 use super::super::columns::aligned;
 use super::super::error::{CliError, CliResult};
 use super::super::run::{interp, show};
+use super::super::terminal;
 
 /// What `--json` prints of a block, in a list. Stable.
 #[derive(Serialize)]
@@ -50,7 +51,7 @@ pub fn run(args: &BenchArgs) -> CliResult {
         return Err(CliError::failed(format!("`{}` has no `bench \"name\" {{ … }}` block that matches", path.display())));
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&blocks).map_err(CliError::failed)?);
+        terminal::say(serde_json::to_string_pretty(&blocks).map_err(CliError::failed)?)?;
         return Ok(());
     }
     let header = ["bench", "runs", "min ms", "median ms", "max ms"].map(str::to_owned).to_vec();
@@ -60,11 +61,13 @@ pub fn run(args: &BenchArgs) -> CliResult {
         vec![b.name.clone(), s.n.to_string(), milliseconds(s.min), milliseconds(s.median), milliseconds(s.max)]
     };
     if args.markdown {
-        println!("| {} |\n|---|---|---|---|---|", header.join(" | "));
-        blocks.iter().for_each(|b| println!("| {} |", row(b).join(" | ")));
+        terminal::say(format_args!("| {} |\n|---|---|---|---|---|", header.join(" | ")))?;
+        for block in &blocks {
+            terminal::say(format_args!("| {} |", row(block).join(" | ")))?;
+        }
     } else {
         let rows: Vec<Vec<String>> = std::iter::once(header).chain(blocks.iter().map(row)).collect();
-        print!("{}", aligned(&rows, 1..5));
+        terminal::say_text(aligned(&rows, 1..5))?;
     }
     Ok(())
 }
