@@ -48,7 +48,12 @@ pub fn check(name: &str, text: &str) -> Vec<String> {
 /// naga's message.
 pub fn msl(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<String, String> {
     let options = naga::back::msl::Options { lang_version: (2, 4), zero_initialize_workgroup_memory: false, ..Default::default() };
-    let pipeline = naga::back::msl::PipelineOptions { entry_point: None, allow_and_force_point_size: false, vertex_pulling_transform: false, ..Default::default() };
+    let pipeline = naga::back::msl::PipelineOptions {
+        entry_point: None,
+        allow_and_force_point_size: false,
+        vertex_pulling_transform: false,
+        ..Default::default()
+    };
     naga::back::msl::write_string(module, info, &options, &pipeline).map(|(text, _)| text).map_err(|e| e.to_string())
 }
 
@@ -85,10 +90,5 @@ pub fn workgroup_memory(module: &naga::Module) -> u32 {
     if layouter.update(module.to_ctx()).is_err() {
         return 0;
     }
-    module
-        .global_variables
-        .iter()
-        .filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup)
-        .map(|(_, v)| layouter[v.ty].size)
-        .sum()
+    module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup).map(|(_, v)| layouter[v.ty].size).sum()
 }
