@@ -252,3 +252,52 @@ fn a_branch_on_the_position_pins_the_trace() {
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
+
+#[test]
+fn a_folder_may_say_how_heads_are_paired() {
+    let (tokens, expected) = exact("tiny-f32");
+    let mut model = Model::open("tiny-f32").renamed("qwen2");
+    model.metadata.set("tl.rope_order", "interleaved");
+    let found = logits(&mut load(model), &tokens[..9], 9);
+    assert!(rms(&found, &expected[..found.len()]) < 2e-5, "qwen2 without biases, paired as llama is, is llama");
+    let found = logits(&mut load(Model::open("tiny-f32").renamed("qwen2")), &tokens[..9], 9);
+    assert!(rms(&found, &expected[..found.len()]) > 1e-2, "the other pairing gives other logits");
+}
+
+#[test]
+fn biases_and_norms_of_heads_are_used() {
+    let plain = Model::open("tiny-f32").renamed("qwen2");
+    let (tokens, _) = exact("tiny-f32");
+    let before = logits(&mut load(plain), &tokens[..5], 5);
+    let with_bias = |value: f32| {
+        let mut model = Model::open("tiny-f32").renamed("qwen2");
+        let n = model.weights["blk.0.attn_q.weight"].shape[0];
+        let bytes: Vec<u8> = std::iter::repeat_n(value, n).flat_map(f32::to_le_bytes).collect();
+        let bias = Weight::new("blk.0.attn_q.bias", [n], tensorlogic::tensor::DType::F32, Arc::new(bytes));
+        model.weights.insert("blk.0.attn_q.bias".into(), Arc::new(bias));
+        logits(&mut load(model), &tokens[..5], 5)
+    };
+    assert!(rms(&before, &with_bias(0.0)) < 1e-6);
+    assert!(rms(&before, &with_bias(2.0)) > 1e-3);
+
+    let with_norms = |scale: f32| {
+        let mut model = Model::open("tiny-f32").renamed("qwen3");
+        let heads = model.metadata.u64("qwen3.attention.head_count").unwrap() as usize;
+        let n = model.weights["blk.0.attn_q.weight"].shape[0] / heads;
+        let layers = model.metadata.u64("qwen3.block_count").unwrap();
+        for name in (0..layers).flat_map(|i| ["q", "k"].map(|c| format!("blk.{i}.attn_{c}_norm.weight"))) {
+            let bytes: Vec<u8> = std::iter::repeat_n(scale, n).flat_map(f32::to_le_bytes).collect();
+            model.weights.insert(name.clone(), Arc::new(Weight::new(name, [n], tensorlogic::tensor::DType::F32, Arc::new(bytes))));
+        }
+        logits(&mut load(model), &tokens[..5], 5)
+    };
+    assert!(rms(&with_norms(1.0), &with_norms(0.5)) > 1e-3);
+}
+
+#[test]
+fn an_endless_forward_is_an_error() {
+    let text = "fn forward(tokens: int32[T], cache: Cache) { let x = tokens\n loop { x = x + 1 } }";
+    let mut program = ModelProgram::load("endless.tl", text, Rc::new(Model::open("tiny-f32"))).unwrap();
+    let error = program.trace_forward(&spec(1)).err().unwrap().to_string();
+    assert!(error.contains("more than 1048576 steps"), "{error}");
+}

@@ -181,7 +181,6 @@ pub struct Arg {
 }
 
 #[derive(Clone)]
-#[allow(clippy::large_enum_variant, reason = "a call has one or two, and slices are common")]
 pub enum IndexArg {
     At(Expr),
     Slice(Box<SliceArg>),

@@ -25,6 +25,9 @@ pub type SharedExecutor = Rc<RefCell<dyn Executor>>;
 /// A graph that is longer is forced by itself, so that a loop without output does not grow without bound.
 const NODES_MAX: usize = 4096;
 
+/// A model's `forward` of more steps than this does not end.
+const TRACE_NODES_MAX: usize = 1 << 20;
+
 /// The most elements of one tensor: what an i32 index of a kernel can reach.
 const ELEMENTS_MAX: usize = i32::MAX as usize;
 
@@ -220,6 +223,9 @@ impl Session {
         inputs: &[&Tensor],
         f: impl FnOnce(&mut Graph, &[NodeId]) -> Result<NodeId, GraphError>,
     ) -> Result<Tensor, Fault> {
+        if self.graph.len() >= TRACE_NODES_MAX {
+            return Err(Fault::new(format!("this graph has more than {TRACE_NODES_MAX} steps")));
+        }
         let nodes: Vec<NodeId> = inputs.iter().map(|t| self.node(t)).collect::<Result<_, _>>()?;
         let node = f(&mut self.graph, &nodes)?;
         self.adopt(node)

@@ -59,7 +59,7 @@ impl Type {
             | (TypeKind::Layer, Value::Layer(_))
             | (TypeKind::Config, Value::Config(_))
             | (TypeKind::Cache, Value::Cache(_))
-            | (TypeKind::Tokenizer, Value::Model(_))
+            | (TypeKind::Tokenizer, Value::Tokenizer(_))
             | (TypeKind::Rotation, Value::Rotation(..)) => true,
             // A scalar that a graph holds is a number as well: its value is not needed to know that.
             (TypeKind::Int, Value::Tensor(t)) => t.shape().rank() == 0 && t.dtype() == DType::I32,

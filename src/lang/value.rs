@@ -43,6 +43,8 @@ pub enum Value {
     /// What rotates queries and keys: frequencies and pairing.
     Rotation(Arc<RopeSpec>, RopeStyle),
     Cache(ModelCache),
+    /// `model.tokenizer`.
+    Tokenizer(ModelHandle),
 }
 
 /// `start, start + step, …` before `end`.
@@ -199,6 +201,7 @@ impl Value {
             Value::Config(_) => "Config".into(),
             Value::Rotation(..) => "Rotation".into(),
             Value::Cache(_) => "Cache".into(),
+            Value::Tokenizer(_) => "Tokenizer".into(),
         }
     }
 }

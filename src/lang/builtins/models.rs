@@ -40,14 +40,14 @@ pub const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "tokenize",
-        signature: "tokenize(model: Model, text: string, special: bool = false) -> int32 tensor",
+        signature: "tokenize(model: Model or Tokenizer, text: string, special: bool = false) -> int32 tensor",
         section: "model",
         doc: "The ids of a text. With `special`, text that spells a special token becomes it.",
         run: Run::Call(tokenize),
     },
     Builtin {
         name: "detokenize",
-        signature: "detokenize(model: Model, ids) -> string",
+        signature: "detokenize(model: Model or Tokenizer, ids) -> string",
         section: "model",
         doc: "The text of ids: one, a list, or an int32 tensor.",
         run: Run::Call(detokenize),
@@ -134,7 +134,7 @@ pub const BUILTINS: &[Builtin] = &[
 
 fn engine(args: &Args, i: usize) -> Result<Rc<dyn EngineModel>, Failure> {
     match args.value(i) {
-        Value::Model(ModelHandle { engine: Some(model), .. }) => Ok(model),
+        Value::Model(ModelHandle { engine: Some(model), .. }) | Value::Tokenizer(ModelHandle { engine: Some(model), .. }) => Ok(model),
         Value::Model(_) => Err(args.fail(i, Fault::new("a model that is being traced cannot run"))),
         other => Err(args
             .fail(i, Fault::new(format!("a Model is needed here, not {}", other.type_name())).hint("write `load_model(\"model.gguf\")`"))),

@@ -1,9 +1,10 @@
 //! Choosing ids from logits.
 
-use crate::graph::Literal;
+use crate::graph::{BinaryOp, Literal};
 use crate::lang::interp::Interp;
 use crate::lang::session::Tensor;
 use crate::lang::value::{Fault, Value};
+use crate::tensor::HostTensor;
 
 use super::args::Args;
 use super::{Builtin, Failure, Outcome, Run};
@@ -11,19 +12,13 @@ use super::{Builtin, Failure, Outcome, Run};
 pub const BUILTINS: &[Builtin] = &[
     Builtin {
         name: "sample",
-        signature: "sample(logits: tensor, temperature: float = 0.8, top_k: int = 40, top_p: float = 0.95, min_p: float = 0.05, seed: int = the next) -> int",
+        signature: "sample(logits: tensor, temperature: float = 0.8, top_k: int = 40, top_p: float = 0.95, min_p: float = 0.05, \
+                    repeat_penalty: float = 1.0, seed: int = the next, recent: ids = none) -> int",
         section: "sampling",
-        doc: "An id drawn by the logits' probabilities, after top-k, top-p, min-p and temperature, in this order. Temperature 0 takes the largest. \
-              Of `[T, V]` the last row. Without a seed each draw takes the next one, so that a program does the same at every run.",
-        run: Run::Call(|interp, args| {
-            let settings = Settings {
-                temperature: args.float_or(interp, 1, 0.8)?,
-                top_k: args.int_or(interp, 2, 40)?,
-                top_p: args.float_or(interp, 3, 0.95)?,
-                min_p: args.float_or(interp, 4, 0.05)?,
-            };
-            draw(interp, &args, settings, 5)
-        }),
+        doc: "An id drawn by the logits' probabilities, after the penalty on `recent` ids, top-k, top-p, min-p and temperature, in this order. \
+              Temperature 0 takes the largest. Of `[T, V]` the last row. Without a seed each draw takes the next one, so that a program does \
+              the same at every run.",
+        run: Run::Call(sample),
     },
     Builtin {
         name: "temperature_sample",
@@ -32,7 +27,8 @@ pub const BUILTINS: &[Builtin] = &[
         doc: "An id drawn at a temperature, from all of them.",
         run: Run::Call(|interp, args| {
             let temperature = args.float_or(interp, 1, 1.0)?;
-            draw(interp, &args, Settings { temperature, ..Settings::ALL }, 2)
+            let row = last_row(interp, &args)?;
+            draw(interp, &args, &row, Settings { temperature, ..Settings::ALL }, 2)
         }),
     },
     Builtin {
@@ -42,7 +38,8 @@ pub const BUILTINS: &[Builtin] = &[
         doc: "An id drawn from the `k` likeliest.",
         run: Run::Call(|interp, args| {
             let settings = Settings { top_k: args.int(interp, 1)?, temperature: args.float_or(interp, 2, 1.0)?, ..Settings::ALL };
-            draw(interp, &args, settings, 3)
+            let row = last_row(interp, &args)?;
+            draw(interp, &args, &row, settings, 3)
         }),
     },
     Builtin {
@@ -52,7 +49,8 @@ pub const BUILTINS: &[Builtin] = &[
         doc: "An id drawn from the likeliest whose probabilities together reach `p` (arXiv:1904.09751).",
         run: Run::Call(|interp, args| {
             let settings = Settings { top_p: args.float(interp, 1)?, temperature: args.float_or(interp, 2, 1.0)?, ..Settings::ALL };
-            draw(interp, &args, settings, 3)
+            let row = last_row(interp, &args)?;
+            draw(interp, &args, &row, settings, 3)
         }),
     },
     Builtin {
@@ -63,6 +61,48 @@ pub const BUILTINS: &[Builtin] = &[
         run: Run::Call(print_top_k),
     },
 ];
+
+fn sample(interp: &mut Interp, args: Args) -> Outcome {
+    let settings = Settings {
+        temperature: args.float_or(interp, 1, 0.8)?,
+        top_k: args.int_or(interp, 2, 40)?,
+        top_p: args.float_or(interp, 3, 0.95)?,
+        min_p: args.float_or(interp, 4, 0.05)?,
+    };
+    let penalty = args.float_or(interp, 5, 1.0)?;
+    if !penalty.is_finite() || penalty <= 0.0 {
+        return Err(args.fail(5, Fault::new(format!("a repeat penalty is a positive number, not {penalty:?}"))));
+    }
+    let row = last_row(interp, &args)?;
+    let recent = if args.is_given(7) { args.ints(interp, 7)? } else { Vec::new() };
+    let row = penalized(interp, &row, &recent, penalty).map_err(|f| args.fail(7, f))?;
+    draw(interp, &args, &row, settings, 6)
+}
+
+/// Logits of ids that were given lately: a positive one divided by the penalty, a negative one multiplied (arXiv:1909.05858).
+fn penalized(interp: &mut Interp, row: &Tensor, recent: &[i64], penalty: f64) -> Result<Tensor, Fault> {
+    if recent.is_empty() || penalty == 1.0 {
+        return Ok(row.clone());
+    }
+    let len = row.shape()[0];
+    let mut was_given = vec![false; len];
+    for &id in recent {
+        match usize::try_from(id).ok().and_then(|id| was_given.get_mut(id)) {
+            Some(slot) => *slot = true,
+            None => return Err(Fault::new(format!("id {id} is outside the {len} logits"))),
+        }
+    }
+    let was_given = Tensor::from_host(HostTensor::bool([len], was_given));
+    interp.session.build(&[row, &was_given], |g, n| {
+        let penalty = g.literal_f32(penalty as f32);
+        let zero = g.literal_f32(0.0);
+        let less = g.binary(BinaryOp::Div, n[0], penalty)?;
+        let more = g.binary(BinaryOp::Mul, n[0], penalty)?;
+        let is_positive = g.binary(BinaryOp::Gt, n[0], zero)?;
+        let lowered = g.select(is_positive, less, more)?;
+        g.select(n[1], lowered, n[0])
+    })
+}
 
 struct Settings {
     temperature: f64,
@@ -90,8 +130,7 @@ fn last_row(interp: &mut Interp, args: &Args) -> Result<Tensor, Failure> {
     })?)
 }
 
-fn draw(interp: &mut Interp, args: &Args, settings: Settings, seed_at: usize) -> Outcome {
-    let row = last_row(interp, args)?;
+fn draw(interp: &mut Interp, args: &Args, row: &Tensor, settings: Settings, seed_at: usize) -> Outcome {
     if !settings.temperature.is_finite() || settings.temperature < 0.0 {
         return Err(args.fail(1, Fault::new(format!("a temperature is 0 or more, not {:?}", settings.temperature))));
     }
@@ -102,7 +141,7 @@ fn draw(interp: &mut Interp, args: &Args, settings: Settings, seed_at: usize) ->
         (0, interp.draws as i32)
     };
     let top_k = i32::try_from(settings.top_k).unwrap_or(i32::MAX).max(0);
-    let chosen = interp.session.build(&[&row], |g, n| {
+    let chosen = interp.session.build(&[row], |g, n| {
         let f = |v: f64| Literal::F32(v as f32);
         let values = [
             f(settings.temperature),

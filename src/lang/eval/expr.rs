@@ -236,6 +236,7 @@ impl Interp {
                 }
             },
             Value::Model(model) => match name {
+                "tokenizer" => Ok(Value::Tokenizer(model.clone())),
                 "config" => Ok(Value::Config(ConfigPath::root(model.source.clone()))),
                 "name" => match &model.engine {
                     Some(engine) => Ok(Value::str(&engine.name())),
