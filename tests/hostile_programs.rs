@@ -323,7 +323,7 @@ fn random_programs_do_not_crash() {
         .collect();
     let mut writer = Writer { state: 0x9e37_79b9_7f4a_7c15, functions };
     let mut ran = 0;
-    for _ in 0..2000 {
+    for _ in 0..3000 {
         let statements: Vec<String> = (0..2).map(|_| writer.statement()).collect();
         let program = format!("{start}{}\n", statements.join("\n"));
         let outcome = std::panic::catch_unwind(|| on_deep_stack(|| interp(None).run_source("random.tl", &program, None).is_ok()).unwrap());

@@ -25,9 +25,7 @@ struct Step {
 @group(0) @binding(4) var<storage, read_write> history: array<u32>;
 // [1]
 @group(0) @binding(5) var<storage, read_write> out: array<u32>;
-
 const CANDIDATES: u32 = 256u;
-
 var<workgroup> bins: array<atomic<u32>, 256>;
 var<workgroup> n_listed: atomic<u32>;
 var<workgroup> list: array<u32, CANDIDATES>;

@@ -38,11 +38,10 @@ pub struct PipelineCache {
 
 impl PipelineCache {
     /// Pipelines made since the start.
-    pub fn len(&self) -> usize {
+    pub fn made(&self) -> usize {
         self.pipelines.len()
     }
 
-    /// The sources of all pipelines.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.pipelines.keys()
     }
