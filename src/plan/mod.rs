@@ -1,7 +1,19 @@
-//! From graph to plan: fuse, place weights, lay out scalars, assign slots. Pure: no device, no I/O.
+//! From graph to plan: which kernels, over which buffers, in which order.
 //!
-//! Both device backends run the same [`Plan`]; what a [`Kernel`] computes is defined by the graph ops it covers, and those by
-//! `reference`.
+//! ```text
+//! Graph ─place─> which weights share a buffer (by the graph alone)
+//!       ─tokens─> which dimension of each node is the token bucket, or a refusal
+//!       ─lower─> Draft: one step a node, one slot a value, layout ops as views, host scalars as words
+//!       ─fuse─> the same steps, fewer of them: each rule looks at kernels and at who reads what
+//!       ─slots─> Plan: values share buffers by liveness, outputs have their own
+//! ```
+//!
+//! What is absent: a device, I/O, threads, clocks, a name of any model, and the number of true tokens. A plan depends on nothing but the graph, the
+//! outputs, [`CompileOptions`] and [`Target`], so that equal keys give equal plans. Both device backends run the same [`Plan`]; what a
+//! [`Kernel`] computes is defined by the graph ops it covers, and those by `reference`. Kernels see f32, i32 and Boolean values; a narrower float
+//! occurs only as what a `Cast` rounds to.
+//!
+//! [`verify`] checks a plan without trusting how it was made; a plan prints as text (`tl explain`, the snapshots of the tests).
 
 mod compile;
 mod draft;
