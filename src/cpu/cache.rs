@@ -10,7 +10,7 @@ use crate::graph::{CacheSpec, ExecError, KvType};
 
 use super::buffer::{Buffer, Mem};
 use super::isa::{Isa, for_each_isa};
-use super::vector::{narrow_to_f16, widen_f16};
+use super::vector::{narrow_to_f16, widen_f16_bytes};
 
 /// Values of a block of `KvType::Q8_0`: a scale and 32 signed bytes, nine words.
 const Q8_BLOCK: usize = 32;
@@ -135,10 +135,10 @@ impl KvLayer<'_> {
         let words = &unsafe { mem.slice::<u32>() }[self.start(head, slot)..][..n * words];
         match self.spec.kv_type {
             KvType::F32 => out[..n * d].copy_from_slice(bytemuck::cast_slice(words)),
-            KvType::F16 if d.is_multiple_of(2) => widen_halves(self.isa, bytemuck::cast_slice(words), &mut out[..n * d]),
+            KvType::F16 if d.is_multiple_of(2) => widen_f16_bytes(self.isa, bytemuck::cast_slice(words), &mut out[..n * d]),
             KvType::F16 => {
                 for (words, out) in words.chunks_exact(d.div_ceil(2)).zip(out.chunks_exact_mut(d)) {
-                    widen_halves(self.isa, &bytemuck::cast_slice(words)[..d], out);
+                    widen_f16_bytes(self.isa, bytemuck::cast_slice(words), out);
                 }
             }
             KvType::Q8_0 => {
@@ -160,14 +160,6 @@ fn quantize_q8(row: &[f32], words: &mut [u32]) {
     for (i, word) in words[1..].iter_mut().enumerate() {
         let byte = |j: usize| row.get(i * 4 + j).filter(|_| scale > 0.0).map_or(0, |x| (x / scale).round() as i8 as u8);
         *word = u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)]);
-    }
-}
-
-for_each_isa! {
-    fn widen_halves(halves: &[u16], out: &mut [f32]) {
-        for (out, &half) in out.iter_mut().zip(halves) {
-            *out = widen_f16(half);
-        }
     }
 }
 

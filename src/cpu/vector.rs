@@ -162,9 +162,38 @@ for_each_isa! {
 for_each_isa! {
     /// Widens little-endian f16.
     pub(super) fn widen_f16_bytes(bytes: &[u8], out: &mut [f32]) {
-        for (out, b) in out.iter_mut().zip(bytes.chunks_exact(2)) {
-            *out = widen_f16(u16::from_le_bytes([b[0], b[1]]));
-        }
+        widen_f16_slice::<FMA>(bytes, out);
+    }
+}
+
+/// As [`widen_f16_bytes`], for use inside of a body that is already compiled for a level; `FMA` is the body's.
+#[inline(always)]
+pub(super) fn widen_f16_slice<const FMA: bool>(bytes: &[u8], out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if FMA {
+        // SAFETY: `for_each_isa` gives true only to levels that have F16C.
+        unsafe { widen_f16_f16c(bytes, out) };
+        return;
+    }
+    for (out, b) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+        *out = widen_f16(u16::from_le_bytes([b[0], b[1]]));
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn widen_f16_f16c(bytes: &[u8], out: &mut [f32]) {
+    use std::arch::x86_64::*;
+    let (eights, rest) = bytes.as_chunks::<16>();
+    let done = (eights.len() * 8).min(out.len() / 8 * 8);
+    for (out, eight) in out.chunks_exact_mut(8).zip(eights) {
+        // SAFETY: 16 bytes are read and eight values written.
+        unsafe { _mm256_storeu_ps(out.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(eight.as_ptr().cast()))) };
+    }
+    let rest = if eights.len() * 8 > done { &bytes[done * 2..] } else { rest };
+    for (out, b) in out[done..].iter_mut().zip(rest.chunks_exact(2)) {
+        *out = widen_f16(u16::from_le_bytes([b[0], b[1]]));
     }
 }
 
@@ -213,6 +242,14 @@ mod tests {
             for (bits, value) in out.iter().enumerate() {
                 let exact = f16::from_bits(bits as u16).to_f32();
                 assert!(value.to_bits() == exact.to_bits() || value.is_nan() && exact.is_nan(), "{bits:04x} on {}", isa.name());
+            }
+            // Lengths that are no multiple of a vector, on either side.
+            for (n_bytes, n_out) in [(0, 4), (6, 3), (16, 5), (34, 17), (40, 17), (34, 40)] {
+                let mut short = vec![-1.0; n_out];
+                widen_f16_bytes(isa, &bytes[..n_bytes], &mut short);
+                let n = n_out.min(n_bytes / 2);
+                assert_eq!(short[..n], out[..n], "{n_bytes} bytes to {n_out} on {}", isa.name());
+                assert!(short[n..].iter().all(|&v| v == -1.0));
             }
         }
     }

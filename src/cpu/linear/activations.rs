@@ -38,8 +38,8 @@ pub(in crate::cpu) struct ActRow<'a> {
 }
 
 impl Activations {
-    /// Quantizes `rows` rows of `k` values (a multiple of 32) for a format; `lanes` also prepares them for its `Matvec`.
-    pub fn quantize(&mut self, isa: Isa, threads: &Threads, x: &[f32], k: usize, format: &Int8Format, lanes: bool) {
+    /// Quantizes `rows` rows of `k` values (a multiple of 32) for a format; `lanes` also prepares them for a `Matvec` of that order.
+    pub fn quantize(&mut self, isa: Isa, threads: &Threads, x: &[f32], k: usize, format: &Int8Format, lanes: Option<LaneOrder>) {
         let rows = x.len() / k;
         (self.rows, self.k, self.sub_len) = (rows, k, format.sub_len);
         self.quants.resize(rows * k, 0);
@@ -65,7 +65,7 @@ impl Activations {
                 quantize_rows(isa, x, sub_len, offset, quants, scales, starts, sums);
             });
         }
-        self.lanes.order = format.matvec.as_ref().filter(|_| lanes).map(|m| m.order);
+        self.lanes.order = lanes;
         match self.lanes.order {
             Some(LaneOrder::Linear) => self.make_linear_lanes(format.offset),
             Some(LaneOrder::Halves) => self.make_halves_lanes(format.offset),
@@ -200,7 +200,7 @@ mod tests {
         let mut first: Option<Vec<i8>> = None;
         for isa in Isa::available() {
             let mut acts = Activations::default();
-            acts.quantize(isa, &threads, &x, 256, int8_format(&Q6_K).unwrap(), true);
+            acts.quantize(isa, &threads, &x, 256, int8_format(&Q6_K).unwrap(), Some(LaneOrder::Linear));
             for t in 0..11 {
                 let row = acts.row(t);
                 for k in 0..256 {
@@ -224,7 +224,7 @@ mod tests {
         x[64] = f32::INFINITY;
         x[96] = f32::NAN;
         let mut acts = Activations::default();
-        acts.quantize(Isa::Portable, &Threads::new(1), &x, 128, int8_format(&Q4_0).unwrap(), false);
+        acts.quantize(Isa::Portable, &Threads::new(1), &x, 128, int8_format(&Q4_0).unwrap(), None);
         let row = acts.row(0);
         assert!(row.quants.iter().all(|&q| q == 0));
         assert_eq!((row.scales[0], row.starts[1]), (0.0, 0));

@@ -2,7 +2,7 @@
 //! takes. For a few rows of activations the weights are streamed; for more, four rows at a time are widened and met with each row of activations.
 
 use crate::cpu::isa::{Isa, fma, for_each_isa};
-use crate::cpu::vector::{dot, sum_lanes, widen_f16};
+use crate::cpu::vector::{dot, sum_lanes, widen_f16_slice};
 use crate::tensor::DType;
 
 use super::Tile;
@@ -89,17 +89,17 @@ macro_rules! stream_dot {
                 let (row_rest, x_rest) = (rows.remainder(), xs.remainder());
                 for (row, x) in rows.zip(xs) {
                     let mut w = [0.0f32; 4 * LANES];
-                    for (w, bytes) in w.iter_mut().zip(row.chunks_exact($bytes)) {
-                        *w = $widen(bytes);
-                    }
+                    $widen(row, &mut w);
                     for j in 0..4 {
                         for i in 0..LANES {
                             sums[j][i] = fma::<FMA>(w[j * LANES + i], x[j * LANES + i], sums[j][i]);
                         }
                     }
                 }
-                for (i, (w, &x)) in row_rest.chunks_exact($bytes).zip(x_rest).enumerate() {
-                    sums[i / LANES][i % LANES] = fma::<FMA>($widen(w), x, sums[i / LANES][i % LANES]);
+                let mut w = [0.0f32; 4 * LANES];
+                $widen(row_rest, &mut w);
+                for (i, (&w, &x)) in w.iter().zip(x_rest).enumerate() {
+                    sums[i / LANES][i % LANES] = fma::<FMA>(w, x, sums[i / LANES][i % LANES]);
                 }
                 let mut total = [0.0; LANES];
                 for i in 0..LANES {
@@ -111,9 +111,17 @@ macro_rules! stream_dot {
     };
 }
 
-stream_dot!(dot_f32, 4, |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-stream_dot!(dot_f16, 2, |b: &[u8]| widen_f16(u16::from_le_bytes([b[0], b[1]])));
-stream_dot!(dot_bf16, 2, |b: &[u8]| f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16));
+stream_dot!(dot_f32, 4, |bytes: &[u8], w: &mut [f32]| {
+    for (w, b) in w.iter_mut().zip(bytes.chunks_exact(4)) {
+        *w = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    }
+});
+stream_dot!(dot_f16, 2, |bytes: &[u8], w: &mut [f32]| widen_f16_slice::<FMA>(bytes, w));
+stream_dot!(dot_bf16, 2, |bytes: &[u8], w: &mut [f32]| {
+    for (w, b) in w.iter_mut().zip(bytes.chunks_exact(2)) {
+        *w = f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16);
+    }
+});
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {

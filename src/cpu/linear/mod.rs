@@ -133,7 +133,7 @@ impl<'a> Product<'a> {
             return Product::Float { isa, rows, x };
         };
         let few = x.len() / rows.row_len < PANEL_ROWS;
-        let lanes = few && format.matvec.as_ref().is_some_and(|m| m.isa == isa);
+        let lanes = format.matvec(isa).filter(|_| few).map(|m| m.order);
         acts.quantize(isa, threads, x, rows.row_len, format, lanes);
         Product::Int8 { isa, format, rows, acts }
     }
@@ -143,7 +143,7 @@ impl<'a> Product<'a> {
         match *self {
             Product::Float { isa, rows, x } => float::multiply(isa, rows, x, first, n, scratch, y),
             Product::Int8 { isa, format, rows, acts } => {
-                if let Some(matvec) = format.matvec.as_ref().filter(|_| acts.lanes(0).is_some()) {
+                if let Some(matvec) = format.matvec(isa).filter(|_| acts.lanes(0).is_some()) {
                     rows.for_each_run(first, n, |offset, bytes, n| {
                         for t in 0..acts.n_rows() {
                             let Some(lanes) = acts.lanes(t) else { return };

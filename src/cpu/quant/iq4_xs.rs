@@ -5,7 +5,7 @@ use super::{Int8Format, f16_at};
 use crate::cpu::isa::for_each_isa;
 use crate::tensor::quant::{IQ4_VALUES, IQ4_XS};
 
-pub(super) static FORMAT: Int8Format = Int8Format { quant: &IQ4_XS, sub_len: 32, offset: 128, has_mins: false, unpack, matvec: None };
+pub(super) static FORMAT: Int8Format = Int8Format { quant: &IQ4_XS, sub_len: 32, offset: 128, has_mins: false, unpack, matvecs: &[] };
 
 for_each_isa! {
     fn unpack(blocks: &[u8], quants: &mut [u8], scales: &mut [f32], _mins: &mut [f32]) {

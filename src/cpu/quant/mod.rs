@@ -51,8 +51,8 @@ pub(super) struct Int8Format {
     pub offset: i32,
     pub has_mins: bool,
     pub unpack: Unpack,
-    /// The product of rows with one row of activations straight from the file's layout.
-    pub matvec: Option<Matvec>,
+    /// Products of rows with one row of activations straight from the file's layout, at most one a level.
+    pub matvecs: &'static [Matvec],
 }
 
 /// Rows that a `Matvec` takes at once. They share the loads of the activations, and lie far apart: each is one long stream of memory, which
@@ -100,6 +100,13 @@ pub(super) struct LanesRow<'a> {
     pub scales: &'a [f32],
     /// Scale times sum of the quants of each sub-block.
     pub sums: &'a [f32],
+}
+
+impl Int8Format {
+    /// The product straight from the file's layout on one level, where there is one.
+    pub fn matvec(&self, isa: Isa) -> Option<&'static Matvec> {
+        self.matvecs.iter().find(|m| m.isa == isa)
+    }
 }
 
 /// The integer form of a format, or `None` when it is widened to f32.

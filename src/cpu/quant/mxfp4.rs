@@ -5,7 +5,7 @@ use super::iq4_nl::{look_up_32, offset_table};
 use crate::cpu::isa::for_each_isa;
 use crate::tensor::quant::{MXFP4, MXFP4_VALUES};
 
-pub(super) static FORMAT: Int8Format = Int8Format { quant: &MXFP4, sub_len: 32, offset: 12, has_mins: false, unpack, matvec: None };
+pub(super) static FORMAT: Int8Format = Int8Format { quant: &MXFP4, sub_len: 32, offset: 12, has_mins: false, unpack, matvecs: &[] };
 
 for_each_isa! {
     fn unpack(blocks: &[u8], quants: &mut [u8], scales: &mut [f32], _mins: &mut [f32]) {

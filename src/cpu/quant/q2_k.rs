@@ -4,7 +4,7 @@ use super::{Int8Format, f16_at};
 use crate::cpu::isa::for_each_isa;
 use crate::tensor::quant::Q2_K;
 
-pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q2_K, sub_len: 16, offset: 0, has_mins: true, unpack, matvec: None };
+pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q2_K, sub_len: 16, offset: 0, has_mins: true, unpack, matvecs: &[] };
 
 for_each_isa! {
     fn unpack(blocks: &[u8], quants: &mut [u8], scales: &mut [f32], mins: &mut [f32]) {

@@ -1,10 +1,14 @@
 //! Q4_0: 32 four-bit quants with one scale, `d * (q - 8)`.
 
+#[cfg(target_arch = "x86_64")]
+use super::LaneOrder;
 use super::{Int8Format, Matvec, f16_at, nibbles_of_32};
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::isa::Isa;
 use crate::cpu::isa::for_each_isa;
 use crate::tensor::quant::Q4_0;
 
-pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q4_0, sub_len: 32, offset: 8, has_mins: false, unpack, matvec: MATVEC };
+pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q4_0, sub_len: 32, offset: 8, has_mins: false, unpack, matvecs: MATVECS };
 
 for_each_isa! {
     fn unpack(blocks: &[u8], quants: &mut [u8], scales: &mut [f32], _mins: &mut [f32]) {
@@ -16,9 +20,12 @@ for_each_isa! {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-const MATVEC: Option<Matvec> = None;
+const MATVECS: &[Matvec] = &[];
 #[cfg(target_arch = "x86_64")]
-const MATVEC: Option<Matvec> = Some(Matvec { isa: crate::cpu::isa::Isa::Avx512, order: super::LaneOrder::Halves, dot: avx512::dot });
+const MATVECS: &[Matvec] = &[
+    Matvec { isa: Isa::Avx512, order: LaneOrder::Halves, dot: avx512::dot },
+    Matvec { isa: Isa::Avx2, order: LaneOrder::Linear, dot: avx2::dot },
+];
 
 /// Four blocks (72 bytes) at a time: one byte permutation gathers their 64 quant bytes, so that the low nibbles meet the first halves of
 /// the activations and the high ones the second halves, four lanes a block; one word permutation spreads their scales over those lanes.
@@ -138,6 +145,92 @@ mod avx512 {
             }
             for (s, sum) in sums.iter().enumerate() {
                 out[r + s * apart] = _mm512_reduce_add_ps(*sum);
+            }
+        }
+    }
+}
+
+/// A block at a time: low and high nibbles side by side meet the block's activations in order. Eight scales are widened together.
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::*;
+
+    use crate::cpu::quant::{AHEAD, LanesRow, STREAMS};
+
+    const BLOCK: usize = 18;
+    /// Blocks whose scales are widened together.
+    const GROUP: usize = 8;
+
+    /// `N` blocks from `bytes` on, which are those from block `i` on of the row.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn add_blocks(sum: __m256, bytes: *const u8, n: usize, lanes: &LanesRow<'_>, i: usize) -> __m256 {
+        let mut sum = sum;
+        let mut halves = [0u16; GROUP];
+        let mut factors = [0.0f32; GROUP];
+        // SAFETY: the caller has `n` blocks at `bytes`, and in the lanes as many blocks from `i` on, 32 quants, 8 start values and a scale each.
+        unsafe {
+            for (b, half) in halves.iter_mut().enumerate().take(n) {
+                *half = bytes.add(b * BLOCK).cast::<u16>().read_unaligned();
+            }
+            _mm256_storeu_ps(factors.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(halves.as_ptr().cast())));
+            for (b, factor) in factors.iter().enumerate().take(n) {
+                let packed = _mm_loadu_si128(bytes.add(b * BLOCK + 2).cast());
+                let nibbles = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16::<4>(packed), packed), _mm256_set1_epi8(15));
+                let x = _mm256_loadu_si256(lanes.quants.as_ptr().add((i + b) * 32).cast());
+                let start = _mm256_loadu_si256(lanes.start.as_ptr().add((i + b) * 8).cast());
+                let products = _mm256_madd_epi16(_mm256_maddubs_epi16(nibbles, x), _mm256_set1_epi16(1));
+                let products = _mm256_cvtepi32_ps(_mm256_add_epi32(products, start));
+                let factor = _mm256_set1_ps(factor * *lanes.scales.as_ptr().add(i + b));
+                sum = _mm256_fmadd_ps(products, factor, sum);
+            }
+        }
+        sum
+    }
+
+    /// As `Matvec::dot`.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub unsafe fn dot(rows: &[u8], row_bytes: usize, lanes: LanesRow<'_>, out: &mut [f32]) {
+        assert!(rows.len() >= row_bytes * out.len() && lanes.quants.len() >= row_bytes / BLOCK * 32);
+        let (quads, rest) = out.split_at_mut(out.len() / STREAMS * STREAMS);
+        // SAFETY: the rows hold what is asked of them, as asserted.
+        unsafe {
+            streams::<STREAMS>(rows.as_ptr(), row_bytes, &lanes, quads);
+            streams::<1>(rows.as_ptr().add(quads.len() * row_bytes), row_bytes, &lanes, rest);
+        }
+    }
+
+    /// `S` rows at a time that lie a S-th of all rows apart (see `quant::STREAMS`).
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn streams<const S: usize>(rows: *const u8, row_bytes: usize, lanes: &LanesRow<'_>, out: &mut [f32]) {
+        let n_blocks = row_bytes / BLOCK;
+        let whole = n_blocks / GROUP * GROUP;
+        let apart = out.len() / S;
+        for r in 0..apart {
+            let mut sums = [_mm256_setzero_ps(); S];
+            for i in (0..whole).step_by(GROUP) {
+                for (s, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: rows r, r + apart, … are among the caller's, and the lanes have as many blocks.
+                    unsafe {
+                        let at = rows.add((r + s * apart) * row_bytes + i * BLOCK);
+                        for line in 0..3 {
+                            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + line * 64).cast());
+                        }
+                        *sum = add_blocks(*sum, at, GROUP, lanes, i);
+                    }
+                }
+            }
+            for (s, sum) in sums.iter_mut().enumerate() {
+                let row = r + s * apart;
+                let mut lanes_of_sum = [0.0f32; 8];
+                // SAFETY: as above, with the blocks that are left.
+                unsafe {
+                    *sum = add_blocks(*sum, rows.add(row * row_bytes + whole * BLOCK), n_blocks - whole, lanes, whole);
+                    _mm256_storeu_ps(lanes_of_sum.as_mut_ptr(), *sum);
+                }
+                let [a, b, c, d, e, f, g, h] = lanes_of_sum;
+                out[row] = ((a + e) + (c + g)) + ((b + f) + (d + h));
             }
         }
     }

@@ -4,7 +4,7 @@ use super::{Int8Format, f16_at, nibbles_of_32};
 use crate::cpu::isa::for_each_isa;
 use crate::tensor::quant::Q4_1;
 
-pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q4_1, sub_len: 32, offset: 0, has_mins: true, unpack, matvec: None };
+pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q4_1, sub_len: 32, offset: 0, has_mins: true, unpack, matvecs: &[] };
 
 for_each_isa! {
     fn unpack(blocks: &[u8], quants: &mut [u8], scales: &mut [f32], mins: &mut [f32]) {

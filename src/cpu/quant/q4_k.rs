@@ -4,13 +4,13 @@ use super::{Int8Format, f16_at};
 use crate::cpu::isa::for_each_isa;
 use crate::tensor::quant::Q4_K;
 
-pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q4_K, sub_len: 32, offset: 0, has_mins: true, unpack, matvec: MATVEC };
+pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q4_K, sub_len: 32, offset: 0, has_mins: true, unpack, matvecs: MATVECS };
 
 #[cfg(not(target_arch = "x86_64"))]
-const MATVEC: Option<super::Matvec> = None;
+const MATVECS: &[super::Matvec] = &[];
 #[cfg(target_arch = "x86_64")]
-const MATVEC: Option<super::Matvec> =
-    Some(super::Matvec { isa: crate::cpu::isa::Isa::Avx512, order: super::LaneOrder::Linear, dot: super::sub_scaled_avx512::dot_q4_k });
+const MATVECS: &[super::Matvec] =
+    &[super::Matvec { isa: crate::cpu::isa::Isa::Avx512, order: super::LaneOrder::Linear, dot: super::sub_scaled_avx512::dot_q4_k }];
 
 for_each_isa! {
     fn unpack(blocks: &[u8], quants: &mut [u8], scales: &mut [f32], mins: &mut [f32]) {

@@ -5,13 +5,13 @@ use super::q4_k::{nibbles_of_256, scales_and_mins};
 use crate::cpu::isa::for_each_isa;
 use crate::tensor::quant::Q5_K;
 
-pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q5_K, sub_len: 32, offset: 0, has_mins: true, unpack, matvec: MATVEC };
+pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q5_K, sub_len: 32, offset: 0, has_mins: true, unpack, matvecs: MATVECS };
 
 #[cfg(not(target_arch = "x86_64"))]
-const MATVEC: Option<super::Matvec> = None;
+const MATVECS: &[super::Matvec] = &[];
 #[cfg(target_arch = "x86_64")]
-const MATVEC: Option<super::Matvec> =
-    Some(super::Matvec { isa: crate::cpu::isa::Isa::Avx512, order: super::LaneOrder::Linear, dot: super::sub_scaled_avx512::dot_q5_k });
+const MATVECS: &[super::Matvec] =
+    &[super::Matvec { isa: crate::cpu::isa::Isa::Avx512, order: super::LaneOrder::Linear, dot: super::sub_scaled_avx512::dot_q5_k }];
 
 for_each_isa! {
     fn unpack(blocks: &[u8], quants: &mut [u8], scales: &mut [f32], mins: &mut [f32]) {

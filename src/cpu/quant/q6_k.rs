@@ -4,7 +4,7 @@ use super::{Int8Format, Matvec, f16_at};
 use crate::cpu::isa::for_each_isa;
 use crate::tensor::quant::Q6_K;
 
-pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q6_K, sub_len: 16, offset: 32, has_mins: false, unpack, matvec: MATVEC };
+pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q6_K, sub_len: 16, offset: 32, has_mins: false, unpack, matvecs: MATVECS };
 
 for_each_isa! {
     fn unpack(blocks: &[u8], quants: &mut [u8], scales: &mut [f32], _mins: &mut [f32]) {
@@ -28,9 +28,9 @@ for_each_isa! {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-const MATVEC: Option<Matvec> = None;
+const MATVECS: &[Matvec] = &[];
 #[cfg(target_arch = "x86_64")]
-const MATVEC: Option<Matvec> = Some(Matvec { isa: crate::cpu::isa::Isa::Avx512, order: super::LaneOrder::Linear, dot: avx512::dot });
+const MATVECS: &[Matvec] = &[Matvec { isa: crate::cpu::isa::Isa::Avx512, order: super::LaneOrder::Linear, dot: avx512::dot }];
 
 /// 64 values at a time: the nibbles of 64 low bytes, with the two high bits of each rotated into place out of 32 high bytes. Four lanes
 /// make a sub-block.
