@@ -1,6 +1,6 @@
 //! The binary as a user runs it: what it prints and where, how it ends, and what it makes of bad input.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+#![allow(dead_code, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "the helpers of tests are tests too")]
 
 mod answers;
 mod bad_flags;

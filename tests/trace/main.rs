@@ -1,6 +1,6 @@
 //! Traces of the tiny models.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+#![allow(dead_code, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "the helpers of tests are tests too")]
 
 #[path = "../support/mod.rs"]
 mod support;
