@@ -72,11 +72,16 @@ impl ModelConfig {
         if head_dim == 0 || head_dim > 1024 || !head_dim.is_multiple_of(2) {
             return Err(ModelError(format!("a head size of {head_dim} is not supported: it must be even and at most 1024")));
         }
-        let vocab_len = file
-            .tensors()
-            .get("token_embd.weight")
-            .map(|t| t.shape.rows())
-            .ok_or_else(|| ModelError("tensor `token_embd.weight` is missing".into()))?;
+        let embedding =
+            file.tensors().get("token_embd.weight").ok_or_else(|| ModelError("tensor `token_embd.weight` is missing".into()))?;
+        let vocab_len = embedding.shape.rows();
+        if embedding.shape.last_dim() != width {
+            return Err(ModelError(format!(
+                "`{}`: metadata `{architecture}.embedding_length` is {width}, but `token_embd.weight` has rows of {}",
+                file.path().display(),
+                embedding.shape.last_dim()
+            )));
+        }
         let name = match meta.str("general.name") {
             Some(name) => name.to_owned(),
             None => file.path().file_stem().map_or_else(|| architecture.clone(), |s| s.to_string_lossy().into_owned()),
