@@ -56,7 +56,7 @@ const PROMPT: &str = "--tokens=1,5,9,3";
 #[test]
 fn a_trace_shows_every_named_step_and_that_fusion_is_off() {
     let out = shown(&["trace", &fixture(TINY), PROMPT]);
-    for step in ["embedding", "blk.0.attn_norm", "blk.0.q_rope", "blk.0.ffn_silu", "blk.0.output", "output_norm", "logits"] {
+    for step in ["embedding", "blk.0.attn_norm", "blk.0.q_rope", "blk.0.silu_gate", "blk.0.output", "final_norm", "logits"] {
         assert!(out.lines().any(|l| l.starts_with(&format!("{step} "))), "no {step} in\n{out}");
     }
     assert!(out.contains("fusion is off") && out.contains("rms"), "{out}");
@@ -65,10 +65,12 @@ fn a_trace_shows_every_named_step_and_that_fusion_is_off() {
 #[test]
 fn a_layer_and_every_op_with_its_place() {
     let out = shown(&["trace", &fixture(TINY), PROMPT, "--layer", "1", "--every-op"]);
-    assert!(out.contains("blk.1.attn_q") && !out.contains("blk.0."), "{out}");
-    let place = out.lines().find(|l| l.starts_with("blk.1.attn_q ")).and_then(|l| l.split_whitespace().last()).unwrap();
-    let parts: Vec<&str> = place.rsplitn(3, ':').collect();
-    assert!(parts.len() == 3 && parts[0].parse::<u32>().is_ok() && parts[1].parse::<u32>().is_ok(), "{place}");
+    assert!(!out.contains("blk.0."), "{out}");
+    for step in ["blk.1.q ", "blk.1.attn_norm "] {
+        let place = out.lines().find(|l| l.starts_with(step)).and_then(|l| l.split_whitespace().last()).unwrap();
+        let parts: Vec<&str> = place.rsplitn(3, ':').collect();
+        assert!(parts[0].parse::<u32>().is_ok() && parts[1].parse::<u32>().is_ok() && parts[2].ends_with("llama.tl"), "{place}");
+    }
     let none = tl(&["trace", &fixture(TINY), PROMPT, "--layer", "77"]);
     assert!(!none.status.success() && text(&none.stderr).contains("layer 77"), "{}", text(&none.stderr));
 }
@@ -115,9 +117,9 @@ fn what_was_written_agrees_and_a_mapping_renames() {
     let path = path.to_str().unwrap();
     shown(&["trace", &fixture(TINY), PROMPT, "--out", path]);
     assert!(shown(&["trace", &fixture(TINY), "--reference", path]).contains("steps agree within"));
-    std::fs::write(&map, r#"{"blk.0.attn_q": "blk.0.attn_k"}"#).unwrap();
+    std::fs::write(&map, r#"{"blk.0.q": "blk.0.q_rope"}"#).unwrap();
     let output = tl(&["trace", &fixture(TINY), "--reference", path, "--mapping", map.to_str().unwrap()]);
-    assert!(text(&output.stdout).contains("first step that differs: blk.0.attn_q"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("first step that differs: blk.0.q "), "{}", text(&output.stdout));
 }
 
 #[test]
@@ -164,7 +166,7 @@ fn a_bench_report_is_json_that_a_baseline_reads() {
 #[test]
 fn bench_blocks_are_measured() {
     let path = temporary("benches.tl");
-    std::fs::write(&path, "bench \"square\" {\n    let x = ones(16, 16)\n    let y = x @ x\n}\n").unwrap();
+    std::fs::write(&path, "bench square {\n    let x = ones(16, 16)\n    let y = x @ x\n}\n").unwrap();
     let json = shown(&["bench", path.to_str().unwrap(), "-r", "3", "--json"]);
     let blocks: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((blocks[0]["name"].as_str(), blocks[0]["seconds"]["n"].as_u64()), (Some("square"), Some(3)), "{json}");

@@ -97,11 +97,13 @@ impl Graph {
         self.origin = origin;
     }
 
-    /// Names a step. A node keeps its first name.
+    /// Names a step, which from then on is from the current origin: where it was named, not where the library made it. A node keeps its
+    /// first name.
     pub fn set_label(&mut self, id: NodeId, label: &str) {
-        let slot = &mut self.nodes[id.0 as usize].label;
-        if slot.is_none() {
-            *slot = Some(label.into());
+        let node = &mut self.nodes[id.0 as usize];
+        if node.label.is_none() {
+            node.label = Some(label.into());
+            node.origin = self.origin;
         }
     }
 

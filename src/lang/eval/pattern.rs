@@ -15,7 +15,7 @@ impl Interp {
     pub(super) fn bind(&mut self, frame: &mut Frame, pattern: &Pattern, value: Value, at: Span) -> Eval<()> {
         match &pattern.kind {
             PatternKind::Bind(place, name) => {
-                self.name_step(frame, name, &value);
+                self.name_step(frame, name, &value, at);
                 self.introduce(frame, *place, value);
                 Ok(())
             }
@@ -34,8 +34,9 @@ impl Interp {
         }
     }
 
-    fn name_step(&mut self, frame: &Frame, name: &Arc<str>, value: &Value) {
+    fn name_step(&mut self, frame: &Frame, name: &Arc<str>, value: &Value, at: Span) {
         if let (Value::Tensor(tensor), Some(prefix)) = (value, &frame.label) {
+            self.session.set_place(at);
             if prefix.is_empty() {
                 self.session.label(tensor, name);
             } else {
