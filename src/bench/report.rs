@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
 use super::summary::Summary;
+use crate::graph::TuneReport;
 
 /// What a report's `format` says: name and version.
 const FORMAT: &str = "tl-bench 1";
@@ -52,6 +53,9 @@ pub struct Report {
     pub kernels_timed_by: Option<String>,
     pub kernels: Vec<KernelTime>,
     pub decode_over_context: Vec<ContextPoint>,
+    /// What `--tune` found; it is said once and not part of the JSON.
+    #[serde(skip)]
+    pub tuning: Option<TuneReport>,
 }
 
 impl Default for Report {
@@ -74,6 +78,7 @@ impl Default for Report {
             kernels_timed_by: None,
             kernels: Vec::new(),
             decode_over_context: Vec::new(),
+            tuning: None,
         }
     }
 }

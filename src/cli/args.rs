@@ -273,6 +273,10 @@ pub struct BenchArgs {
     /// The time of each kernel of a decode step; of a prefill run with -n 0
     #[arg(long)]
     pub kernels: bool,
+
+    /// First measure kernel shapes on this adapter and keep the best for this and later starts (GPU backends)
+    #[arg(long)]
+    pub tune: bool,
     /// Only `bench` blocks whose name holds this
     #[arg(long, value_name = "S")]
     pub filter: Option<String>,

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::bench::{Report, Verdict, against_baseline, markdown, plot};
 use crate::engine::{BenchRequest, measure};
+use crate::graph::{TuneReport, Tuned};
 
 use super::args::BenchArgs;
 use super::columns::aligned;
@@ -33,6 +34,7 @@ pub fn run(args: &BenchArgs) -> CliResult {
         runs: args.runs,
         kernels: args.kernels || args.plot.is_some(),
         over_context: args.plot.is_some(),
+        tune: args.tune,
     };
     let loading_since = Instant::now();
     let model = load(args.file.as_deref(), &backend, &args.compute.load_request(Some(&args.window)))?;
@@ -40,6 +42,9 @@ pub fn run(args: &BenchArgs) -> CliResult {
     let report = measure(&model, &backend, &request, loading_since, |what| mark.show(&format!("measuring: {what}")));
     mark.clear();
     let report = report?;
+    if request.tune {
+        terminal::note(report.tuning.as_ref().map_or_else(|| "note: this backend has no shapes to choose or cannot time them".to_owned(), tuned));
+    }
     if request.kernels && report.kernels.is_empty() {
         terminal::note("note: this backend cannot time its kernels one by one");
     }
@@ -57,6 +62,19 @@ pub fn run(args: &BenchArgs) -> CliResult {
         }
     }
     Ok(())
+}
+
+/// What tuning chose, work by work.
+fn tuned(report: &TuneReport) -> String {
+    let header = ["tuned", "before", "after", "shape"].map(str::to_owned).to_vec();
+    let micros = |t: std::time::Duration| format!("{:.1} µs", t.as_secs_f64() * 1e6);
+    let row = |t: &Tuned| vec![t.work.clone(), micros(t.before), micros(t.after), t.shape.clone().unwrap_or_else(|| "the default".to_owned())];
+    let rows: Vec<Vec<String>> = std::iter::once(header).chain(report.works.iter().map(row)).collect();
+    let kept = match &report.kept {
+        Ok(path) => format!("kept in {path}"),
+        Err(why) => format!("not kept for later starts: {why}"),
+    };
+    format!("{}{kept}", aligned(&rows, 1..3))
 }
 
 fn show(args: &BenchArgs, report: &Report) -> CliResult {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::cpu::{self, CpuExecutor, CpuOptions};
-use crate::gpu::{AdapterSummary, GpuExecutor, GpuOptions, adapters};
+use crate::gpu::{self, AdapterSummary, GpuExecutor, GpuOptions, adapters};
 use crate::graph::Executor;
 use crate::lang::SharedExecutor;
 use crate::plan::Target;
@@ -120,7 +120,7 @@ fn gpu_options(request: &DeviceRequest) -> GpuOptions {
         BackendChoice::Auto => None,
         other => Some(other.name().to_owned()),
     };
-    GpuOptions { precise: request.precise, backend, adapter: request.adapter.clone(), ..GpuOptions::from_env() }
+    GpuOptions { precise: request.precise, backend, adapter: request.adapter.clone(), cache_dir: gpu::cache_dir(), ..GpuOptions::from_env() }
 }
 
 fn adapter_line(adapter: &AdapterSummary) -> String {

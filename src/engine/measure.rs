@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::bench::{ContextPoint, Cost, KernelTime, Phase, Report, Summary, cpu_bandwidth, plan_cost, step_cost};
 use crate::explain::kernel_name;
-use crate::graph::{Binding, CacheUse, KvType, RunArgs, Sampling};
+use crate::graph::{Binding, CacheUse, KvType, ProgramId, RunArgs, Sampling, TuneReport};
 use crate::model::{Generator, StepPrograms, Timing};
 use crate::plan::{Plan, Step};
 use crate::tensor::HostTensor;
@@ -26,6 +26,8 @@ pub struct BenchRequest {
     pub kernels: bool,
     /// Decoding with more and more tokens in the cache.
     pub over_context: bool,
+    /// First measure the shapes of the decode step's kernels, and keep the best.
+    pub tune: bool,
 }
 
 /// Decoded tokens of a point over context.
@@ -71,6 +73,9 @@ pub fn measure(
         load_seconds: Some(Summary::of(&[load_seconds])),
         ..Report::default()
     };
+    if request.tune {
+        report.tuning = bench.tune(&mut on_progress)?;
+    }
     let runs = request.runs.max(1);
     if request.prompt_tokens > 0 {
         on_progress("prefill");
@@ -171,10 +176,14 @@ impl Bench<'_> {
         Ok(Phase::new(n, &seconds, cost, self.bandwidth))
     }
 
-    fn kernels(&mut self, request: &BenchRequest, runs: usize, report: &mut Report) -> Result<(), EngineError> {
-        let is_decode = request.new_tokens > 0;
-        let n_tokens = if is_decode { 1 } else { request.prompt_tokens.min(self.generator.chunk()).max(1) };
-        let before = if is_decode { request.prompt_tokens } else { 0 };
+    fn tune(&mut self, on_progress: &mut impl FnMut(&str)) -> Result<Option<TuneReport>, EngineError> {
+        let (program, args) = self.one_run(0, 1)?;
+        let mut progress = |done: usize, all: usize| on_progress(&format!("kernel shape {done} of {all}"));
+        Ok(self.model.executor.borrow_mut().tune(program, &args, &mut progress)?)
+    }
+
+    /// The program and arguments of a run of `n_tokens` after `before` others, which are fed first.
+    fn one_run(&mut self, before: usize, n_tokens: usize) -> Result<(ProgramId, RunArgs), EngineError> {
         let ids = prompt(before + n_tokens, self.model.config.vocab_len);
         self.generator.context_mut().clear();
         if before > 0 {
@@ -190,6 +199,14 @@ impl Bench<'_> {
             n_tokens,
             sampling: Sampling::default(),
         };
+        Ok((program, args))
+    }
+
+    fn kernels(&mut self, request: &BenchRequest, runs: usize, report: &mut Report) -> Result<(), EngineError> {
+        let is_decode = request.new_tokens > 0;
+        let n_tokens = if is_decode { 1 } else { request.prompt_tokens.min(self.generator.chunk()).max(1) };
+        let before = if is_decode { request.prompt_tokens } else { 0 };
+        let (program, args) = self.one_run(before, n_tokens)?;
         let mut times = Vec::with_capacity(runs);
         // The first run is not counted: its buffers and bind groups may be new.
         for _ in 0..=runs {

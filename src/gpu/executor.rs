@@ -1,27 +1,34 @@
 //! The GPU as a `graph::Executor`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::bind_groups::BindGroupCache;
 use super::cache::Cache;
 use super::device::{CountedBuffer, Gpu};
 use super::errors::GpuError;
-use super::lower::RunShape;
+use super::lower::{RunShape, matvec_work};
 use super::options::GpuOptions;
 use super::pipelines::PipelineCache;
 use super::pool::Pool;
+use super::quant::WeightFormat;
 use super::readback::{EAGER_BYTES, Readback, ReadbackRing};
 use super::recording::{Recording, RunBuffers, Shared, SlotArena};
 use super::submit::{Encoded, encode};
+use super::timer::Timer;
 use super::weights::Weights;
-use super::{params, submit};
+use super::tuning::{MatvecTuning, candidates};
+use super::{bandwidth, params, submit, tune};
 use crate::graph::{
     Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, NodeId, Origin, ProgramId,
-    Released, RunArgs,
+    Released, RunArgs, StepTimes, TuneReport, Tuned,
 };
-use crate::plan::{Buf, Plan, Target};
+use crate::plan::{Buf, Kernel, Plan, Target};
 use crate::tensor::{DType, HostData, HostTensor};
+
+/// Timed runs of each shape in tuning; the shortest time of each dispatch counts.
+const TUNE_RUNS: usize = 6;
 
 /// Runs plans on one GPU.
 pub struct GpuExecutor {
@@ -60,7 +67,8 @@ impl GpuExecutor {
     /// # Errors
     /// When there is none that the options allow.
     pub fn new(options: &GpuOptions) -> Result<Self, GpuError> {
-        let gpu = Gpu::open(options)?;
+        let mut gpu = Gpu::open(options)?;
+        gpu.tuning.measured = tune::load(&gpu);
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM;
         let nothing = gpu
             .buffer("nothing", "close other programs", 256, usage)
@@ -199,6 +207,139 @@ impl GpuExecutor {
         Ok(buffer)
     }
 
+    /// Runs the program under the default and under each candidate shape; `None` where the device cannot time it.
+    fn try_shapes(
+        &mut self,
+        program: ProgramId,
+        args: &RunArgs,
+        on_progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Option<tune::Measured>, ExecError> {
+        let mut measured = tune::Measured::default();
+        let shapes: Vec<Option<MatvecTuning>> = std::iter::once(None).chain(candidates().into_iter().map(Some)).collect();
+        for (i, shape) in shapes.iter().enumerate() {
+            on_progress(i, shapes.len());
+            self.gpu.tuning.trial = *shape;
+            self.record_again(program)?;
+            let mut runs = Vec::new();
+            for _ in 0..=TUNE_RUNS {
+                match self.run_timed(program, args)? {
+                    Some(times) => runs.push(times.steps),
+                    None => return Ok(None),
+                }
+            }
+            // The first run is not counted: its buffers may be new.
+            runs.remove(0);
+            let plan = &self.programs[program.0 as usize].recording.plan;
+            let mut sums: BTreeMap<String, Duration> = BTreeMap::new();
+            for (step_idx, step) in plan.steps.iter().enumerate() {
+                let Kernel::Linear(k) = &step.kernel else { continue };
+                let Some(format) = WeightFormat::of(plan.placements[k.weight.0 as usize].dtype()) else { continue };
+                let work = matvec_work(k, format);
+                let used = self.gpu.tuning.matvec(&self.gpu.caps, &work);
+                if k.rows.count == 1 && shape.is_none_or(|s| s == used) {
+                    *sums.entry(work.key()).or_default() += runs.iter().map(|run| run[step_idx].1).min().unwrap_or_default();
+                }
+            }
+            for (work, time) in sums {
+                measured.add(&work, *shape, time);
+            }
+        }
+        Ok(Some(measured))
+    }
+
+    /// Lowers a program's plan once more, with the kernel shapes of now.
+    fn record_again(&mut self, program: ProgramId) -> Result<(), ExecError> {
+        let plan = self.programs[program.0 as usize].recording.plan.clone();
+        let mut shared = Shared {
+            gpu: &self.gpu,
+            weights: &mut self.weights,
+            pipelines: &mut self.pipelines,
+            arena: &mut self.arena,
+            nothing: &self.nothing,
+        };
+        let recording = Recording::new(&mut shared, plan)?;
+        self.gpu.faults.check()?;
+        self.programs[program.0 as usize].recording = recording;
+        Ok(())
+    }
+
+    /// Encodes and submits a run, each dispatch timed where there is a timer.
+    fn start(&mut self, program: ProgramId, args: &RunArgs, timer: Option<&Timer>) -> Result<Vec<DeviceTensor>, ExecError> {
+        self.gpu.faults.check()?;
+        self.collect_released();
+        let index = program.0 as usize;
+        self.check_args(index, args)?;
+        let mut copies = Vec::new();
+        let inputs = self.bind_inputs(index, args, &mut copies)?;
+        let specs = self.programs[index].recording.plan.outputs.clone();
+        let mut outputs: Vec<Option<Rc<CountedBuffer>>> = vec![None; specs.len()];
+        for spec in &specs {
+            if let Buf::Output(i) = spec.buf
+                && outputs[i as usize].is_none()
+            {
+                let len = specs[i as usize].shape.len() * 4;
+                outputs[i as usize] = Some(self.pool.take(&self.gpu, "an output", len)?);
+            }
+        }
+        let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
+        let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
+        let recording = &mut self.programs[index].recording;
+        let words = params::write(&self.gpu, recording, args);
+        let groups = recording.bind(&self.gpu, &mut self.groups, &buffers);
+        let positions: Vec<usize> = args.caches.iter().map(|c| c.position).collect();
+        let shape = RunShape { n_tokens: args.n_tokens, positions: &positions, words: &words };
+
+        // Values that are not made for an output alone are copied out at the end.
+        let mut results: Vec<Rc<CountedBuffer>> = Vec::new();
+        let mut final_copies: Vec<submit::Copy> = Vec::new();
+        for spec in &specs {
+            let len_bytes = spec.shape.len() * 4;
+            let own = match spec.buf {
+                Buf::Output(_) | Buf::Input(_) => recording.buffer(spec.buf, &buffers).cloned(),
+                _ => None,
+            };
+            results.push(match own {
+                Some(buffer) => buffer,
+                None => {
+                    let copy = self.pool.take_for_write(&self.gpu, "an output", len_bytes)?;
+                    let (from, offset) = recording.source_of(spec.buf, &buffers);
+                    final_copies.push(submit::Copy::new(from, copy.clone(), len_bytes).at(offset));
+                    copy
+                }
+            });
+        }
+        let mut poisoned = self.pool.take_poisoned();
+        if self.gpu.options.poison {
+            poisoned.extend(recording.intermediates().cloned());
+        }
+        let encoded =
+            Encoded { recording, groups: &groups, shape: &shape, before: &copies, after: &final_copies, poisoned: &poisoned, timer };
+        let mut readbacks: Vec<Option<Readback>> = Vec::new();
+        let ring = &mut self.readbacks;
+        let gpu = &self.gpu;
+        let submission = encode(gpu, &encoded, &mut self.counters, |encoder| {
+            for (spec, buffer) in specs.iter().zip(&results) {
+                let len_bytes = spec.shape.len() * 4;
+                let eager = len_bytes > 0 && len_bytes <= EAGER_BYTES;
+                readbacks.push(if eager { Some(ring.copy(gpu, encoder, buffer, len_bytes)?) } else { None });
+            }
+            Ok(())
+        })?;
+        self.counters.steps += 1;
+        let mut tensors = Vec::with_capacity(specs.len());
+        for ((spec, buffer), readback) in specs.iter().zip(results).zip(readbacks) {
+            let tensor = self.add_tensor(buffer, spec.shape.clone(), spec.dtype);
+            if let Some(readback) = readback {
+                readback.map();
+                if let Some(entry) = self.tensors.get_mut(&tensor.id()) {
+                    entry.readback = Some((readback, submission.clone()));
+                }
+            }
+            tensors.push(tensor);
+        }
+        Ok(tensors)
+    }
+
     fn check_args(&self, program: usize, args: &RunArgs) -> Result<(), ExecError> {
         let plan = &self.programs[program].recording.plan;
         if let Some(bucket) = plan.bucket
@@ -262,78 +403,52 @@ impl Executor for GpuExecutor {
     }
 
     fn run(&mut self, program: ProgramId, args: &RunArgs) -> Result<Vec<DeviceTensor>, ExecError> {
-        self.gpu.faults.check()?;
-        self.collect_released();
-        let index = program.0 as usize;
-        self.check_args(index, args)?;
-        let mut copies = Vec::new();
-        let inputs = self.bind_inputs(index, args, &mut copies)?;
-        let specs = self.programs[index].recording.plan.outputs.clone();
-        let mut outputs: Vec<Option<Rc<CountedBuffer>>> = vec![None; specs.len()];
-        for spec in &specs {
-            if let Buf::Output(i) = spec.buf
-                && outputs[i as usize].is_none()
-            {
-                let len = specs[i as usize].shape.len() * 4;
-                outputs[i as usize] = Some(self.pool.take(&self.gpu, "an output", len)?);
-            }
-        }
-        let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
-        let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
-        let recording = &mut self.programs[index].recording;
-        let words = params::write(&self.gpu, recording, args);
-        let groups = recording.bind(&self.gpu, &mut self.groups, &buffers);
-        let positions: Vec<usize> = args.caches.iter().map(|c| c.position).collect();
-        let shape = RunShape { n_tokens: args.n_tokens, positions: &positions, words: &words };
+        self.start(program, args, None)
+    }
 
-        // Values that are not made for an output alone are copied out at the end.
-        let mut results: Vec<Rc<CountedBuffer>> = Vec::new();
-        let mut final_copies: Vec<submit::Copy> = Vec::new();
-        for spec in &specs {
-            let len_bytes = spec.shape.len() * 4;
-            let own = match spec.buf {
-                Buf::Output(_) | Buf::Input(_) => recording.buffer(spec.buf, &buffers).cloned(),
-                _ => None,
+    fn run_timed(&mut self, program: ProgramId, args: &RunArgs) -> Result<Option<StepTimes>, ExecError> {
+        let recording = &self.programs[program.0 as usize].recording;
+        let Some(timer) = Timer::new(&self.gpu, recording.dispatches.len()) else { return Ok(None) };
+        self.start(program, args, Some(&timer))?;
+        let times = timer.read(&self.gpu)?;
+        let recording = &self.programs[program.0 as usize].recording;
+        let mut steps: Vec<(String, Duration)> = recording.plan.steps.iter().map(|s| (s.name.clone(), Duration::ZERO)).collect();
+        for (dispatch, time) in recording.dispatches.iter().zip(times) {
+            steps[dispatch.step_idx].1 += time;
+        }
+        Ok(Some(StepTimes { timed_by: timer.describe().to_owned(), steps }))
+    }
+
+    fn tune(
+        &mut self,
+        program: ProgramId,
+        args: &RunArgs,
+        on_progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Option<TuneReport>, ExecError> {
+        let earlier = std::mem::take(&mut self.gpu.tuning.measured);
+        let tried = self.try_shapes(program, args, on_progress);
+        self.gpu.tuning.trial = None;
+        let Some(measured) = tried? else {
+            self.gpu.tuning.measured = earlier;
+            return Ok(None);
+        };
+        let choices = measured.choices();
+        // What other models of this adapter were tuned for stays.
+        self.gpu.tuning.measured = earlier;
+        for choice in &choices {
+            match choice.chosen {
+                Some(shape) => self.gpu.tuning.measured.insert(choice.work.clone(), shape),
+                None => self.gpu.tuning.measured.remove(&choice.work),
             };
-            results.push(match own {
-                Some(buffer) => buffer,
-                None => {
-                    let copy = self.pool.take_for_write(&self.gpu, "an output", len_bytes)?;
-                    let (from, offset) = recording.source_of(spec.buf, &buffers);
-                    final_copies.push(submit::Copy::new(from, copy.clone(), len_bytes).at(offset));
-                    copy
-                }
-            });
         }
-        let mut poisoned = self.pool.take_poisoned();
-        if self.gpu.options.poison {
-            poisoned.extend(recording.intermediates().cloned());
-        }
-        let encoded = Encoded { recording, groups: &groups, shape: &shape, before: &copies, after: &final_copies, poisoned: &poisoned };
-        let mut readbacks: Vec<Option<Readback>> = Vec::new();
-        let ring = &mut self.readbacks;
-        let gpu = &self.gpu;
-        let submission = encode(gpu, &encoded, &mut self.counters, |encoder| {
-            for (spec, buffer) in specs.iter().zip(&results) {
-                let len_bytes = spec.shape.len() * 4;
-                let eager = len_bytes > 0 && len_bytes <= EAGER_BYTES;
-                readbacks.push(if eager { Some(ring.copy(gpu, encoder, buffer, len_bytes)?) } else { None });
-            }
-            Ok(())
-        })?;
-        self.counters.steps += 1;
-        let mut tensors = Vec::with_capacity(specs.len());
-        for ((spec, buffer), readback) in specs.iter().zip(results).zip(readbacks) {
-            let tensor = self.add_tensor(buffer, spec.shape.clone(), spec.dtype);
-            if let Some(readback) = readback {
-                readback.map();
-                if let Some(entry) = self.tensors.get_mut(&tensor.id()) {
-                    entry.readback = Some((readback, submission.clone()));
-                }
-            }
-            tensors.push(tensor);
-        }
-        Ok(tensors)
+        self.record_again(program)?;
+        let kept = tune::save(&self.gpu, &self.gpu.tuning.measured);
+        let tuned = |c: tune::Choice| Tuned { work: c.work, before: c.default, after: c.best, shape: c.chosen.map(|s| s.describe()) };
+        Ok(Some(TuneReport { works: choices.into_iter().map(tuned).collect(), kept }))
+    }
+
+    fn read_bandwidth(&mut self) -> Result<Option<f64>, ExecError> {
+        bandwidth::read(&self.gpu, &mut self.pipelines)
     }
 
     fn upload(&mut self, tensor: &HostTensor) -> Result<DeviceTensor, ExecError> {

@@ -5,10 +5,12 @@
 //! (`params`), binds what changed (`recording`), encodes one pass (`submit`) and copies small outputs out (`readback`).
 
 mod assemble;
+mod bandwidth;
 mod bind_groups;
 mod cache;
 mod caps;
 mod device;
+mod disk;
 mod errors;
 mod executor;
 pub mod lint;
@@ -21,12 +23,15 @@ mod quant;
 mod readback;
 mod recording;
 mod submit;
+mod timer;
 mod translate;
+mod tune;
 mod tuning;
 mod weights;
 
 pub use caps::Caps;
 pub use device::{AdapterSummary, Gpu, adapters};
+pub use disk::cache_dir;
 pub use errors::GpuError;
 pub use executor::GpuExecutor;
 pub use options::{Faults, GpuOptions, Profile};

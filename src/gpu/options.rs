@@ -1,5 +1,7 @@
 //! What a user may ask of the GPU backend, from the command line or the environment.
 
+use std::path::PathBuf;
+
 /// How a [`super::GpuExecutor`] is made.
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
@@ -19,6 +21,8 @@ pub struct GpuOptions {
     pub no_subgroups: bool,
     /// Software adapters count as devices.
     pub allow_software: bool,
+    /// Where pipelines and measured kernel shapes are kept between runs; none keeps nothing.
+    pub cache_dir: Option<PathBuf>,
     /// Injected faults, for tests of the error paths.
     pub faults: Faults,
 }

@@ -1,10 +1,12 @@
 //! The pipeline cache: assembled source → compute pipeline with its layout.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::assemble::Source;
 use super::device::Gpu;
+use super::disk;
 use super::errors::first_lines;
 use crate::graph::{ExecError, Origin};
 
@@ -32,6 +34,8 @@ pub enum BindingKind {
 /// Pipelines by source, layouts by kinds.
 #[derive(Default)]
 pub struct PipelineCache {
+    /// The driver's own, kept on disk.
+    driver: Option<DriverCache>,
     pipelines: HashMap<Source, Rc<Pipeline>>,
     layouts: HashMap<Vec<(u32, BindingKind)>, Rc<Layout>>,
 }
@@ -70,6 +74,11 @@ impl PipelineCache {
             let layout = self.layout(gpu, &bindings);
             parsed.push((source, module, bindings, layout));
         }
+        if parsed.is_empty() {
+            return Ok(());
+        }
+        let driver = self.driver.get_or_insert_with(|| DriverCache::open(gpu));
+        let cache = driver.cache.as_ref();
         let checks = gpu.options.checks;
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(parsed.len().max(1));
         let mut jobs: Vec<Vec<Job>> = (0..threads).map(|_| Vec::new()).collect();
@@ -81,7 +90,7 @@ impl PipelineCache {
         let mut made: Vec<(usize, Result<wgpu::ComputePipeline, ExecError>)> = std::thread::scope(|scope| {
             let running: Vec<_> = jobs
                 .into_iter()
-                .map(|jobs| scope.spawn(move || jobs.into_iter().map(|job| (job.index, compile(device, job, checks))).collect::<Vec<_>>()))
+                .map(|jobs| scope.spawn(move || jobs.into_iter().map(|job| (job.index, compile(device, job, checks, cache))).collect::<Vec<_>>()))
                 .collect();
             running.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
         });
@@ -91,6 +100,9 @@ impl PipelineCache {
         made.sort_by_key(|(i, _)| *i);
         for ((source, _, bindings, layout), (_, pipeline)) in parsed.into_iter().zip(made) {
             self.pipelines.insert(source.clone(), Rc::new(Pipeline { pipeline: pipeline?, layout, bindings }));
+        }
+        if let Some(driver) = &mut self.driver {
+            driver.save();
         }
         Ok(())
     }
@@ -125,6 +137,40 @@ impl PipelineCache {
     }
 }
 
+/// The driver's compiled pipelines, where the backend can hand them out, and their file.
+struct DriverCache {
+    cache: Option<wgpu::PipelineCache>,
+    path: Option<PathBuf>,
+    saved_bytes: usize,
+}
+
+impl DriverCache {
+    fn open(gpu: &Gpu) -> Self {
+        let path = disk::file_of(gpu, "pipelines").filter(|_| gpu.caps.pipeline_cache);
+        let data = path.as_ref().and_then(|p| std::fs::read(p).ok());
+        let cache = path.is_some().then(|| {
+            let descriptor = wgpu::PipelineCacheDescriptor { label: None, data: data.as_deref(), fallback: true };
+            // SAFETY: the file is one that `save` wrote, under the name of this adapter and driver; wgpu checks its header and starts
+            // empty where that does not match.
+            unsafe { gpu.device.create_pipeline_cache(&descriptor) }
+        });
+        DriverCache { cache, path, saved_bytes: data.map_or(0, |d| d.len()) }
+    }
+
+    /// Writes what grew.
+    fn save(&mut self) {
+        let Some(path) = &self.path else { return };
+        let Some(data) = self.cache.as_ref().and_then(wgpu::PipelineCache::get_data) else { return };
+        if data.len() == self.saved_bytes {
+            return;
+        }
+        self.saved_bytes = data.len();
+        if let Err(error) = disk::write(path, &data) {
+            log::info!("pipelines are not kept: cannot write `{}`: {error}", path.display());
+        }
+    }
+}
+
 struct Job {
     index: usize,
     name: String,
@@ -132,7 +178,7 @@ struct Job {
     layout: wgpu::PipelineLayout,
 }
 
-fn compile(device: &wgpu::Device, job: Job, checks: bool) -> Result<wgpu::ComputePipeline, ExecError> {
+fn compile(device: &wgpu::Device, job: Job, checks: bool, cache: Option<&wgpu::PipelineCache>) -> Result<wgpu::ComputePipeline, ExecError> {
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor =
         wgpu::ShaderModuleDescriptor { label: Some(&job.name), source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(job.module)) };
@@ -148,7 +194,7 @@ fn compile(device: &wgpu::Device, job: Job, checks: bool) -> Result<wgpu::Comput
         module: &module,
         entry_point: Some("main"),
         compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: false },
-        cache: None,
+        cache,
     });
     match pollster::block_on(scope.pop()) {
         Some(error) => Err(device_error(format!("kernel {} is refused: {}", job.name, first_lines(&error.to_string())))),

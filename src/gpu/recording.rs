@@ -13,6 +13,8 @@ use crate::plan::{Buf, Plan, Storage};
 
 /// A dispatch with its pipeline.
 pub struct Recorded {
+    /// Index of the plan's step that it belongs to.
+    pub step_idx: usize,
     pub pipeline: Rc<Pipeline>,
     pub operands: Vec<(u32, Operand)>,
     /// Range of the step's numbers in the recording's buffer.
@@ -114,7 +116,7 @@ impl Recording {
         // A dense placement is never asked for as native: its entry only keeps the indices.
         let placed: Vec<Rc<Placed>> = placed.into_iter().map(|p| p.unwrap_or_else(|| Rc::new(Placed::nowhere()))).collect();
         shared.weights.finish(gpu)?;
-        let mut lowering = Lowering::new(&plan, &gpu.caps, &placed);
+        let mut lowering = Lowering::new(&plan, &gpu.caps, &gpu.tuning, &placed);
         lowering.run()?;
         let (dispatches, scratch_sizes) = (lowering.dispatches, lowering.scratch);
         let sources: Vec<_> = dispatches.iter().map(|d| &d.source).collect();
@@ -127,7 +129,8 @@ impl Recording {
         let mut recorded = Vec::new();
         for (dispatch, step_range) in dispatches.into_iter().zip(ranges) {
             let Some(pipeline) = shared.pipelines.get(&dispatch.source) else { continue };
-            recorded.push(Recorded { pipeline, operands: dispatch.operands, step_range, grid: dispatch.grid, work: dispatch.work });
+            let Dispatch { step_idx, operands, grid, work, .. } = dispatch;
+            recorded.push(Recorded { step_idx, pipeline, operands, step_range, grid, work });
         }
         let nothing = shared.nothing.clone();
         Ok(Recording {

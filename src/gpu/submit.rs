@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::device::{CountedBuffer, Gpu};
 use super::lower::{RunShape, Work};
 use super::recording::Recording;
+use super::timer::Timer;
 use crate::graph::{Counters, ExecError};
 
 /// Multiply-adds of one submit: a quarter second at 0.4 T/s, which a slow integrated GPU reaches; drivers kill longer work.
@@ -48,6 +49,8 @@ pub struct Encoded<'a> {
     pub after: &'a [Copy],
     /// Buffers to fill with `0xFFFFFFFF` first.
     pub poisoned: &'a [Rc<CountedBuffer>],
+    /// Times each dispatch.
+    pub timer: Option<&'a Timer>,
 }
 
 /// Encodes and submits; `finish` adds copies to the last encoder. Returns the last submission.
@@ -69,11 +72,17 @@ pub fn encode(
     while next < run.groups.len() {
         let mut work = 0.0;
         {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let first = next;
+            let timestamp_writes = run.timer.and_then(|timer| timer.of_pass(first));
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
+            if let Some(timer) = run.timer.filter(|_| first == 0) {
+                timer.mark(&mut pass, 0);
+            }
             while next < run.groups.len() {
                 let dispatch = &run.recording.dispatches[next];
                 let own = macs(&dispatch.work, run.shape);
-                if work > 0.0 && work + own > most {
+                let alone = next > first && run.timer.is_some_and(Timer::splits_passes);
+                if work > 0.0 && work + own > most || alone {
                     break;
                 }
                 work += own;
@@ -85,12 +94,18 @@ pub fn encode(
                     counters.dispatches += 1;
                 }
                 next += 1;
+                if let Some(timer) = run.timer {
+                    timer.mark(&mut pass, next);
+                }
             }
         }
-        if next < run.groups.len() {
+        if next < run.groups.len() && !run.timer.is_some_and(Timer::splits_passes) {
             gpu.queue.submit([std::mem::replace(&mut encoder, new_encoder()).finish()]);
             counters.submits += 1;
         }
+    }
+    if let Some(timer) = run.timer {
+        timer.resolve(&mut encoder);
     }
     run.after.iter().for_each(|copy| copy.encode(&mut encoder));
     finish(&mut encoder)?;

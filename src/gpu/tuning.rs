@@ -1,10 +1,14 @@
-//! Tiles and group sizes: rows a lane group, lanes a row, workgroup size, by device and shape.
+//! Tiles and group sizes: rows a lane group, lanes a row, workgroup size, by device and shape; what `tl bench --tune` measured comes first.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::caps::Caps;
 use super::quant::WeightFormat;
 
 /// The shape of a matrix-vector kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatvecTuning {
     /// Activations in eight bits.
     pub int8: bool,
@@ -24,25 +28,102 @@ impl MatvecTuning {
     pub fn slots(&self) -> usize {
         self.workgroup / self.lanes * self.rows
     }
+
+    /// `512 threads, 32 lanes a row, 2 rows, int8`
+    pub fn describe(&self) -> String {
+        let bits = if self.int8 { "int8" } else { "f32" };
+        format!("{} threads, {} lanes a row, {} rows, {bits}", self.workgroup, self.lanes, self.rows)
+    }
+}
+
+/// What a matrix-vector kernel is asked to do.
+pub struct MatvecWork<'a> {
+    pub format: &'a WeightFormat,
+    /// Rows and columns of the weight.
+    pub n: usize,
+    pub k: usize,
+    /// Tokens, at most.
+    pub n_tokens: usize,
+    /// The norm is a prologue.
+    pub normed: bool,
+    /// `store`, `gated` or `rope_store`.
+    pub epilogue: &'static str,
+}
+
+impl MatvecWork<'_> {
+    /// The name under which a measured shape is kept: `q4_0 2048x5632 store`.
+    pub fn key(&self) -> String {
+        let format = self.format.fragments.last().map_or("", |f| f.trim_start_matches("quant/"));
+        format!("{format} {}x{} {}", self.n, self.k, self.epilogue)
+    }
+}
+
+/// Measured shapes, and the one that is being tried.
+#[derive(Clone, Debug, Default)]
+pub struct Tuning {
+    pub measured: BTreeMap<String, MatvecTuning>,
+    pub trial: Option<MatvecTuning>,
 }
 
 /// Rows shorter than this keep f32 activations: rounding averages out over too few terms.
 const LEAST_INT8_WIDTH: usize = 512;
 
-/// The tuning of an `[n, k]` weight for up to `n_rows` tokens. `normed`: the norm is a prologue.
-pub fn matvec_tuning(caps: &Caps, format: &WeightFormat, n: usize, k: usize, n_rows: usize, normed: bool) -> MatvecTuning {
-    let groups = k.div_ceil(32);
-    let cols = if n_rows == 1 { 1 } else { 4 };
-    // Quants and scales of the activations, and what reductions take.
-    let fits = groups * 48 + 1024 <= caps.workgroup_memory as usize;
-    let int8 = !caps.precise && format.integer && n_rows == 1 && k.is_multiple_of(32) && k >= LEAST_INT8_WIDTH && fits;
+impl Tuning {
+    /// The shape of the kernel for this work on this device.
+    pub fn matvec(&self, caps: &Caps, work: &MatvecWork) -> MatvecTuning {
+        let chosen = default_matvec(caps, work);
+        // Several tokens share a kernel that is not measured.
+        if work.n_tokens != 1 {
+            return chosen;
+        }
+        let asked = self.trial.or_else(|| self.measured.get(&work.key()).copied());
+        asked.filter(|t| fits(caps, t, &chosen)).unwrap_or(chosen)
+    }
+}
+
+/// Whether the device can run a shape; `default` says whether int8 is allowed.
+fn fits(caps: &Caps, t: &MatvecTuning, default: &MatvecTuning) -> bool {
+    let whole = t.lanes > 0 && t.workgroup.is_multiple_of(t.lanes) && t.workgroup.is_power_of_two() && t.lanes.is_power_of_two();
+    let subgroups = caps.subgroup == 0 || t.lanes.is_multiple_of(caps.subgroup as usize);
+    let rows = (1..=4).contains(&t.rows) && t.rows <= t.lanes && (1..=64).contains(&t.passes) && t.slots() >= 2;
+    whole && subgroups && rows && t.cols == 1 && t.workgroup <= caps.workgroup_threads as usize && (!t.int8 || default.int8)
+}
+
+/// Where nothing was measured.
+fn default_matvec(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
+    let groups = work.k.div_ceil(32);
+    let cols = if work.n_tokens == 1 { 1 } else { 4 };
+    // Quants, scales and sums of the activations, and what reductions take.
+    let fits = groups * 44 + 128 + 4096 <= caps.workgroup_memory as usize;
+    let whole = work.k.is_multiple_of(32) && work.k >= LEAST_INT8_WIDTH;
+    let int8 = !caps.precise && work.format.integer && work.n_tokens == 1 && whole && fits;
     if caps.software {
         let lanes = if caps.subgroup > 0 { caps.subgroup as usize } else { 4 };
         // Wide workgroups cost a switch at each barrier; the prologue is shared by many rows instead.
-        let passes = if int8 || normed { (n / 256).clamp(1, 8) } else { 1 };
+        let passes = if int8 || work.normed { (work.n / 256).clamp(1, 8) } else { 1 };
         return MatvecTuning { int8, workgroup: lanes * 2, lanes, rows: 4, cols, passes };
     }
     let least = if caps.subgroup > 0 { caps.subgroup as usize } else { 16 };
-    let lanes = if groups >= 64 { 64.max(least) } else { 32.max(least) };
-    MatvecTuning { int8, workgroup: 256.min(caps.workgroup_threads as usize).max(lanes), lanes, rows: 2, cols, passes: 1 }
+    // Quantizing a row is shared by as many rows as a workgroup holds; without it, more lanes a row hide more of memory's latency.
+    let wanted = if int8 { 512 } else { 256 };
+    let lanes = if int8 || groups < 64 { 32.max(least) } else { 64.max(least) };
+    MatvecTuning { int8, workgroup: wanted.min(caps.workgroup_threads as usize).max(lanes), lanes, rows: 2, cols, passes: 1 }
+}
+
+/// The shapes that tuning tries, for work of one token.
+pub fn candidates() -> Vec<MatvecTuning> {
+    let mut all = Vec::new();
+    for int8 in [true, false] {
+        for workgroup in [64, 128, 256, 512, 1024] {
+            for lanes in [16, 32, 64, 128] {
+                for rows in [1, 2, 4] {
+                    let t = MatvecTuning { int8, workgroup, lanes, rows, cols: 1, passes: 1 };
+                    if lanes <= workgroup && (8..=128).contains(&t.slots()) {
+                        all.push(t);
+                    }
+                }
+            }
+        }
+    }
+    all
 }

@@ -180,6 +180,26 @@ pub struct StepTimes {
     pub steps: Vec<(String, Duration)>,
 }
 
+/// What tuning found for one kind of work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tuned {
+    /// Weight type, rows, columns and what follows: `q4_0 2048x5632 store`.
+    pub work: String,
+    /// The time of all its dispatches in one run, as they were and as they are now.
+    pub before: Duration,
+    pub after: Duration,
+    /// The shape that is kept; `None` where the default was best.
+    pub shape: Option<String>,
+}
+
+/// What tuning found, and what became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TuneReport {
+    pub works: Vec<Tuned>,
+    /// The file that keeps it for later starts, or why there is none.
+    pub kept: Result<String, String>,
+}
+
 /// A backend.
 pub trait Executor {
     /// One line: `vulkan: NVIDIA H200`, `cpu: 2 threads, AVX-512 VNNI`.
@@ -212,6 +232,18 @@ pub trait Executor {
     /// be slower than others.
     fn run_timed(&mut self, program: ProgramId, args: &RunArgs) -> Result<Option<StepTimes>, ExecError> {
         let _ = (program, args);
+        Ok(None)
+    }
+
+    /// Measures shapes of the program's kernels on this device and keeps the best, for this program at once and for later starts; `None`
+    /// where the backend has nothing to choose or cannot time it. `on_progress` hears how many of how many shapes are done.
+    fn tune(
+        &mut self,
+        program: ProgramId,
+        args: &RunArgs,
+        on_progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Option<TuneReport>, ExecError> {
+        let _ = (program, args, on_progress);
         Ok(None)
     }
 

@@ -20,7 +20,7 @@ pub use build::GraphError;
 pub use einsum::EinsumSpec;
 pub use executor::{
     Binding, CacheId, CacheSpec, CacheUse, CompileOptions, Counters, DeviceTensor, ExecError, Executor, KvType, ProgramId, Released,
-    RunArgs, StepTimes,
+    RunArgs, StepTimes, TuneReport, Tuned,
 };
 pub use key::GraphKey;
 pub use node::{Graph, InputId, Node, NodeId, Origin};

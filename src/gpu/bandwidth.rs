@@ -1,0 +1,72 @@
+//! How fast the device reads its own memory: the ceiling that every kernel's bytes are compared with.
+
+use std::time::Instant;
+
+use super::assemble::Source;
+use super::device::Gpu;
+use super::lower::{RUN_WORDS, fold};
+use super::pipelines::PipelineCache;
+use crate::graph::ExecError;
+
+/// Well past the last-level cache of a large GPU; software adapters share the processor's.
+const LEN_BYTES: u64 = 1 << 30;
+const SOFTWARE_LEN_BYTES: u64 = 96 << 20;
+/// Vectors of 16 bytes that an invocation reads.
+const EACH: u64 = 16;
+/// Reads of the whole in one submit, over which the cost of waiting is spread.
+const REPEATS: usize = 16;
+const ROUNDS: usize = 5;
+
+/// Bytes a second of a plain read loop, best of several rounds; `None` where no buffer of a useful size can be had.
+///
+/// # Errors
+/// When the device was lost, or the kernel does not compile.
+pub fn read(gpu: &Gpu, pipelines: &mut PipelineCache) -> Result<Option<f64>, ExecError> {
+    let wanted = if gpu.caps.software { SOFTWARE_LEN_BYTES } else { LEN_BYTES };
+    let group_bytes = 256 * EACH * 16;
+    let n_groups = wanted.min(gpu.caps.max_binding).min(gpu.caps.max_buffer) / group_bytes;
+    let [width, height, _] = fold(n_groups as usize);
+    let len_bytes = u64::from(width * height) * group_bytes;
+    let storage = wgpu::BufferUsages::STORAGE;
+    let Ok(data) = gpu.buffer("bandwidth", "", len_bytes, storage) else { return Ok(None) };
+    let out = gpu.buffer("bandwidth", "", 16, storage)?;
+    let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+    let run = gpu.buffer("bandwidth", "", RUN_WORDS as u64 * 4, uniform)?;
+    let step = gpu.buffer("bandwidth", "", 16, uniform)?;
+    gpu.queue.write_buffer(&step.buffer, 0, bytemuck::cast_slice(&[width, 0, 0, 0]));
+
+    let source = |fill: bool| Source::new("bandwidth").set("EACH", EACH as usize).set("FILL", fill);
+    pipelines.prepare(gpu, &[&source(true), &source(false)])?;
+    let buffers = [&run, &step, &data, &out];
+    let timed = |fill: bool, times: usize| -> Result<f64, ExecError> {
+        let Some(pipeline) = pipelines.get(&source(fill)) else { return Ok(0.0) };
+        let entry = |binding: u32| wgpu::BindGroupEntry { binding, resource: buffers[binding as usize].buffer.as_entire_binding() };
+        let entries: Vec<wgpu::BindGroupEntry> = pipeline.bindings.iter().map(|&(binding, _)| entry(binding)).collect();
+        let layout = &pipeline.layout.bind_group;
+        let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries });
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            pass.set_pipeline(&pipeline.pipeline);
+            pass.set_bind_group(0, &group, &[]);
+            (0..times).for_each(|_| pass.dispatch_workgroups(width, height, 1));
+        }
+        let commands = encoder.finish();
+        let start = Instant::now();
+        gpu.queue.submit([commands]);
+        gpu.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| ExecError::DeviceLost(e.to_string()))?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    timed(true, 1)?;
+    timed(false, 1)?;
+    let mut best: f64 = 0.0;
+    for _ in 0..ROUNDS {
+        // Submitting and waiting cost the same for one read as for many.
+        let (one, many) = (timed(false, 1)?, timed(false, 1 + REPEATS)?);
+        if many > one {
+            best = best.max(len_bytes as f64 * REPEATS as f64 / (many - one));
+        }
+    }
+    gpu.faults.check()?;
+    Ok((best > 0.0).then_some(best))
+}

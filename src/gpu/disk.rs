@@ -1,0 +1,41 @@
+//! What one start of the program leaves for the next: compiled pipelines, and the kernel shapes that measured best, by adapter and driver.
+//! Nothing here is needed: a file that is missing, damaged or cannot be written costs time, never a run.
+
+use std::path::{Path, PathBuf};
+
+use super::device::Gpu;
+
+/// The user's folder for caches: `TL_CACHE`, where empty means none; else `tl` under `XDG_CACHE_HOME`, or where the system keeps such files.
+pub fn cache_dir() -> Option<PathBuf> {
+    let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    if let Some(folder) = var("TL_CACHE") {
+        return (!folder.as_os_str().is_empty()).then_some(folder);
+    }
+    let home = || var("HOME").filter(|h| !h.as_os_str().is_empty());
+    let base = if cfg!(windows) {
+        var("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        home().map(|h| h.join("Library/Caches"))
+    } else {
+        var("XDG_CACHE_HOME").filter(|x| x.is_absolute()).or_else(|| home().map(|h| h.join(".cache")))
+    };
+    Some(base?.join("tl"))
+}
+
+/// The file for this adapter and driver.
+pub fn file_of(gpu: &Gpu, ending: &str) -> Option<PathBuf> {
+    let info = &gpu.info;
+    let name = format!("{}-{}-{:x}-{:x}-{}-{}", info.backend.to_str(), info.name, info.vendor, info.device, info.driver, info.driver_info);
+    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' }).collect();
+    Some(gpu.options.cache_dir.as_ref()?.join(format!("{plain}.{ending}")))
+}
+
+/// Writes beside the file first, so that two programs never leave a mixture.
+pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let partial = path.with_extension(format!("{}.part", std::process::id()));
+    std::fs::write(&partial, bytes)?;
+    std::fs::rename(&partial, path)
+}
