@@ -16,10 +16,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             w[r] = weight_values(row * step.groups + group);
         }
         for (var c = 0u; c < COLS; c++) {
-            let values = load_x(c, min(first_token + c, rows - 1u), group);
+            let token = min(first_token + c, rows - 1u);
             for (var i = 0u; i < 8u; i++) {
+                let v = x_quad(token, group * 8u + i);
                 for (var r = 0u; r < ROWS; r++) {
-                    acc[c][r] += dot(w[r].v[i], values.v[i]);
+                    acc[c][r] += dot(w[r].v[i], v);
                 }
             }
         }

@@ -12,7 +12,6 @@ fn main(
 ) {
     let rows = rows_of_run(step.rows, step.dynamic);
     let first_token = workgroup.z * COLS;
-    prepare(first_token, rows, local);
     let lane = local % LANES;
     let first_slot = local / LANES * ROWS;
     for (var pass_idx = 0u; pass_idx < PASSES; pass_idx++) {
@@ -23,26 +22,41 @@ fn main(
             first_group[r] = (step.first_row + min(slot_row(block, first_slot + r), step.n - 1u)) * GROUPS;
         }
         var acc: array<vec4<f32>, COLS>;
+        var squares: vec4<f32>;
         for (var group = lane; group < GROUPS; group += LANES) {
             if COLS == 1u {
-                let values = load_x(0u, first_token, group);
+                var values: Values;
+                for (var i = 0u; i < 8u; i++) {
+                    let v = x_quad(first_token, group * 8u + i);
+                    squares.x += dot(v, v);
+                    values.v[i] = weigh(v, group * 8u + i);
+                }
                 for (var r = 0u; r < ROWS; r++) {
                     acc[0][r] += weight_dot(first_group[r] + group, values);
                 }
             } else {
+                var w: array<Values, ROWS>;
                 for (var r = 0u; r < ROWS; r++) {
-                    let w = weight_values(first_group[r] + group);
-                    for (var c = 0u; c < COLS; c++) {
-                        let values = load_x(c, min(first_token + c, rows - 1u), group);
-                        var part = dot(w.v[0], values.v[0]) + dot(w.v[1], values.v[1]) + dot(w.v[2], values.v[2]);
-                        part += dot(w.v[3], values.v[3]) + dot(w.v[4], values.v[4]) + dot(w.v[5], values.v[5]);
-                        acc[c][r] += part + dot(w.v[6], values.v[6]) + dot(w.v[7], values.v[7]);
+                    w[r] = weight_values(first_group[r] + group);
+                }
+                for (var c = 0u; c < COLS; c++) {
+                    let token = min(first_token + c, rows - 1u);
+                    for (var i = 0u; i < 8u; i++) {
+                        let v = x_quad(token, group * 8u + i);
+                        squares[c] += dot(v, v);
+                        let weighed = weigh(v, group * 8u + i);
+                        for (var r = 0u; r < ROWS; r++) {
+                            acc[c][r] += dot(w[r].v[i], weighed);
+                        }
                     }
                 }
             }
         }
+        if NORMED {
+            squares = lanes_sum(squares, local);
+        }
         for (var c = 0u; c < COLS; c++) {
-            let total = lanes_sum(acc[c], local);
+            let total = lanes_sum(acc[c], local) * norm_scale(squares[c]);
             if lane < ROWS {
                 sums[c * SLOTS + first_slot + lane] = total[lane];
             }

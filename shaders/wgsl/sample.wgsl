@@ -76,7 +76,7 @@ fn find_greatest(local: u32) {
     for (var i = local; i < step.vocab; i += WORKGROUP) {
         value = max(value, punished[i]);
     }
-    value = workgroup_max(value, local);
+    value = workgroup_max(vec4(value), local).x;
     if local == 0u {
         greatest = value;
         atomicStore(&chosen, 0xffffffffu);

@@ -24,7 +24,7 @@ fn main(
     for (var j = local; j < step.len; j += WORKGROUP) {
         largest = max(largest, x[first + j * step.inner]);
     }
-    largest = workgroup_max(largest, local);
+    largest = workgroup_max(vec4(largest), local).x;
     var sum = 0.0;
     for (var j = local; j < step.len; j += WORKGROUP) {
         sum += exp_f32(max(x[first + j * step.inner] - largest, -87.0));

@@ -84,6 +84,8 @@ impl Source {
             let name = match *fragment {
                 "prelude/reduce" if subgroup > 0 => "prelude/reduce_subgroup",
                 "prelude/reduce" => "prelude/reduce_workgroup",
+                "prelude/quantize" if subgroup >= 8 => "prelude/quantize_subgroup",
+                "prelude/quantize" => "prelude/quantize_workgroup",
                 other => other,
             };
             text.push_str(file(name));
@@ -92,8 +94,14 @@ impl Source {
             text.push_str(generated);
         }
         text.push_str(file(self.op));
-        text
+        hoist_enables(text)
     }
+}
+
+/// Directives come first in a module, wherever the part that needs them stands.
+fn hoist_enables(text: String) -> String {
+    let (enables, rest): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("enable "));
+    if enables.is_empty() { text } else { enables.into_iter().chain(rest).flat_map(|line| [line, "\n"]).collect() }
 }
 
 macro_rules! files {
@@ -108,8 +116,11 @@ files!(
     "prelude/run",
     "prelude/reduce_subgroup",
     "prelude/reduce_workgroup",
+    "prelude/quantize_subgroup",
+    "prelude/quantize_workgroup",
     "prelude/philox",
     "prelude/ring",
+    "prelude/attention",
     "prelude/half",
     "prelude/math",
     "prelude/activation",
@@ -153,10 +164,12 @@ files!(
     "matvec_i8",
     "matmul",
     "matmul_registers",
+    "matmul_cooperative",
     "gated",
     "rope",
     "cache_store",
     "attention",
+    "attention_cooperative",
     "attention_merge",
     "elementwise",
     "copy",
@@ -174,6 +187,7 @@ files!(
     "argmax_partial",
     "argmax_final",
     "sample",
+    "bandwidth",
 );
 
 fn file(name: &str) -> &'static str {

@@ -7,6 +7,8 @@ use super::options::{GpuOptions, Profile};
 pub struct Caps {
     /// Invocations of a subgroup, where subgroups are usable and all have one size; 0 otherwise.
     pub subgroup: u32,
+    /// f16 products of 16 × 16 with f32 sums on matrix units.
+    pub cooperative: bool,
     pub timestamps: bool,
     pub pipeline_cache: bool,
     /// Bytes of one storage binding.
@@ -27,7 +29,12 @@ impl Caps {
         let (features, limits) = (device.features(), device.limits());
         let uniform = info.subgroup_min_size == info.subgroup_max_size && info.subgroup_min_size.is_power_of_two();
         let usable = features.contains(wgpu::Features::SUBGROUP) && uniform && info.subgroup_min_size >= 4;
+        let cooperative = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16)
+            && usable
+            && info.subgroup_min_size == 32
+            && limits.max_compute_workgroup_storage_size >= 32 << 10;
         Caps {
+            cooperative: cooperative && !options.precise,
             subgroup: if usable { info.subgroup_min_size } else { 0 },
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             pipeline_cache: features.contains(wgpu::Features::PIPELINE_CACHE),
@@ -45,9 +52,10 @@ impl Caps {
 /// The features that kernels can use, of those that the adapter has and the options allow.
 pub fn wanted_features(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::Features {
     use wgpu::Features;
-    let mut wanted = Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS | Features::PIPELINE_CACHE;
+    let mut wanted = Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_PASSES | Features::PIPELINE_CACHE;
     match options.profile {
-        Some(Profile::Metal) => wanted.remove(Features::PIPELINE_CACHE),
+        // Apple's GPUs write timestamps between passes only.
+        Some(Profile::Metal) => wanted.remove(Features::PIPELINE_CACHE | Features::TIMESTAMP_QUERY_INSIDE_PASSES),
         Some(Profile::Dx12) => wanted.remove(Features::PIPELINE_CACHE),
         Some(Profile::WebGpu) => wanted = Features::empty(),
         None => {}
@@ -55,7 +63,19 @@ pub fn wanted_features(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::F
     if options.no_subgroups {
         wanted.remove(Features::SUBGROUP);
     }
+    if has_cooperative_16(adapter) && wanted.contains(Features::SUBGROUP) {
+        wanted |= Features::SHADER_F16 | Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    }
     wanted & adapter.features()
+}
+
+/// Whether the adapter multiplies f16 matrices of 16 × 16 and sums in f32.
+fn has_cooperative_16(adapter: &wgpu::Adapter) -> bool {
+    use wgpu::CooperativeScalarType as Scalar;
+    let fits = |p: &wgpu::CooperativeMatrixProperties| {
+        (p.m_size, p.n_size, p.k_size) == (16, 16, 16) && p.ab_type == Scalar::F16 && p.cr_type == Scalar::F32
+    };
+    adapter.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) && adapter.cooperative_matrix_properties().iter().any(fits)
 }
 
 /// The limits to ask for: the adapter's, cut down to the profile's.

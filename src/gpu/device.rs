@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::caps::{self, Caps};
 use super::errors::{FaultState, GpuError};
 use super::options::GpuOptions;
+use super::tuning::Tuning;
 use crate::graph::ExecError;
 
 /// An adapter of this machine, as `tl devices` lists it.
@@ -32,6 +33,7 @@ pub struct Gpu {
     pub queue: wgpu::Queue,
     pub info: wgpu::AdapterInfo,
     pub caps: Caps,
+    pub tuning: Tuning,
     pub faults: FaultState,
     pub options: GpuOptions,
     /// Bytes allocated now and at most, and buffers made.
@@ -88,12 +90,19 @@ impl Gpu {
             return Err(GpuError::NoAdapter { asked: asked_for(options), present });
         };
         let info = adapter.get_info();
+        let required_features = caps::wanted_features(adapter, options);
+        let experimental_features = if required_features.intersects(wgpu::Features::all_experimental_mask()) {
+            // SAFETY: kernels with cooperative matrices load and store whole tiles within workgroup memory, in uniform control flow; `tl
+            // doctor` checks them against the definition.
+            unsafe { wgpu::ExperimentalFeatures::enabled() }
+        } else {
+            wgpu::ExperimentalFeatures::disabled()
+        };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("tensorlogic"),
-            required_features: caps::wanted_features(adapter, options),
+            required_features,
             required_limits: caps::wanted_limits(adapter, options),
-            // No experimental feature is asked for above.
-            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            experimental_features,
             memory_hints: wgpu::MemoryHints::Performance,
             trace: wgpu::Trace::Off,
         };
@@ -102,7 +111,7 @@ impl Gpu {
         let faults = FaultState::default();
         faults.attach(&device);
         let caps = Caps::new(&device, &info, options);
-        Ok(Gpu { device, queue, info, caps, faults, options: options.clone(), allocated: Allocated::default() })
+        Ok(Gpu { device, queue, info, caps, tuning: Tuning::default(), faults, options: options.clone(), allocated: Allocated::default() })
     }
 
     /// `vulkan: NVIDIA H200`

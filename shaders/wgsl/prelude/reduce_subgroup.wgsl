@@ -36,16 +36,17 @@ fn workgroup_sum(v: f32, local: u32) -> f32 {
     return total;
 }
 
-fn workgroup_max(v: f32, local: u32) -> f32 {
+// Of each component.
+fn workgroup_max(v: vec4<f32>, local: u32) -> vec4<f32> {
     let own = subgroupMax(v);
     workgroupBarrier();
     if local % SUBGROUP == 0u {
-        subgroup_sums[local / SUBGROUP].x = own;
+        subgroup_sums[local / SUBGROUP] = own;
     }
     workgroupBarrier();
-    var largest = subgroup_sums[0].x;
+    var largest = subgroup_sums[0];
     for (var i = 1u; i < WORKGROUP / SUBGROUP; i++) {
-        largest = max(largest, subgroup_sums[i].x);
+        largest = max(largest, subgroup_sums[i]);
     }
     return largest;
 }

@@ -30,15 +30,16 @@ fn workgroup_sum(v: f32, local: u32) -> f32 {
     return lane_values[0].x;
 }
 
-fn workgroup_max(v: f32, local: u32) -> f32 {
+// Of each component.
+fn workgroup_max(v: vec4<f32>, local: u32) -> vec4<f32> {
     workgroupBarrier();
-    lane_values[local].x = v;
+    lane_values[local] = v;
     for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if local < half {
-            lane_values[local].x = max(lane_values[local].x, lane_values[local + half].x);
+            lane_values[local] = max(lane_values[local], lane_values[local + half]);
         }
     }
     workgroupBarrier();
-    return lane_values[0].x;
+    return lane_values[0];
 }

@@ -3,15 +3,19 @@
 // [T, K / 4]
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
 
-fn prepare(first_token: u32, rows: u32, local: u32) {
+const NORMED: bool = false;
+
+// Values 4 · quad to 4 · quad + 3 of a token.
+fn x_quad(token: u32, quad: u32) -> vec4<f32> {
+    return x[token * (K / 4u) + quad];
 }
 
-// The 32 values of `group` of a token; `column` is the token's index in the workgroup's tile.
-fn load_x(column: u32, token: u32, group: u32) -> Values {
-    let at = token * (K / 4u) + group * 8u;
-    var out: Values;
-    for (var i = 0u; i < 8u; i++) {
-        out.v[i] = x[at + i];
-    }
-    return out;
+// The norm's weight on a quad.
+fn weigh(v: vec4<f32>, quad: u32) -> vec4<f32> {
+    return v;
+}
+
+// What the norm multiplies a row's products with, from its sum of squares.
+fn norm_scale(squares: f32) -> f32 {
+    return 1.0;
 }

@@ -3,19 +3,22 @@
 // [T, K]
 @group(0) @binding(2) var<storage, read> x: array<f32>;
 
-fn prepare(first_token: u32, rows: u32, local: u32) {
-}
+const NORMED: bool = false;
 
 fn x_or_zero(first: u32, k: u32) -> f32 {
     return select(0.0, x[first + min(k, K - 1u)], k < K);
 }
 
-fn load_x(column: u32, token: u32, group: u32) -> Values {
+fn x_quad(token: u32, quad: u32) -> vec4<f32> {
     let first = token * K;
-    var out: Values;
-    for (var i = 0u; i < 8u; i++) {
-        let k = group * 32u + i * 4u;
-        out.v[i] = vec4(x_or_zero(first, k), x_or_zero(first, k + 1u), x_or_zero(first, k + 2u), x_or_zero(first, k + 3u));
-    }
-    return out;
+    let k = quad * 4u;
+    return vec4(x_or_zero(first, k), x_or_zero(first, k + 1u), x_or_zero(first, k + 2u), x_or_zero(first, k + 3u));
+}
+
+fn weigh(v: vec4<f32>, quad: u32) -> vec4<f32> {
+    return v;
+}
+
+fn norm_scale(squares: f32) -> f32 {
+    return 1.0;
 }

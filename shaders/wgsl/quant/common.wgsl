@@ -1,5 +1,5 @@
-//! Block formats as integers: what every kernel asks of a weight, from the fragment's `weight_packed` and `weight_scales`.
-//! A group is 32 consecutive weights of a row; value = scale · (q - WEIGHT_ZERO) - min, with a scale and a min for each half.
+//! Block formats as integers: what every kernel asks of a weight, from the fragment's `Block`. `load_block` reads a group and computes
+//! nothing, so that a kernel may ask for it early; `block_packed` and `block_scales` take it apart. A group is 32 consecutive weights of a row; value = scale · (q - WEIGHT_ZERO) - min, with a scale and a min for each half.
 
 struct Packed {
     lo: vec4<u32>,
@@ -10,13 +10,18 @@ struct Values {
     v: array<vec4<f32>, 8>,
 }
 
+struct HalfValues {
+    v: array<vec4<f32>, 4>,
+}
+
 fn weight_floats(word: u32) -> vec4<f32> {
     return vec4<f32>(unpack4xI8(word)) - f32(WEIGHT_ZERO);
 }
 
 fn weight_values(group: u32) -> Values {
-    let q = weight_packed(group);
-    let s = weight_scales(group);
+    let b = load_block(group);
+    let q = block_packed(b);
+    let s = block_scales(b);
     var out: Values;
     for (var i = 0u; i < 4u; i++) {
         out.v[i] = s.x * weight_floats(q.lo[i]);
@@ -29,9 +34,26 @@ fn weight_values(group: u32) -> Values {
     return out;
 }
 
+// Half 0 or 1 of a group.
+fn half_values(b: Block, half: u32) -> HalfValues {
+    let q = block_packed(b);
+    let s = block_scales(b);
+    let words = select(q.lo, q.hi, half == 1u);
+    let scale = select(s.x, s.y, half == 1u);
+    var out: HalfValues;
+    for (var i = 0u; i < 4u; i++) {
+        out.v[i] = scale * weight_floats(words[i]);
+        if WEIGHT_HAS_MIN {
+            out.v[i] -= select(s.z, s.w, half == 1u);
+        }
+    }
+    return out;
+}
+
 fn weight_dot(group: u32, x: Values) -> f32 {
-    let q = weight_packed(group);
-    let s = weight_scales(group);
+    let b = load_block(group);
+    let q = block_packed(b);
+    let s = block_scales(b);
     var lo = dot(weight_floats(q.lo.x), x.v[0]) + dot(weight_floats(q.lo.y), x.v[1]);
     lo += dot(weight_floats(q.lo.z), x.v[2]) + dot(weight_floats(q.lo.w), x.v[3]);
     var hi = dot(weight_floats(q.hi.x), x.v[4]) + dot(weight_floats(q.hi.y), x.v[5]);
@@ -46,9 +68,9 @@ fn weight_dot(group: u32, x: Values) -> f32 {
 }
 
 // With activations a_scale · a, `sums` those of a over each half.
-fn weight_dot_i8(group: u32, a: Packed, a_scale: f32, sums: vec2<i32>) -> f32 {
-    let q = weight_packed(group);
-    let s = weight_scales(group) * a_scale;
+fn block_dot_i8(b: Block, a: Packed, a_scale: f32, sums: vec2<i32>) -> f32 {
+    let q = block_packed(b);
+    let s = block_scales(b) * a_scale;
     var lo = dot4I8Packed(q.lo.x, a.lo.x) + dot4I8Packed(q.lo.y, a.lo.y) + dot4I8Packed(q.lo.z, a.lo.z) + dot4I8Packed(q.lo.w, a.lo.w);
     var hi = dot4I8Packed(q.hi.x, a.hi.x) + dot4I8Packed(q.hi.y, a.hi.y) + dot4I8Packed(q.hi.z, a.hi.z) + dot4I8Packed(q.hi.w, a.hi.w);
     if WEIGHT_ZERO != 0 {

@@ -9,11 +9,21 @@ const WEIGHT_ZERO: i32 = 0;
 const WEIGHT_HALVES: bool = false;
 const WEIGHT_HAS_MIN: bool = false;
 
-fn weight_packed(group: u32) -> Packed {
-    return iq4_packed(quants[group]);
+struct Block {
+    group: u32,
+    q: vec4<u32>,
+    scale: u32,
 }
 
-fn weight_scales(group: u32) -> vec4<f32> {
-    let d = f16_half(scales[group >> 1u], group & 1u);
+fn load_block(group: u32) -> Block {
+    return Block(group, quants[group], scales[group >> 1u]);
+}
+
+fn block_packed(b: Block) -> Packed {
+    return iq4_packed(b.q);
+}
+
+fn block_scales(b: Block) -> vec4<f32> {
+    let d = f16_half(b.scale, b.group & 1u);
     return vec4(d, d, 0.0, 0.0);
 }

@@ -9,13 +9,24 @@ const WEIGHT_ZERO: i32 = 0;
 const WEIGHT_HALVES: bool = false;
 const WEIGHT_HAS_MIN: bool = false;
 
-fn weight_packed(group: u32) -> Packed {
-    return iq4_packed(quants[group]);
+struct Block {
+    group: u32,
+    q: vec4<u32>,
+    d: u32,
+    parts: u32,
 }
 
-fn weight_scales(group: u32) -> vec4<f32> {
+fn load_block(group: u32) -> Block {
     let first = (group >> 3u) * 3u;
-    let byte = scales[first + 1u + ((group & 7u) >> 2u)] << (24u - 8u * (group & 3u));
-    let d = f16_half(scales[first], 0u) * f32(bitcast<i32>(byte) >> 24u);
+    return Block(group, quants[group], scales[first], scales[first + 1u + ((group & 7u) >> 2u)]);
+}
+
+fn block_packed(b: Block) -> Packed {
+    return iq4_packed(b.q);
+}
+
+fn block_scales(b: Block) -> vec4<f32> {
+    let byte = b.parts << (24u - 8u * (b.group & 3u));
+    let d = f16_half(b.d, 0u) * f32(bitcast<i32>(byte) >> 24u);
     return vec4(d, d, 0.0, 0.0);
 }

@@ -22,18 +22,27 @@ fn mxfp4_values(indices: u32) -> u32 {
     return words;
 }
 
-fn weight_packed(group: u32) -> Packed {
-    let w = quants[group];
-    let lo = w & vec4(0x0f0f0f0fu);
-    let hi = (w >> vec4(4u)) & vec4(0x0f0f0f0fu);
+struct Block {
+    group: u32,
+    q: vec4<u32>,
+    exponents: u32,
+}
+
+fn load_block(group: u32) -> Block {
+    return Block(group, quants[group], scales[group >> 2u]);
+}
+
+fn block_packed(b: Block) -> Packed {
+    let lo = b.q & vec4(0x0f0f0f0fu);
+    let hi = (b.q >> vec4(4u)) & vec4(0x0f0f0f0fu);
     return Packed(
         vec4(mxfp4_values(lo.x), mxfp4_values(lo.y), mxfp4_values(lo.z), mxfp4_values(lo.w)),
         vec4(mxfp4_values(hi.x), mxfp4_values(hi.y), mxfp4_values(hi.z), mxfp4_values(hi.w)),
     );
 }
 
-fn weight_scales(group: u32) -> vec4<f32> {
-    let e = (scales[group >> 2u] >> (8u * (group & 3u))) & 255u;
+fn block_scales(b: Block) -> vec4<f32> {
+    let e = (b.exponents >> (8u * (b.group & 3u))) & 255u;
     // Exponents 0 and 1 are f32 subnormals, which count as 0.
     let d = select(bitcast<f32>((e - 1u) << 23u), 0.0, e < 2u);
     return vec4(d, d, 0.0, 0.0);

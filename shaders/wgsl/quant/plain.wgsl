@@ -4,6 +4,28 @@ struct Values {
     v: array<vec4<f32>, 8>,
 }
 
+struct HalfValues {
+    v: array<vec4<f32>, 4>,
+}
+
+struct Block {
+    group: u32,
+}
+
+// Nothing is gained by asking early for a group that takes eight registers.
+fn load_block(group: u32) -> Block {
+    return Block(group);
+}
+
+fn half_values(b: Block, half: u32) -> HalfValues {
+    let w = weight_values(b.group);
+    var out: HalfValues;
+    for (var i = 0u; i < 4u; i++) {
+        out.v[i] = select(w.v[i], w.v[i + 4u], half == 1u);
+    }
+    return out;
+}
+
 fn weight_dot(group: u32, x: Values) -> f32 {
     let w = weight_values(group);
     var total = dot(w.v[0], x.v[0]) + dot(w.v[1], x.v[1]);

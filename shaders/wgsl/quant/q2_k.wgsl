@@ -9,17 +9,27 @@ const WEIGHT_ZERO: i32 = 0;
 const WEIGHT_HALVES: bool = true;
 const WEIGHT_HAS_MIN: bool = true;
 
-fn weight_packed(group: u32) -> Packed {
-    let w = quants[group >> 1u];
-    return two_bits(select(w.xy, w.zw, (group & 1u) == 1u));
+struct Block {
+    group: u32,
+    q: vec2<u32>,
+    both: u32,
+    parts: u32,
 }
 
-fn weight_scales(group: u32) -> vec4<f32> {
+fn load_block(group: u32) -> Block {
+    let w = quants[group >> 1u];
     let first = (group >> 3u) * 5u;
-    let both = scales[first];
-    let parts = (scales[first + 1u + ((group & 7u) >> 1u)] >> (16u * (group & 1u))) & 0xffffu;
-    let d = f16_half(both, 0u);
-    let dmin = f16_half(both, 1u);
+    return Block(group, select(w.xy, w.zw, (group & 1u) == 1u), scales[first], scales[first + 1u + ((group & 7u) >> 1u)]);
+}
+
+fn block_packed(b: Block) -> Packed {
+    return two_bits(b.q);
+}
+
+fn block_scales(b: Block) -> vec4<f32> {
+    let parts = (b.parts >> (16u * (b.group & 1u))) & 0xffffu;
+    let d = f16_half(b.both, 0u);
+    let dmin = f16_half(b.both, 1u);
     let s = vec2(d * f32(parts & 15u), d * f32((parts >> 8u) & 15u));
     let m = vec2(dmin * f32((parts >> 4u) & 15u), dmin * f32(parts >> 12u));
     return vec4(s, m);

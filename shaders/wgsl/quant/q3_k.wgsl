@@ -9,19 +9,31 @@ const WEIGHT_ZERO: i32 = 4;
 const WEIGHT_HALVES: bool = true;
 const WEIGHT_HAS_MIN: bool = false;
 
-fn weight_packed(group: u32) -> Packed {
+struct Block {
+    group: u32,
+    q: vec2<u32>,
+    high: u32,
+    d: u32,
+    parts: u32,
+}
+
+fn load_block(group: u32) -> Block {
     let w = quants[group >> 1u];
-    let low = two_bits(select(w.xy, w.zw, (group & 1u) == 1u));
-    let h = scales[(group >> 3u) * 13u + 5u + (group & 7u)];
-    let lo = vec4(h << 2u, h << 1u, h, h >> 1u) & vec4(0x04040404u);
-    let hi = vec4(h >> 2u, h >> 3u, h >> 4u, h >> 5u) & vec4(0x04040404u);
+    let first = (group >> 3u) * 13u;
+    let q = select(w.xy, w.zw, (group & 1u) == 1u);
+    return Block(group, q, scales[first + 5u + (group & 7u)], scales[first], scales[first + 1u + ((group & 7u) >> 1u)]);
+}
+
+fn block_packed(b: Block) -> Packed {
+    let low = two_bits(b.q);
+    let lo = vec4(b.high << 2u, b.high << 1u, b.high, b.high >> 1u) & vec4(0x04040404u);
+    let hi = vec4(b.high >> 2u, b.high >> 3u, b.high >> 4u, b.high >> 5u) & vec4(0x04040404u);
     return Packed(low.lo | lo, low.hi | hi);
 }
 
-fn weight_scales(group: u32) -> vec4<f32> {
-    let first = (group >> 3u) * 13u;
-    let d = f16_half(scales[first], 0u);
-    let parts = unpack4xI8(scales[first + 1u + ((group & 7u) >> 1u)]);
-    let own = select(parts.xy, parts.zw, (group & 1u) == 1u);
+fn block_scales(b: Block) -> vec4<f32> {
+    let d = f16_half(b.d, 0u);
+    let parts = unpack4xI8(b.parts);
+    let own = select(parts.xy, parts.zw, (b.group & 1u) == 1u);
     return vec4(d * f32(own.x), d * f32(own.y), 0.0, 0.0);
 }

@@ -9,14 +9,21 @@ const WEIGHT_ZERO: i32 = 0;
 const WEIGHT_HALVES: bool = false;
 const WEIGHT_HAS_MIN: bool = true;
 
-fn weight_packed(group: u32) -> Packed {
-    let w = quants[group];
-    return Packed(w & vec4(0x0f0f0f0fu), (w >> vec4(4u)) & vec4(0x0f0f0f0fu));
+struct Block {
+    q: vec4<u32>,
+    scale: u32,
 }
 
-fn weight_scales(group: u32) -> vec4<f32> {
-    let word = scales[group];
-    let d = f16_half(word, 0u);
-    let m = f16_half(word, 1u);
+fn load_block(group: u32) -> Block {
+    return Block(quants[group], scales[group]);
+}
+
+fn block_packed(b: Block) -> Packed {
+    return Packed(b.q & vec4(0x0f0f0f0fu), (b.q >> vec4(4u)) & vec4(0x0f0f0f0fu));
+}
+
+fn block_scales(b: Block) -> vec4<f32> {
+    let d = f16_half(b.scale, 0u);
+    let m = f16_half(b.scale, 1u);
     return vec4(d, d, -m, -m);
 }

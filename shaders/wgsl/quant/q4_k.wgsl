@@ -9,16 +9,25 @@ const WEIGHT_ZERO: i32 = 0;
 const WEIGHT_HALVES: bool = false;
 const WEIGHT_HAS_MIN: bool = true;
 
-fn weight_packed(group: u32) -> Packed {
-    let w = quants[group];
-    return Packed(w & vec4(0x0f0f0f0fu), (w >> vec4(4u)) & vec4(0x0f0f0f0fu));
+struct Block {
+    group: u32,
+    q: vec4<u32>,
+    both: u32,
+    parts: u32,
 }
 
-fn weight_scales(group: u32) -> vec4<f32> {
+fn load_block(group: u32) -> Block {
     let first = (group >> 3u) * 5u;
-    let both = scales[first];
-    let parts = scales[first + 1u + ((group & 7u) >> 1u)] >> (16u * (group & 1u));
-    let s = f16_half(both, 0u) * f32(parts & 255u);
-    let m = f16_half(both, 1u) * f32((parts >> 8u) & 255u);
+    return Block(group, quants[group], scales[first], scales[first + 1u + ((group & 7u) >> 1u)]);
+}
+
+fn block_packed(b: Block) -> Packed {
+    return Packed(b.q & vec4(0x0f0f0f0fu), (b.q >> vec4(4u)) & vec4(0x0f0f0f0fu));
+}
+
+fn block_scales(b: Block) -> vec4<f32> {
+    let parts = b.parts >> (16u * (b.group & 1u));
+    let s = f16_half(b.both, 0u) * f32(parts & 255u);
+    let m = f16_half(b.both, 1u) * f32((parts >> 8u) & 255u);
     return vec4(s, s, m, m);
 }

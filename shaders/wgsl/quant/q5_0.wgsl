@@ -9,11 +9,21 @@ const WEIGHT_ZERO: i32 = 16;
 const WEIGHT_HALVES: bool = false;
 const WEIGHT_HAS_MIN: bool = false;
 
-fn weight_packed(group: u32) -> Packed {
-    return with_high_bits(quants[group], scales[group * 2u]);
+struct Block {
+    q: vec4<u32>,
+    high: u32,
+    scale: u32,
 }
 
-fn weight_scales(group: u32) -> vec4<f32> {
-    let d = f16_half(scales[group * 2u + 1u], 0u);
+fn load_block(group: u32) -> Block {
+    return Block(quants[group], scales[group * 2u], scales[group * 2u + 1u]);
+}
+
+fn block_packed(b: Block) -> Packed {
+    return with_high_bits(b.q, b.high);
+}
+
+fn block_scales(b: Block) -> vec4<f32> {
+    let d = f16_half(b.scale, 0u);
     return vec4(d, d, 0.0, 0.0);
 }

@@ -9,15 +9,27 @@ const WEIGHT_ZERO: i32 = 0;
 const WEIGHT_HALVES: bool = false;
 const WEIGHT_HAS_MIN: bool = true;
 
-fn weight_packed(group: u32) -> Packed {
-    return with_high_bits(quants[group], scales[(group >> 3u) * 13u + 5u + (group & 7u)]);
+struct Block {
+    group: u32,
+    q: vec4<u32>,
+    high: u32,
+    both: u32,
+    parts: u32,
 }
 
-fn weight_scales(group: u32) -> vec4<f32> {
+fn load_block(group: u32) -> Block {
     let first = (group >> 3u) * 13u;
-    let both = scales[first];
-    let parts = scales[first + 1u + ((group & 7u) >> 1u)] >> (16u * (group & 1u));
-    let s = f16_half(both, 0u) * f32(parts & 255u);
-    let m = f16_half(both, 1u) * f32((parts >> 8u) & 255u);
+    let parts = scales[first + 1u + ((group & 7u) >> 1u)];
+    return Block(group, quants[group], scales[first + 5u + (group & 7u)], scales[first], parts);
+}
+
+fn block_packed(b: Block) -> Packed {
+    return with_high_bits(b.q, b.high);
+}
+
+fn block_scales(b: Block) -> vec4<f32> {
+    let parts = b.parts >> (16u * (b.group & 1u));
+    let s = f16_half(b.both, 0u) * f32(parts & 255u);
+    let m = f16_half(b.both, 1u) * f32((parts >> 8u) & 255u);
     return vec4(s, s, m, m);
 }

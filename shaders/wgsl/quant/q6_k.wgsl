@@ -10,19 +10,26 @@ const WEIGHT_ZERO: i32 = 32;
 const WEIGHT_HALVES: bool = true;
 const WEIGHT_HAS_MIN: bool = false;
 
-fn weight_packed(group: u32) -> Packed {
-    let first = (group >> 1u) * 3u;
-    let w = quants[first + (group & 1u)];
-    let both = quants[first + 2u];
-    let h = select(both.xy, both.zw, (group & 1u) == 1u);
-    let lo = vec4(h.x << 4u, h.x << 2u, h.x, h.x >> 2u) & vec4(0x30303030u);
-    let hi = vec4(h.y << 4u, h.y << 2u, h.y, h.y >> 2u) & vec4(0x30303030u);
-    return Packed((w & vec4(0x0f0f0f0fu)) | lo, ((w >> vec4(4u)) & vec4(0x0f0f0f0fu)) | hi);
+struct Block {
+    q: vec4<u32>,
+    high: vec2<u32>,
+    scale: u32,
 }
 
-fn weight_scales(group: u32) -> vec4<f32> {
-    let word = scales[group];
-    let d = f16_half(word, 0u);
-    let parts = unpack4xI8(word);
+fn load_block(group: u32) -> Block {
+    let first = (group >> 1u) * 3u;
+    let both = quants[first + 2u];
+    return Block(quants[first + (group & 1u)], select(both.xy, both.zw, (group & 1u) == 1u), scales[group]);
+}
+
+fn block_packed(b: Block) -> Packed {
+    let lo = vec4(b.high.x << 4u, b.high.x << 2u, b.high.x, b.high.x >> 2u) & vec4(0x30303030u);
+    let hi = vec4(b.high.y << 4u, b.high.y << 2u, b.high.y, b.high.y >> 2u) & vec4(0x30303030u);
+    return Packed((b.q & vec4(0x0f0f0f0fu)) | lo, ((b.q >> vec4(4u)) & vec4(0x0f0f0f0fu)) | hi);
+}
+
+fn block_scales(b: Block) -> vec4<f32> {
+    let d = f16_half(b.scale, 0u);
+    let parts = unpack4xI8(b.scale);
     return vec4(d * f32(parts.z), d * f32(parts.w), 0.0, 0.0);
 }

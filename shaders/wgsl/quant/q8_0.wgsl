@@ -9,11 +9,21 @@ const WEIGHT_ZERO: i32 = 0;
 const WEIGHT_HALVES: bool = false;
 const WEIGHT_HAS_MIN: bool = false;
 
-fn weight_packed(group: u32) -> Packed {
-    return Packed(quants[group * 2u], quants[group * 2u + 1u]);
+struct Block {
+    group: u32,
+    q: Packed,
+    scale: u32,
 }
 
-fn weight_scales(group: u32) -> vec4<f32> {
-    let d = f16_half(scales[group >> 1u], group & 1u);
+fn load_block(group: u32) -> Block {
+    return Block(group, Packed(quants[group * 2u], quants[group * 2u + 1u]), scales[group >> 1u]);
+}
+
+fn block_packed(b: Block) -> Packed {
+    return b.q;
+}
+
+fn block_scales(b: Block) -> vec4<f32> {
+    let d = f16_half(b.scale, b.group & 1u);
     return vec4(d, d, 0.0, 0.0);
 }

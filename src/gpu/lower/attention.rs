@@ -8,61 +8,98 @@ use super::{Grid, Lowering, Operand, RunShape, Work, rows_words};
 use crate::graph::{CacheIdx, CacheSpec, ExecError, KvType};
 use crate::plan::{Attention, Rows};
 
+/// Invocations of a workgroup, which score as many slots at once.
+const WORKGROUP: usize = 256;
+/// The same on software adapters, where barriers cost by the invocation.
+const SOFTWARE_WORKGROUP: usize = 32;
 /// Slots of a part where the cache is short; long caches are cut into at most `MAX_SPLITS` parts.
-const SPLIT: usize = 64;
+const SPLIT: usize = 256;
 const MAX_SPLITS: usize = 32;
+/// Query heads of a workgroup, at most: each is a set of registers.
+const MOST_HEADS: usize = 2;
+const MOST_SOFTWARE_HEADS: usize = 8;
+
+/// Tokens of a bucket from which on the matrix units pay.
+const LEAST_COOPERATIVE_ROWS: usize = 16;
+/// Tokens of a bucket up to which the cache is cut into parts.
+const MOST_SPLIT_ROWS: usize = 8;
 
 impl Lowering<'_> {
     pub(super) fn attention(&mut self, k: &Attention) -> Result<(), ExecError> {
         let (spec, layout) = self.cache(k.cache)?;
+        // Rows of few tokens would leave most of a tile empty.
+        let cooperative = self.caps.cooperative
+            && k.rows.count >= LEAST_COOPERATIVE_ROWS
+            && layout.head_dim.is_multiple_of(16)
+            && cooperative_bytes(layout.head_dim) <= self.caps.workgroup_memory as usize;
+        if cooperative {
+            self.attention_cooperative(k, spec, layout.head_dim);
+            return Ok(());
+        }
         let group = k.n_heads / spec.n_kv_heads;
         let quads = layout.head_dim / 4;
-        // Queries twice, scores and three numbers for each head.
-        let bytes = |heads: usize| heads * (2 * layout.head_dim + 64 + 3) * 4;
-        let fits = |heads: &usize| group.is_multiple_of(*heads) && bytes(*heads) <= self.caps.workgroup_memory as usize && *heads <= 32;
-        let Some(heads) = (1..=group).rev().find(fits) else {
+        let software = self.caps.software;
+        let most_heads = if software { MOST_SOFTWARE_HEADS } else { MOST_HEADS };
+        let least = if software { SOFTWARE_WORKGROUP } else { WORKGROUP.min(self.caps.workgroup_threads as usize) };
+        let workgroup = least.max(quads.next_power_of_two());
+        // Queries twice, a weight and a quad of sums an invocation, totals, and what reductions take.
+        let bytes = |heads: usize| heads * (2 * layout.head_dim + 5 * workgroup + workgroup / quads) * 4 + 16 * workgroup;
+        let fits = |heads: &usize| group.is_multiple_of(*heads) && bytes(*heads) <= self.caps.workgroup_memory as usize;
+        let heads = (1..=group.min(most_heads)).rev().find(fits).filter(|_| workgroup <= self.caps.workgroup_threads as usize);
+        let Some(heads) = heads else {
             return Err(self.unsupported(format!("heads of {} elements do not fit into the workgroup memory of this device", k.head_dim)));
         };
-        let workgroup = if self.caps.software { 32 } else { (heads * quads).next_power_of_two().clamp(64, 256) };
-        let fragment = match spec.kv_type {
-            KvType::F32 => "kv/f32",
-            KvType::F16 => "kv/f16",
-            KvType::Q8_0 => "kv/q8_0",
-        };
-        let source = Source::new("attention")
-            .with("prelude/ring")
-            .with(fragment)
-            .set("D_PAD", layout.head_dim)
-            .set("GROUP", heads)
-            .set("WORKGROUP", workgroup);
+        let source = self
+            .attention_source("attention", spec, layout.head_dim, workgroup)
+            .with("prelude/reduce")
+            .set("LANES", workgroup)
+            .set("GROUP", heads);
         // Prefill has enough workgroups without parts, and would need room for each token's.
-        let max_splits = if k.rows.count > 8 { 1 } else { MAX_SPLITS };
-        let parts = if max_splits == 1 { Operand::Nothing } else { self.scratch(k.rows.count * k.n_heads * max_splits * (k.head_dim + 2)) };
-        let [rows, dynamic] = rows_words(k.rows);
-        let mut step = vec![rows, dynamic, k.n_heads as u32, self.word(k.scale), self.word(k.window), self.position_word(k.cache)];
-        step.extend([spec.window, spec.sinks, spec.slots, spec.slots * spec.n_kv_heads, k.head_dim].map(|n| n as u32));
-        step.extend(k.sink.map_or([0, 0], |r| [r.n_dims as u32, neox(&r)]));
-        step.extend([max_splits as u32, group as u32]);
-        let sink_table = k.sink.map_or(Operand::Nothing, |r| r.table.into());
-        let operands = vec![
-            (2, k.q.into()),
-            (3, Operand::Keys(k.cache, k.layer)),
-            (4, Operand::Values(k.cache, k.layer)),
-            (5, k.out.into()),
-            (6, parts),
-            (7, sink_table),
-        ];
+        let max_splits = if k.rows.count > MOST_SPLIT_ROWS { 1 } else { MAX_SPLITS };
+        let parts = if max_splits == 1 { self.scratch(4) } else { self.scratch(k.rows.count * k.n_heads * max_splits * (k.head_dim + 2)) };
+        let (mut operands, step) = self.attention_operands(k, spec, max_splits);
+        operands.push((6, parts));
         let (n_blocks, spec_of_grid, rows_of_grid, cache) = (k.n_heads / heads, *spec, k.rows, k.cache);
         let grid = move |run: &RunShape| {
             let parts = n_parts(run, cache, &spec_of_grid, rows_of_grid).min(max_splits);
             [parts as u32, n_blocks as u32, rows_of_grid.of_run(run.n_tokens) as u32]
         };
-        let work = Work { each_row: (k.n_heads * k.head_dim * spec.window) as f64, rows: Some(k.rows) };
-        self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), work);
+        self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), attention_work(k, spec));
         if max_splits > 1 {
             self.merge(k, spec, parts, max_splits);
         }
         Ok(())
+    }
+
+    /// Many tokens on the matrix units.
+    fn attention_cooperative(&mut self, k: &Attention, spec: &CacheSpec, head_dim: usize) {
+        let tokens = cooperative_tokens(head_dim);
+        let source = self.attention_source("attention_cooperative", spec, head_dim, 2 * tokens).set("TOKENS", tokens);
+        let (operands, step) = self.attention_operands(k, spec, 1);
+        let (n_heads, rows) = (k.n_heads as u32, k.rows);
+        let grid = move |run: &RunShape| [rows.of_run(run.n_tokens).div_ceil(tokens) as u32, n_heads, 1];
+        self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), attention_work(k, spec));
+    }
+
+    fn attention_source(&self, op: &'static str, spec: &CacheSpec, head_dim: usize, workgroup: usize) -> Source {
+        let fragment = match spec.kv_type {
+            KvType::F32 => "kv/f32",
+            KvType::F16 => "kv/f16",
+            KvType::Q8_0 => "kv/q8_0",
+        };
+        Source::new(op).with("prelude/ring").with("prelude/attention").with(fragment).set("D_PAD", head_dim).set("WORKGROUP", workgroup)
+    }
+
+    /// The operands and numbers of `prelude/attention`.
+    fn attention_operands(&self, k: &Attention, spec: &CacheSpec, max_splits: usize) -> (Vec<(u32, Operand)>, Vec<u32>) {
+        let [rows, dynamic] = rows_words(k.rows);
+        let mut step = vec![rows, dynamic, k.n_heads as u32, self.word(k.scale), self.word(k.window), self.position_word(k.cache)];
+        step.extend([spec.window, spec.sinks, spec.slots, spec.slots * spec.n_kv_heads, k.head_dim].map(|n| n as u32));
+        step.extend(k.sink.map_or([0, 0], |r| [r.n_dims as u32, neox(&r)]));
+        step.extend([max_splits as u32, (k.n_heads / spec.n_kv_heads) as u32]);
+        let sink_table = k.sink.map_or(Operand::Nothing, |r| r.table.into());
+        let (keys, values) = (Operand::Keys(k.cache, k.layer), Operand::Values(k.cache, k.layer));
+        (vec![(2, k.q.into()), (3, keys), (4, values), (5, k.out.into()), (7, sink_table)], step)
     }
 
     fn merge(&mut self, k: &Attention, spec: &CacheSpec, parts: Operand, max_splits: usize) {
@@ -87,4 +124,19 @@ fn n_parts(run: &RunShape, cache: CacheIdx, spec: &CacheSpec, rows: Rows) -> usi
     let position = run.positions.get(cache.0 as usize).copied().unwrap_or(0);
     let n_slots = (position + rows.of_run(run.n_tokens)).min(spec.slots);
     n_slots.div_ceil(SPLIT).clamp(1, MAX_SPLITS)
+}
+
+/// Queries of a workgroup of `attention_cooperative`: as many as workgroup memory holds beside a tile of keys.
+fn cooperative_tokens(head_dim: usize) -> usize {
+    if head_dim <= 64 { 64 } else { 32 }
+}
+
+/// Workgroup memory of `attention_cooperative`.
+fn cooperative_bytes(head_dim: usize) -> usize {
+    let (tokens, quads) = (cooperative_tokens(head_dim), head_dim / 4);
+    (tokens + 64) * (quads + 2) * 8 + tokens * (quads.max(16) + 1) * 16 + tokens * 18 * 8 + 256
+}
+
+fn attention_work(k: &Attention, spec: &CacheSpec) -> Work {
+    Work { each_row: (k.n_heads * k.head_dim * spec.window) as f64, rows: Some(k.rows) }
 }

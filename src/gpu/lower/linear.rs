@@ -2,7 +2,7 @@
 
 use super::super::assemble::Source;
 use super::super::quant::WeightFormat;
-use super::super::tuning::{MatvecTuning, matvec_tuning};
+use super::super::tuning::{MatvecTuning, MatvecWork};
 use super::super::weights::{PieceRows, Placed};
 use super::{Grid, Lowering, Operand, RunShape, Work, fold, rows_words};
 use crate::graph::{ExecError, KvType, RopeStyle, UnaryOp};
@@ -46,7 +46,7 @@ impl Lowering<'_> {
                 }
             }
             Epilogue::RopeStore { .. } => {
-                let tuning = self.tuning(k, placed.format(), prepared.norm.is_some());
+                let tuning = self.tuning(k, placed.format());
                 if few && one_piece && self.rope_store_fits(k, &tuning) {
                     self.rope_store(k, &prepared, &placed)?;
                 } else {
@@ -114,6 +114,8 @@ impl Lowering<'_> {
                 .set("K", k.k)
                 .with(prologue);
             (source, workgroup * rows, cols)
+        } else if self.caps.cooperative && k.k.is_multiple_of(32) {
+            (Source::new("matmul_cooperative"), 64, 64)
         } else {
             (Source::new("matmul"), 64, 64)
         };
@@ -210,14 +212,14 @@ impl Lowering<'_> {
         }
     }
 
-    fn tuning(&self, k: &Linear, format: &WeightFormat, normed: bool) -> MatvecTuning {
-        matvec_tuning(self.caps, format, k.n, k.k, k.rows.count, normed)
+    fn tuning(&self, k: &Linear, format: &WeightFormat) -> MatvecTuning {
+        self.tuning.matvec(self.caps, &matvec_work(k, format))
     }
 
     /// The kernel without its epilogue, its shape, and the operands of prologue and weight.
     fn matvec(&self, k: &Linear, prepared: &Prepared, placed: &Placed, piece: usize) -> (Source, MatvecTuning, Vec<(u32, Operand)>) {
         let format = placed.format();
-        let tuning = self.tuning(k, format, prepared.norm.is_some());
+        let tuning = self.tuning(k, format);
         let prologue = match (prepared.norm.is_some(), k.k.is_multiple_of(32)) {
             (true, _) => "prologue/rms_norm",
             (false, true) => "prologue/plain",
@@ -235,6 +237,9 @@ impl Lowering<'_> {
             .with("prelude/reduce")
             .with(prologue);
         source.fragments.extend(format.fragments);
+        if tuning.int8 {
+            source.fragments.push("prelude/quantize");
+        }
         let mut operands = vec![(2, prepared.x), (3, Operand::Quants(k.weight, piece))];
         if format.has_scales() {
             operands.push((4, Operand::Scales(k.weight, piece)));
@@ -244,6 +249,16 @@ impl Lowering<'_> {
         }
         (source, tuning, operands)
     }
+}
+
+/// What a matrix-vector kernel has to do for this step.
+pub fn matvec_work<'a>(k: &Linear, format: &'a WeightFormat) -> MatvecWork<'a> {
+    let epilogue = match k.epilogue {
+        Epilogue::Store { .. } => "store",
+        Epilogue::Gated { .. } => "gated",
+        Epilogue::RopeStore { .. } => "rope_store",
+    };
+    MatvecWork { format, n: k.n, k: k.k, n_tokens: k.rows.count, normed: k.norm.is_some(), epilogue }
 }
 
 /// Vectors of four numbers in a table of rotations for up to `MATVEC_ROWS` tokens.

@@ -7,13 +7,14 @@ mod linear;
 mod neural;
 mod sample;
 
-pub use linear::{MATVEC_ROWS, rope_table_len};
+pub use linear::{MATVEC_ROWS, matvec_work, rope_table_len};
 
 use std::rc::Rc;
 
 use super::assemble::Source;
 use super::cache::CacheLayout;
 use super::caps::Caps;
+use super::tuning::Tuning;
 use super::weights::Placed;
 use crate::graph::{CacheIdx, CacheSpec, ExecError, Origin};
 use crate::plan::{Buf, Kernel, PlacedId, Plan, Rows, ScalarRef, Step};
@@ -27,6 +28,8 @@ pub const RUN_WORDS: usize = 4096;
 
 /// One dispatch of a recording.
 pub struct Dispatch {
+    /// Index of the plan's step that it belongs to.
+    pub step_idx: usize,
     pub source: Source,
     /// By binding number; bindings 0 and 1 are the run's and the step's numbers.
     pub operands: Vec<(u32, Operand)>,
@@ -122,6 +125,7 @@ pub fn fold(count: usize) -> [u32; 3] {
 pub struct Lowering<'a> {
     pub plan: &'a Plan,
     pub caps: &'a Caps,
+    pub tuning: &'a Tuning,
     /// By `PlacedId`.
     pub placed: &'a [Rc<Placed>],
     pub dispatches: Vec<Dispatch>,
@@ -131,8 +135,8 @@ pub struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    pub fn new(plan: &'a Plan, caps: &'a Caps, placed: &'a [Rc<Placed>]) -> Self {
-        Lowering { plan, caps, placed, dispatches: Vec::new(), scratch: Vec::new(), step_idx: 0 }
+    pub fn new(plan: &'a Plan, caps: &'a Caps, tuning: &'a Tuning, placed: &'a [Rc<Placed>]) -> Self {
+        Lowering { plan, caps, tuning, placed, dispatches: Vec::new(), scratch: Vec::new(), step_idx: 0 }
     }
 
     /// Lowers every step.
@@ -174,7 +178,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn push(&mut self, source: Source, operands: Vec<(u32, Operand)>, step: Vec<u32>, grid: Grid, work: Work) {
-        self.dispatches.push(Dispatch { source, operands, step, grid, work });
+        self.dispatches.push(Dispatch { step_idx: self.step_idx, source, operands, step, grid, work });
     }
 
     /// A scratch buffer of `len` words.

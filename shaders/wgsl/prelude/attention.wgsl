@@ -1,0 +1,60 @@
+//! What both kernels of attention share: their numbers, queries as they are and rotated against sinks, and the mask.
+
+struct Step {
+    rows: u32,
+    dynamic: u32,
+    n_heads: u32,
+    // The run's words of scale, window and position.
+    scale: u32,
+    window_word: u32,
+    position: u32,
+    // W, s, R of the ring.
+    window: u32,
+    sinks: u32,
+    slots: u32,
+    // G · R
+    kv_rows: u32,
+    head_dim: u32,
+    // Rotation of the query against sinks; n_dims 0: none.
+    n_dims: u32,
+    neox: u32,
+    max_splits: u32,
+    // H / G
+    group: u32,
+}
+@group(0) @binding(1) var<uniform> step: Step;
+// [T, H, D]
+@group(0) @binding(2) var<storage, read> q: array<f32>;
+// [T, H, D]
+@group(0) @binding(5) var<storage, read_write> out: array<f32>;
+// [T, n_dims / 2], read where n_dims is not 0
+@group(0) @binding(7) var<storage, read> sink_table: array<vec2<f32>>;
+
+const LOWEST: f32 = -1e30;
+
+fn query_element(first: u32, d: u32) -> f32 {
+    return select(0.0, q[first + min(d, step.head_dim - 1u)], d < step.head_dim);
+}
+
+fn sink_element(first: u32, t: u32, d: u32) -> f32 {
+    let own = query_element(first, d);
+    if d >= step.n_dims {
+        return own;
+    }
+    let half = step.n_dims / 2u;
+    let neox = step.neox == 1u;
+    let second = select((d & 1u) == 1u, d >= half, neox);
+    let partner = select(d ^ 1u, select(d + half, d - min(d, half), d >= half), neox);
+    let turn = sink_table[t * half + select(d / 2u, d % half, neox)];
+    let other = query_element(first, partner);
+    return own * turn.x + select(-other, other, second) * turn.y;
+}
+
+// Whether the query at p sees the key at k.
+fn sees(p: u32, k: i32, window: u32) -> bool {
+    if k < 0 || u32(k) > p {
+        return false;
+    }
+    let age = p - u32(k);
+    return (age < step.window - step.sinks || u32(k) < step.sinks) && (window == 0u || age < window);
+}
