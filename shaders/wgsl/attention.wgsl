@@ -18,13 +18,16 @@ var<workgroup> weights: array<f32, GROUP * WORKGROUP>;
 var<workgroup> sums: array<vec4<f32>, GROUP * WORKGROUP>;
 var<workgroup> totals: array<f32, GROUP * SHARES>;
 
-fn load_queries(t: u32, first_head: u32, local: u32) {
+// `turned`: those against sinks too.
+fn load_queries(t: u32, first_head: u32, turned: bool, local: u32) {
     for (var i = local; i < ITEMS; i += WORKGROUP) {
         let first = (t * step.n_heads + first_head + i / QUADS) * step.head_dim;
         let d = i % QUADS * 4u;
         queries[i] = vec4(query_element(first, d), query_element(first, d + 1u), query_element(first, d + 2u), query_element(first, d + 3u));
-        queries[ITEMS + i] =
-            vec4(sink_element(first, t, d), sink_element(first, t, d + 1u), sink_element(first, t, d + 2u), sink_element(first, t, d + 3u));
+        if turned {
+            queries[ITEMS + i] =
+                vec4(sink_element(first, t, d), sink_element(first, t, d + 1u), sink_element(first, t, d + 2u), sink_element(first, t, d + 3u));
+        }
     }
 }
 
@@ -49,7 +52,9 @@ fn main(
     let scale = run_f32(step.scale);
     let quad = local % QUADS;
     let share = local / QUADS;
-    load_queries(t, first_head, local);
+    // Until the window is full the rotation against sinks is none.
+    let turned = last >= step.window;
+    load_queries(t, first_head, turned, local);
     workgroupBarrier();
     var acc: array<vec4<f32>, GROUP>;
     var total: array<f32, GROUP>;
@@ -61,7 +66,7 @@ fn main(
         // One slot an invocation. Slots below `end` were all written, so those past it repeat the last one and count as unseen.
         let slot = min(tile + local, end - 1u);
         let seen = tile + local < end && sees(p, ring_position(slot, last, step.sinks, step.slots), window);
-        let first = select(0u, ITEMS, slot < step.sinks);
+        let first = select(0u, ITEMS, turned && slot < step.sinks);
         var products: array<vec4<f32>, GROUP>;
         for (var oct = 0u; oct < D_PAD / 8u; oct++) {
             let key = key_oct(g * step.slots + slot, oct);

@@ -19,6 +19,9 @@ struct Step {
 
 const LOWEST: f32 = -1e30;
 
+var<workgroup> maxima: array<f32, MAX_SPLITS>;
+var<workgroup> totals: array<f32, MAX_SPLITS>;
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = workgroup.y * step.n_heads + workgroup.x;
@@ -27,21 +30,23 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let n_parts = clamp((n_slots + SPLIT - 1u) / SPLIT, 1u, step.max_splits);
     let width = step.head_dim + 2u;
     let first = row * step.max_splits * width;
+    for (var i = local; i < n_parts; i += 64u) {
+        maxima[i] = parts[first + i * width + step.head_dim];
+        totals[i] = parts[first + i * width + step.head_dim + 1u];
+    }
+    workgroupBarrier();
     var largest = LOWEST;
     for (var i = 0u; i < n_parts; i++) {
-        largest = max(largest, parts[first + i * width + step.head_dim]);
+        largest = max(largest, maxima[i]);
     }
     for (var d = local; d < step.head_dim; d += 64u) {
         var sum = 0.0;
         var total = 0.0;
         for (var i = 0u; i < n_parts; i++) {
-            let part = first + i * width;
-            let weight = exp_f32(max(parts[part + step.head_dim] - largest, -80.0));
-            let own = parts[part + step.head_dim + 1u];
-            if own > 0.0 {
-                sum += weight * parts[part + d];
-                total += weight * own;
-            }
+            // A part in which nothing is seen holds zeros.
+            let weight = exp_f32(max(maxima[i] - largest, -80.0));
+            sum += weight * parts[first + i * width + d];
+            total += weight * totals[i];
         }
         out[row * step.head_dim + d] = select(0.0, sum / total, total > 0.0);
     }

@@ -1,5 +1,5 @@
 //! Writes keys or values [T, G, D] of any strides into one layer of the ring, keys rotated on the way where ROTATE.
-//! Grid: one invocation for each 32 elements of a head, folded over x and y. Elements past D are stored as 0.
+//! Grid: one invocation for each UNIT elements of a head, folded over x and y. Elements past D are stored as 0.
 //! Arithmetic: that of rope, then the cache's rounding. Needs: nothing.
 
 struct Step {
@@ -51,7 +51,7 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = (workgroup.x + workgroup.y * grid.x) * 64u + local;
-    let units = (D_PAD + 31u) / 32u;
+    let units = D_PAD / UNIT;
     let unit = index % units;
     let g = index / units % step.n_kv_heads;
     let t = index / units / step.n_kv_heads;
@@ -59,9 +59,9 @@ fn main(
         return;
     }
     let head = i32(step.offset) + i32(t) * step.stride_t + i32(g) * step.stride_h;
-    var v: array<f32, 32>;
-    for (var i = 0u; i < 32u; i++) {
-        v[i] = element(head, t, unit * 32u + i);
+    var v: array<f32, UNIT>;
+    for (var i = 0u; i < UNIT; i++) {
+        v[i] = element(head, t, unit * UNIT + i);
     }
     kv_store(g * step.slots + ring_slot(run_u32(step.position) + t, step.sinks, step.slots), unit, v);
 }

@@ -1,58 +1,99 @@
 //! out[t, n] = Σ_k x[t, k] · w[n, k] + bias[n] + residual[t, n] for many tokens on the matrix units.
-//! Buffers: x, weights (format), those of `epilogue/matrix`; K is a multiple of 32.
-//! Grid: (tiles of 64 rows of w, tiles of 64 tokens), 4 subgroups of 32 × 32 sums each. A group of 32 columns of both tiles is narrowed to
-//! f16 once into workgroup memory; the next group is on its way while this one is multiplied.
-//! Arithmetic: f16 products, f32 sums; relative error about 5e-4 of sqrt(Σ (x w)²). x is clamped to what f16 holds.
-//! Needs: f16, cooperative matrices of 16 × 16, 28 KiB of workgroup memory.
+//! Buffers: x in f16 (`narrow`), weights (format), those of `epilogue/matrix`; K is a multiple of 32.
+//! Grid: (tiles of TILE_N rows of w, tiles of TILE_T tokens); a subgroup sums 32 tokens of 16 · WIDE rows, WIDE 2 or 4. DEPTH groups of 32 columns of the weights
+//! are widened to f16 once into workgroup memory; the next ones are on their way while these are multiplied.
+//! Arithmetic: f16 products, f32 sums; relative error about 5e-4 of sqrt(Σ (x w)²).
+//! Needs: f16, cooperative matrices of 16 × 16, subgroups of 32, workgroup memory for the tiles.
 enable f16;
 enable wgpu_cooperative_matrix;
 
 // [T, K / 4]
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> x: array<vec4<f16>>;
 
-// Quads of a row of a tile: 8 and padding, so that rows start in different banks.
-const PITCH: u32 = 10u;
-const OUT_PITCH: u32 = 68u;
-var<workgroup> tile_w: array<vec4<f16>, 64u * PITCH>;
-var<workgroup> tile_x: array<vec4<f16>, 64u * PITCH>;
-var<workgroup> tile_out: array<f32, 64u * OUT_PITCH>;
+const TILE_N: u32 = SUBGROUPS_N * 16u * WIDE;
+const TILE_T: u32 = SUBGROUPS_T * 32u;
+const SUBGROUPS: u32 = SUBGROUPS_N * SUBGROUPS_T;
+const WORKGROUP: u32 = SUBGROUPS * 32u;
+// Halves of groups, and quads of x, that an invocation brings at a time.
+const OWN_HALVES: u32 = TILE_N * 2u * DEPTH / WORKGROUP;
+const OWN_QUADS: u32 = TILE_T * 8u * DEPTH / WORKGROUP;
+// Quads of a row of a tile, padded so that rows start in different banks.
+const PITCH: u32 = 8u * DEPTH + 2u;
+const OUT_PITCH: u32 = 20u;
+var<workgroup> tile_w: array<vec4<f16>, TILE_N * PITCH>;
+var<workgroup> tile_x: array<vec4<f16>, TILE_T * PITCH>;
+// 16 × 16 sums of each subgroup.
+var<workgroup> tile_out: array<f32, SUBGROUPS * 16u * OUT_PITCH>;
 
-@compute @workgroup_size(128)
+// Adds what follows the sums of 16 tokens × 16 rows that a subgroup left in `tile_out`, and stores them.
+fn finish(first_t: u32, first_n: u32, rows: u32, local: u32) {
+    workgroupBarrier();
+    let first = local / 32u * 16u * OUT_PITCH;
+    for (var i = local % 32u; i < 256u; i += 32u) {
+        store(first_t + i / 16u, first_n + i % 16u, rows, tile_out[first + i / 16u * OUT_PITCH + i % 16u]);
+    }
+    workgroupBarrier();
+}
+
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let rows = rows_of_run(step.rows, step.dynamic);
-    let first_n = workgroup.x * 64u;
-    let first_t = workgroup.y * 64u;
-    // An invocation fills half a group of one row of each tile.
-    let half = local % 2u;
-    let w_group = (step.first_row + min(first_n + local / 2u, step.n - 1u)) * step.groups;
-    let x_quad = min(first_t + local / 2u, rows - 1u) * (step.k / 4u) + half * 4u;
-    let filled = local / 2u * PITCH + half * 4u;
+    let first_n = workgroup.x * TILE_N;
+    let first_t = workgroup.y * TILE_T;
     // The corner of this subgroup's sums.
-    let own_n = local / 32u % 2u * 32u;
-    let own_t = local / 64u * 32u;
+    let own_n = local / 32u % SUBGROUPS_N * (16u * WIDE);
+    let own_t = local / 32u / SUBGROUPS_N * 32u;
+    // Each is a variable of its own: drivers keep an array of them in memory, not in registers.
     var sum00 = coop_mat16x16<f32, C>();
     var sum01 = coop_mat16x16<f32, C>();
+    var sum02 = coop_mat16x16<f32, C>();
+    var sum03 = coop_mat16x16<f32, C>();
     var sum10 = coop_mat16x16<f32, C>();
     var sum11 = coop_mat16x16<f32, C>();
-    var block = load_block(w_group);
-    var values: array<vec4<f32>, 4>;
-    for (var i = 0u; i < 4u; i++) {
-        values[i] = x[x_quad + i];
+    var sum12 = coop_mat16x16<f32, C>();
+    var sum13 = coop_mat16x16<f32, C>();
+    var w_group: array<u32, OWN_HALVES>;
+    var blocks: array<Block, OWN_HALVES>;
+    for (var i = 0u; i < OWN_HALVES; i++) {
+        let unit = local + i * WORKGROUP;
+        let row = step.first_row + min(first_n + unit / (2u * DEPTH), step.n - 1u);
+        w_group[i] = row * step.groups;
+        blocks[i] = load_block(w_group[i] + min(unit / 2u % DEPTH, step.groups - 1u));
     }
-    for (var group = 0u; group < step.groups; group++) {
-        let w = half_values(block, half);
+    var x_quad: array<u32, OWN_QUADS>;
+    var quads: array<vec4<f16>, OWN_QUADS>;
+    let last_quad = step.k / 4u - 1u;
+    for (var i = 0u; i < OWN_QUADS; i++) {
+        let unit = local + i * WORKGROUP;
+        x_quad[i] = min(first_t + unit / (8u * DEPTH), rows - 1u) * (step.k / 4u);
+        quads[i] = x[x_quad[i] + min(unit % (8u * DEPTH), last_quad)];
+    }
+    for (var group = 0u; group < step.groups; group += DEPTH) {
         workgroupBarrier();
-        for (var i = 0u; i < 4u; i++) {
-            tile_w[filled + i] = vec4<f16>(w.v[i]);
-            tile_x[filled + i] = vec4<f16>(clamp(values[i], vec4(-65504.0), vec4(65504.0)));
+        for (var i = 0u; i < OWN_HALVES; i++) {
+            let unit = local + i * WORKGROUP;
+            let w = half_values(blocks[i], unit % 2u);
+            let at = unit / (2u * DEPTH) * PITCH + unit % (2u * DEPTH) * 4u;
+            for (var j = 0u; j < 4u; j++) {
+                tile_w[at + j] = vec4<f16>(w.v[j]);
+            }
+        }
+        for (var i = 0u; i < OWN_QUADS; i++) {
+            let unit = local + i * WORKGROUP;
+            let quad = unit % (8u * DEPTH);
+            // Past the last group, where DEPTH does not divide their number, x is 0.
+            tile_x[unit / (8u * DEPTH) * PITCH + quad] = select(vec4<f16>(), quads[i], group * 8u + quad <= last_quad);
         }
         workgroupBarrier();
-        let next = min(group + 1u, step.groups - 1u);
-        block = load_block(w_group + next);
-        for (var i = 0u; i < 4u; i++) {
-            values[i] = x[x_quad + next * 8u + i];
+        for (var i = 0u; i < OWN_HALVES; i++) {
+            let unit = local + i * WORKGROUP;
+            blocks[i] = load_block(w_group[i] + min(group + DEPTH + unit / 2u % DEPTH, step.groups - 1u));
         }
-        for (var k = 0u; k < 8u; k += 4u) {
+        for (var i = 0u; i < OWN_QUADS; i++) {
+            let unit = local + i * WORKGROUP;
+            quads[i] = x[x_quad[i] + min((group + DEPTH) * 8u + unit % (8u * DEPTH), last_quad)];
+        }
+        for (var k = 0u; k < 8u * DEPTH; k += 4u) {
             let at_x = own_t * PITCH + k;
             let at_w = own_n * PITCH + k;
             let x0 = coopLoadT<coop_mat16x16<f16, A>>(&tile_x[at_x], PITCH);
@@ -63,18 +104,35 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             sum01 = coopMultiplyAdd(x0, w1, sum01);
             sum10 = coopMultiplyAdd(x1, w0, sum10);
             sum11 = coopMultiplyAdd(x1, w1, sum11);
+            if WIDE == 4u {
+                let w2 = coopLoad<coop_mat16x16<f16, B>>(&tile_w[at_w + 32u * PITCH], PITCH);
+                let w3 = coopLoad<coop_mat16x16<f16, B>>(&tile_w[at_w + 48u * PITCH], PITCH);
+                sum02 = coopMultiplyAdd(x0, w2, sum02);
+                sum03 = coopMultiplyAdd(x0, w3, sum03);
+                sum12 = coopMultiplyAdd(x1, w2, sum12);
+                sum13 = coopMultiplyAdd(x1, w3, sum13);
+            }
         }
     }
-    let corner = own_t * OUT_PITCH + own_n;
-    let below = corner + 16u * OUT_PITCH;
-    let right = corner + 16u;
-    let opposite = below + 16u;
+    let corner = local / 32u * 16u * OUT_PITCH;
+    let t = first_t + own_t;
+    let n = first_n + own_n;
     coopStoreT(sum00, &tile_out[corner], OUT_PITCH);
-    coopStoreT(sum01, &tile_out[right], OUT_PITCH);
-    coopStoreT(sum10, &tile_out[below], OUT_PITCH);
-    coopStoreT(sum11, &tile_out[opposite], OUT_PITCH);
-    workgroupBarrier();
-    for (var i = local; i < 4096u; i += 128u) {
-        store(first_t + i / 64u, first_n + i % 64u, rows, tile_out[i / 64u * OUT_PITCH + i % 64u]);
+    finish(t, n, rows, local);
+    coopStoreT(sum01, &tile_out[corner], OUT_PITCH);
+    finish(t, n + 16u, rows, local);
+    coopStoreT(sum10, &tile_out[corner], OUT_PITCH);
+    finish(t + 16u, n, rows, local);
+    coopStoreT(sum11, &tile_out[corner], OUT_PITCH);
+    finish(t + 16u, n + 16u, rows, local);
+    if WIDE == 4u {
+        coopStoreT(sum02, &tile_out[corner], OUT_PITCH);
+        finish(t, n + 32u, rows, local);
+        coopStoreT(sum03, &tile_out[corner], OUT_PITCH);
+        finish(t, n + 48u, rows, local);
+        coopStoreT(sum12, &tile_out[corner], OUT_PITCH);
+        finish(t + 16u, n + 32u, rows, local);
+        coopStoreT(sum13, &tile_out[corner], OUT_PITCH);
+        finish(t + 16u, n + 48u, rows, local);
     }
 }

@@ -43,7 +43,9 @@ pub fn run(args: &BenchArgs) -> CliResult {
     mark.clear();
     let report = report?;
     if request.tune {
-        terminal::note(report.tuning.as_ref().map_or_else(|| "note: this backend has no shapes to choose or cannot time them".to_owned(), tuned));
+        terminal::note(
+            report.tuning.as_ref().map_or_else(|| "note: this backend has no shapes to choose or cannot time them".to_owned(), tuned),
+        );
     }
     if request.kernels && report.kernels.is_empty() {
         terminal::note("note: this backend cannot time its kernels one by one");
@@ -68,7 +70,8 @@ pub fn run(args: &BenchArgs) -> CliResult {
 fn tuned(report: &TuneReport) -> String {
     let header = ["tuned", "before", "after", "shape"].map(str::to_owned).to_vec();
     let micros = |t: std::time::Duration| format!("{:.1} µs", t.as_secs_f64() * 1e6);
-    let row = |t: &Tuned| vec![t.work.clone(), micros(t.before), micros(t.after), t.shape.clone().unwrap_or_else(|| "the default".to_owned())];
+    let row =
+        |t: &Tuned| vec![t.work.clone(), micros(t.before), micros(t.after), t.shape.clone().unwrap_or_else(|| "the default".to_owned())];
     let rows: Vec<Vec<String>> = std::iter::once(header).chain(report.works.iter().map(row)).collect();
     let kept = match &report.kept {
         Ok(path) => format!("kept in {path}"),

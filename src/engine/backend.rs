@@ -120,7 +120,13 @@ fn gpu_options(request: &DeviceRequest) -> GpuOptions {
         BackendChoice::Auto => None,
         other => Some(other.name().to_owned()),
     };
-    GpuOptions { precise: request.precise, backend, adapter: request.adapter.clone(), cache_dir: gpu::cache_dir(), ..GpuOptions::from_env() }
+    GpuOptions {
+        precise: request.precise,
+        backend,
+        adapter: request.adapter.clone(),
+        cache_dir: gpu::cache_dir(),
+        ..GpuOptions::from_env()
+    }
 }
 
 fn adapter_line(adapter: &AdapterSummary) -> String {

@@ -165,6 +165,7 @@ files!(
     "matmul",
     "matmul_registers",
     "matmul_cooperative",
+    "narrow",
     "gated",
     "rope",
     "cache_store",

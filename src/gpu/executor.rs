@@ -17,8 +17,8 @@ use super::readback::{EAGER_BYTES, Readback, ReadbackRing};
 use super::recording::{Recording, RunBuffers, Shared, SlotArena};
 use super::submit::{Encoded, encode};
 use super::timer::Timer;
-use super::weights::Weights;
 use super::tuning::{MatvecTuning, candidates};
+use super::weights::Weights;
 use super::{bandwidth, params, submit, tune};
 use crate::graph::{
     Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, NodeId, Origin, ProgramId,
@@ -95,7 +95,9 @@ impl GpuExecutor {
     /// What the kernels of this device are fused up to.
     pub fn target(&self) -> Target {
         let rows = super::lower::MATVEC_ROWS;
-        Target { norm_prologue_rows: rows, epilogue_rows: rows }
+        // Where x is narrowed for the matrix units, its norm costs nothing more.
+        let normed = if self.gpu.caps.cooperative { usize::MAX } else { rows };
+        Target { norm_prologue_rows: normed, epilogue_rows: rows }
     }
 
     /// Prepares a plan that was made elsewhere.

@@ -90,7 +90,9 @@ impl PipelineCache {
         let mut made: Vec<(usize, Result<wgpu::ComputePipeline, ExecError>)> = std::thread::scope(|scope| {
             let running: Vec<_> = jobs
                 .into_iter()
-                .map(|jobs| scope.spawn(move || jobs.into_iter().map(|job| (job.index, compile(device, job, checks, cache))).collect::<Vec<_>>()))
+                .map(|jobs| {
+                    scope.spawn(move || jobs.into_iter().map(|job| (job.index, compile(device, job, checks, cache))).collect::<Vec<_>>())
+                })
                 .collect();
             running.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
         });

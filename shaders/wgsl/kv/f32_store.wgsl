@@ -1,13 +1,13 @@
-//! Writing 32 elements of a head to a cache in f32.
+//! Writing elements of a head to a cache in f32, UNIT at a time.
 
 // [G, R, D]
 @group(0) @binding(4) var<storage, read_write> cache: array<f32>;
 
-fn kv_store(row: u32, unit: u32, v: array<f32, 32>) {
+const UNIT: u32 = 8u;
+
+fn kv_store(row: u32, unit: u32, v: array<f32, UNIT>) {
     var elements = v;
-    for (var i = 0u; i < 32u; i++) {
-        if unit * 32u + i < D_PAD {
-            cache[row * D_PAD + unit * 32u + i] = elements[i];
-        }
+    for (var i = 0u; i < UNIT; i++) {
+        cache[row * D_PAD + unit * UNIT + i] = elements[i];
     }
 }

@@ -3,7 +3,10 @@
 // [G, R, D / 4] words, then [G, R, D / 32] scales
 @group(0) @binding(4) var<storage, read_write> cache: array<u32>;
 
-fn kv_store(row: u32, unit: u32, v: array<f32, 32>) {
+// A block, which has one scale.
+const UNIT: u32 = 32u;
+
+fn kv_store(row: u32, unit: u32, v: array<f32, UNIT>) {
     var elements = v;
     var most = 0.0;
     for (var i = 0u; i < 32u; i++) {

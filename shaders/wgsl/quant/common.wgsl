@@ -14,8 +14,13 @@ struct HalfValues {
     v: array<vec4<f32>, 4>,
 }
 
+// The quants of a word as floats, exactly: a byte q + 128 in the low bits of the f16 1024 is 1152 + q. Conversions of integers are slow on
+// many GPUs, those of f16 are not.
 fn weight_floats(word: u32) -> vec4<f32> {
-    return vec4<f32>(unpack4xI8(word)) - f32(WEIGHT_ZERO);
+    let bytes = word ^ 0x80808080u;
+    let even = unpack2x16float((bytes & 0x00ff00ffu) | 0x64006400u);
+    let odd = unpack2x16float(((bytes >> 8u) & 0x00ff00ffu) | 0x64006400u);
+    return vec4(even.x, odd.x, even.y, odd.y) - f32(1152 + WEIGHT_ZERO);
 }
 
 fn weight_values(group: u32) -> Values {

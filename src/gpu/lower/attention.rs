@@ -103,7 +103,7 @@ impl Lowering<'_> {
     }
 
     fn merge(&mut self, k: &Attention, spec: &CacheSpec, parts: Operand, max_splits: usize) {
-        let source = Source::new("attention_merge").set("SPLIT", SPLIT);
+        let source = Source::new("attention_merge").set("SPLIT", SPLIT).set("MAX_SPLITS", MAX_SPLITS);
         let [rows, dynamic] = rows_words(k.rows);
         let mut step = vec![k.n_heads as u32, k.head_dim as u32, max_splits as u32, self.position_word(k.cache)];
         step.extend([spec.slots as u32, rows, dynamic]);

@@ -1,6 +1,7 @@
 //! Linear layers: matrix-vector kernels with prologue and epilogue for few rows, tiles for many, and separate kernels where neither fits.
 
 use super::super::assemble::Source;
+use super::super::caps::Caps;
 use super::super::quant::WeightFormat;
 use super::super::tuning::{MatvecTuning, MatvecWork};
 use super::super::weights::{PieceRows, Placed};
@@ -62,8 +63,11 @@ impl Lowering<'_> {
         k.rows.count <= if self.caps.software { 1 } else { MATVEC_ROWS }
     }
 
-    /// Norm as a prologue where the matvec can take it, as a kernel of its own otherwise.
+    /// Norm as a prologue where the matvec can take it, as a kernel of its own otherwise; f16 for the matrix units.
     fn prepare(&mut self, k: &Linear) -> Prepared {
+        if self.cooperative(k) {
+            return Prepared { x: self.narrow(k), norm: None };
+        }
         let Some((weight, eps)) = k.norm else {
             return Prepared { x: k.x.into(), norm: None };
         };
@@ -74,6 +78,29 @@ impl Lowering<'_> {
         let norm = Norm { x: k.x, weight, eps, out: k.x, rows: k.rows, width: k.k };
         self.norm_into(k.x.into(), &norm, out);
         Prepared { x: out, norm: None }
+    }
+
+    /// Whether the matrix units take these rows.
+    fn cooperative(&self, k: &Linear) -> bool {
+        self.caps.cooperative && !self.few(k) && k.k.is_multiple_of(32)
+    }
+
+    /// x after its norm, in f16.
+    fn narrow(&mut self, k: &Linear) -> Operand {
+        let out = self.narrowed((k.rows.count * k.k).div_ceil(2));
+        let workgroup = 256.min(self.caps.workgroup_threads as usize);
+        let prologue = if k.norm.is_some() { "prologue/rms_norm" } else { "prologue/plain" };
+        let source =
+            Source::new("narrow").with("prelude/reduce").with(prologue).set("WORKGROUP", workgroup).set("LANES", workgroup).set("K", k.k);
+        let [rows, dynamic] = rows_words(k.rows);
+        let mut operands = vec![(2, k.x.into()), (6, out)];
+        let mut eps_word = 0;
+        if let Some((weight, eps)) = k.norm {
+            operands.push((5, weight.into()));
+            eps_word = self.word(eps);
+        }
+        self.push(source, operands, vec![rows, dynamic, eps_word], Grid::rows(k.rows, 1, 1), Work::default());
+        out
     }
 
     fn store(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed, bias: Option<Buf>, residual: Option<Buf>, out: Operand) {
@@ -114,8 +141,14 @@ impl Lowering<'_> {
                 .set("K", k.k)
                 .with(prologue);
             (source, workgroup * rows, cols)
-        } else if self.caps.cooperative && k.k.is_multiple_of(32) {
-            (Source::new("matmul_cooperative"), 64, 64)
+        } else if self.cooperative(k) {
+            let tile = CooperativeTile::of(self.caps, part.n, k.rows.count);
+            let source = Source::new("matmul_cooperative")
+                .set("SUBGROUPS_N", tile.subgroups_n)
+                .set("SUBGROUPS_T", tile.subgroups_t)
+                .set("WIDE", tile.wide)
+                .set("DEPTH", tile.depth);
+            (source, tile.rows(), tile.tokens())
         } else {
             (Source::new("matmul"), 64, 64)
         };
@@ -248,6 +281,50 @@ impl Lowering<'_> {
             operands.push((5, weight.into()));
         }
         (source, tuning, operands)
+    }
+}
+
+/// How `matmul_cooperative` divides its sums.
+#[derive(Clone, Copy)]
+struct CooperativeTile {
+    subgroups_n: usize,
+    subgroups_t: usize,
+    /// Tiles of 16 rows of a subgroup, each for 32 tokens.
+    wide: usize,
+    /// Groups of 32 columns at a time.
+    depth: usize,
+}
+
+impl CooperativeTile {
+    /// 128 rows and 128 tokens: each weight is widened half as often.
+    const LARGE: CooperativeTile = CooperativeTile { subgroups_n: 2, subgroups_t: 4, wide: 4, depth: 2 };
+    /// 64 rows and 64 tokens.
+    const SMALL: CooperativeTile = CooperativeTile { subgroups_n: 2, subgroups_t: 2, wide: 2, depth: 1 };
+    /// As many workgroups as it takes to fill a large GPU: with fewer, smaller tiles are faster.
+    const LEAST_LARGE: usize = 128;
+
+    fn of(caps: &Caps, n: usize, n_tokens: usize) -> Self {
+        let large = Self::LARGE;
+        let n_large = n.div_ceil(large.rows()) * n_tokens.div_ceil(large.tokens());
+        let fits = large.bytes() <= caps.workgroup_memory as usize && large.threads() <= caps.workgroup_threads as usize;
+        if fits && n_large >= Self::LEAST_LARGE { large } else { Self::SMALL }
+    }
+
+    fn rows(self) -> usize {
+        self.subgroups_n * self.wide * 16
+    }
+
+    fn tokens(self) -> usize {
+        self.subgroups_t * 32
+    }
+
+    fn threads(self) -> usize {
+        self.subgroups_n * self.subgroups_t * 32
+    }
+
+    /// Workgroup memory of the kernel.
+    fn bytes(self) -> usize {
+        (self.rows() + self.tokens()) * (8 * self.depth + 2) * 8 + self.threads() / 32 * 16 * 20 * 4
     }
 }
 

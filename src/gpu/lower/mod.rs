@@ -131,12 +131,14 @@ pub struct Lowering<'a> {
     pub dispatches: Vec<Dispatch>,
     /// Bytes of the scratch buffers asked for.
     pub scratch: Vec<usize>,
+    /// The scratch of `narrowed`, once there is one.
+    narrowed: Option<usize>,
     step_idx: usize,
 }
 
 impl<'a> Lowering<'a> {
     pub fn new(plan: &'a Plan, caps: &'a Caps, tuning: &'a Tuning, placed: &'a [Rc<Placed>]) -> Self {
-        Lowering { plan, caps, tuning, placed, dispatches: Vec::new(), scratch: Vec::new(), step_idx: 0 }
+        Lowering { plan, caps, tuning, placed, dispatches: Vec::new(), scratch: Vec::new(), narrowed: None, step_idx: 0 }
     }
 
     /// Lowers every step.
@@ -185,6 +187,16 @@ impl<'a> Lowering<'a> {
     fn scratch(&mut self, len: usize) -> Operand {
         self.scratch.push(len * 4);
         Operand::Scratch(self.scratch.len() - 1)
+    }
+
+    /// One scratch buffer of at least `len` words for what the next dispatch alone reads: all uses share it.
+    fn narrowed(&mut self, len: usize) -> Operand {
+        let index = *self.narrowed.get_or_insert(self.scratch.len());
+        if index == self.scratch.len() {
+            self.scratch.push(0);
+        }
+        self.scratch[index] = self.scratch[index].max(len * 4);
+        Operand::Scratch(index)
     }
 
     /// The word of the run's block that holds a plan's scalar.

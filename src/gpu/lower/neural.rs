@@ -63,10 +63,11 @@ impl Lowering<'_> {
     /// Writes keys or values. `x` is the buffer that `view` describes.
     pub(super) fn cache_store_side(&mut self, k: &CacheStore, view: &View, x: Operand, cache: Operand, rope: Option<RopeTable>) {
         let Ok((spec, layout)) = self.cache(k.cache) else { return };
-        let fragment = match spec.kv_type {
-            KvType::F32 => "kv/f32_store",
-            KvType::F16 => "kv/f16_store",
-            KvType::Q8_0 => "kv/q8_0_store",
+        // The elements of a unit are those of the fragment.
+        let (fragment, unit) = match spec.kv_type {
+            KvType::F32 => ("kv/f32_store", 8),
+            KvType::F16 => ("kv/f16_store", 8),
+            KvType::Q8_0 => ("kv/q8_0_store", 32),
         };
         let source = Source::new("cache_store")
             .with("prelude/ring")
@@ -81,7 +82,7 @@ impl Lowering<'_> {
         step.extend(view_words(view));
         step.push(self.position_word(k.cache));
         step.extend([spec.sinks, spec.slots, spec.slots * spec.n_kv_heads].map(|n| n as u32));
-        let units = layout.head_dim.div_ceil(32);
+        let units = layout.head_dim / unit;
         self.push(source, vec![(2, x), (3, table), (4, cache)], step, Grid::rows(k.rows, k.n_kv_heads * units, 64), Work::default());
     }
 }
