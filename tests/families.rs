@@ -82,6 +82,29 @@ fn every_family_is_within_its_bounds() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// Every block format, IQ4_XS and MXFP4 among them, and F16 and BF16 in one file; and one file of one format. `make_tiny.py` gives exact logits
+/// and no other passes, so the modes that round may err by what `src/doctor/model.rs` grants a whole block.
+#[test]
+fn every_weight_format_is_within_its_bounds() {
+    for mode in Mode::all() {
+        for name in ["tiny-mixed", "tiny-q4_0"] {
+            let expected = read_expected(&fixture(&format!("{name}.safetensors")));
+            let (tokens, exact) = (expected["tokens"].as_i32().unwrap(), expected["exact.logits"].as_f32().unwrap());
+            let bound = match (mode.is_precise(), mode.kv_type) {
+                (true, KvType::F32) => 10.0 * F32_ERROR,
+                (true, _) => 5e-3,
+                (false, _) => 6e-2,
+            };
+            for chunk in [tokens.len(), 1] {
+                let (error, _) = difference(&mode.logits(&fixture(&format!("{name}.gguf")), tokens, chunk).unwrap(), exact);
+                let error = error / rms(exact);
+                println!("{name} gpu {} precise {} kv {:?} chunks of {chunk}: {error:.2e}", mode.gpu, mode.is_precise(), mode.kv_type);
+                assert!(error <= bound, "{name}: {error:.3e} over {bound:.0e}");
+            }
+        }
+    }
+}
+
 /// Every metadata key that a family's program reads is taken from the file: with another value the logits are others.
 #[test]
 fn what_the_file_says_is_heeded() {

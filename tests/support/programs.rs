@@ -12,8 +12,7 @@ use tensorlogic::lang::Host;
 pub struct Mode {
     pub gpu: bool,
     pub kv_type: KvType,
-    /// `--arch`.
-    pub arch: Option<PathBuf>,
+    arch: Option<PathBuf>,
     backend: Rc<Backend>,
 }
 
@@ -33,6 +32,11 @@ impl Mode {
             [precise, half, default]
         };
         backends.iter().flat_map(|&gpu| modes(gpu)).collect()
+    }
+
+    /// With the program of this file, whatever architecture the model says.
+    pub fn with_arch(self, program: &Path) -> Mode {
+        Mode { arch: Some(program.to_owned()), ..self }
     }
 
     pub fn is_precise(&self) -> bool {
