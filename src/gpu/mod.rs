@@ -30,4 +30,5 @@ pub use device::{AdapterSummary, Gpu, adapters};
 pub use errors::GpuError;
 pub use executor::GpuExecutor;
 pub use options::{Faults, GpuOptions, Profile};
+pub use quant::{Rows, WeightFormat, add_weight_format};
 pub use translate::{Language, translate};
