@@ -129,3 +129,73 @@ fn nothing_dead_or_unfinished_is_in_the_tree() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Formats that code beside the tables names, with where and why.
+const NAMED_ELSEWHERE: &[(&str, &str)] = &[
+    // A cache of keys and values may be Q8_0.
+    ("q8_0", "src/"),
+    ("q8_0", "shaders/wgsl/kv/"),
+    // Whole blocks are checked with two formats, not with all.
+    ("q4_0", "src/doctor/model.rs"),
+    ("q6_k", "src/doctor/model.rs"),
+    // A sample of made-up figures, for the tests of what shows them.
+    ("q4_0", "src/bench/report.rs"),
+    ("q6_k", "src/bench/report.rs"),
+];
+
+/// The row of ARCHITECTURE.md that says what adding something takes, as its paths.
+fn files_to_add(what: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let row = text.lines().find(|line| line.starts_with(&format!("| {what} |"))).unwrap();
+    let quoted = row.split('`').skip(1).step_by(2).filter(|path| path.contains('/'));
+    quoted.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_weight_format_is_named_where_architecture_says_and_nowhere_else() {
+    let paths = files_to_add("a weight format");
+    let sources: Vec<(String, String)> = [("src", "rs"), ("shaders", "wgsl")]
+        .iter()
+        .flat_map(|(folder, extension)| files(&root().join(folder), extension))
+        .filter(|path| !path.components().any(|c| matches!(c.as_os_str().to_str(), Some("tests" | "tests.rs"))))
+        .map(|path| {
+            let lines: Vec<String> =
+                code(&path).lines().filter(|line| !line.trim_start().starts_with("//")).map(str::to_lowercase).collect();
+            (relative(&path), lines.join("\n"))
+        })
+        .collect();
+    let mut wrong = Vec::new();
+    for format in tensorlogic::tensor::quant::FORMATS {
+        let expected: Vec<String> = paths.iter().map(|path| path.replace("NAME", format.name)).collect();
+        for path in &expected {
+            // A fragment is known by its file.
+            let named = match path.ends_with(".wgsl") {
+                true => root().join(path).exists(),
+                false => sources.iter().any(|(file, text)| in_place(file, path) && has_word(text, format.name)),
+            };
+            if !named {
+                wrong.push(format!("{} is not named in {path}", format.name));
+            }
+        }
+        for (file, _) in sources.iter().filter(|(_, text)| has_word(text, format.name)) {
+            let excepted = NAMED_ELSEWHERE.iter().any(|(name, place)| *name == format.name && file.starts_with(place));
+            // Formats share code with their kin.
+            let kin = file.contains("/quant/");
+            if !excepted && !kin && !expected.iter().any(|path| in_place(file, path)) {
+                wrong.push(format!("{file} names {}", format.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "weight formats and ARCHITECTURE.md disagree:\n{}", wrong.join("\n"));
+}
+
+/// Whether a file is this one, or lies in the folder.
+fn in_place(file: &str, path: &str) -> bool {
+    if path.ends_with('/') { file.starts_with(path) } else { file == path }
+}
+
+/// Whether a text has a name that is no part of a longer one.
+fn has_word(text: &str, word: &str) -> bool {
+    let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(word).any(|(at, _)| !part(text[..at].chars().next_back()) && !part(text[at + word.len()..].chars().next()))
+}

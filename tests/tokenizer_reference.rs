@@ -116,7 +116,7 @@ fn random_unicode_round_trips() {
     for name in VOCABS {
         let tokenizer = load(&folder, name);
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
-        for _ in 0..100_000 / VOCABS.len() {
+        for _ in 0..100_000 {
             let mut text = random.text();
             if matches!(name, "llama-spm" | "phi-3") {
                 // The format writes a space as this character, so it cannot tell the two apart.

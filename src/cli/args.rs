@@ -155,7 +155,7 @@ pub struct ChatArgs {
     pub max_tokens: usize,
     #[command(flatten)]
     pub window: WindowArgs,
-    /// A chat template instead of the file's own
+    /// A chat template instead of the file's own, or of ChatML where it has none
     #[arg(long, value_name = "FILE")]
     pub template: Option<PathBuf>,
     /// After each answer, print tokens and speed on stderr

@@ -34,6 +34,9 @@ pub fn run(args: &ChatArgs) -> CliResult {
     };
     let backend = args.compute.open()?;
     let model = load(args.model.as_deref(), &backend, &args.compute.load_request(Some(&args.window)))?;
+    if template.is_none() && !model.has_template() {
+        terminal::note("note: the file has no chat template, ChatML is used; --template FILE gives another");
+    }
     let settings = ChatSettings { sampling: model.sampling(&args.sampling.overrides())?, max_tokens: args.max_tokens };
     let mut session = model.chat(template, settings, args.system.clone())?;
     let interrupt = interrupt::install()?;

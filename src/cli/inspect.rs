@@ -33,7 +33,7 @@ pub fn run(args: &InspectArgs) -> CliResult {
     if args.template {
         match file.metadata().str("tokenizer.chat_template") {
             Some(template) => writeln!(out, "{template}")?,
-            None => writeln!(out, "no chat template in the file")?,
+            None => writeln!(out, "no chat template in the file: `tl chat` uses ChatML")?,
         }
     }
     Ok(out.flush()?)

@@ -1,6 +1,6 @@
 //! Einsum, embedding, and linear for every weight type on odd shapes.
 
-use crate::tensor::quant::FORMATS;
+use crate::tensor::quant::formats;
 use crate::tensor::{DType, Quant};
 
 use super::Arithmetic;
@@ -9,7 +9,7 @@ use super::noise::Noise;
 
 /// Every type that a weight can have.
 pub fn weight_types() -> Vec<DType> {
-    [DType::F32, DType::F16, DType::BF16].into_iter().chain(FORMATS.iter().map(|f| DType::Quant(Quant(f)))).collect()
+    [DType::F32, DType::F16, DType::BF16].into_iter().chain(formats().map(|f| DType::Quant(Quant(f)))).collect()
 }
 
 /// The bound of a product with a weight of this type: activations in blocks of 32 rounded to int8 have a relative error of about

@@ -107,6 +107,11 @@ impl LoadedModel {
         self.tokenizer.clone().map_err(EngineError::Tokenizer)
     }
 
+    /// Whether the file says how a conversation is written; where it does not, `template` is ChatML.
+    pub fn has_template(&self) -> bool {
+        self.file().metadata().str("tokenizer.chat_template").is_some()
+    }
+
     /// The file's template, or the stated default where it has none.
     ///
     /// # Errors

@@ -192,5 +192,5 @@ files!(
 );
 
 fn file(name: &str) -> &'static str {
-    FILES.iter().find(|(n, _)| *n == name).map_or("", |(_, text)| text)
+    FILES.iter().find(|(n, _)| *n == name).map(|(_, text)| *text).or_else(|| super::quant::added_fragment(name)).unwrap_or("")
 }

@@ -35,4 +35,5 @@ pub use disk::cache_dir;
 pub use errors::GpuError;
 pub use executor::GpuExecutor;
 pub use options::{Faults, GpuOptions, Profile};
+pub use quant::{Rows, WeightFormat, add_weight_format};
 pub use translate::{Language, translate};

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::process::Stdio;
 
+use crate::models::Parts;
 use crate::process::{command, tiny, tl, tl_reading};
 use crate::scratch::Scratch;
 
@@ -44,6 +45,43 @@ fn stats_go_to_stderr() {
     let run = tl(&["chat", "--prompt", "Hello", "--temperature", "0", "--stats"]);
     assert_eq!((run.code, &run.stdout[..]), (Some(0), HELLO));
     assert!(matches!(run.said()[..], [line] if line.contains("tok/s")), "{run:?}");
+}
+
+#[test]
+fn a_file_without_a_template_is_asked_in_chatml_and_says_so() {
+    let scratch = Scratch::new("no-template");
+    let (model, chatml) = (scratch.path("bare.gguf"), scratch.path("chatml.jinja"));
+    std::fs::write(&model, Parts::tiny().without_keys("tokenizer.chat_template").bytes()).unwrap();
+    let text = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}\
+                <|im_start|>assistant\n{% endif %}";
+    std::fs::write(&chatml, text).unwrap();
+    let args = ["chat", model.to_str().unwrap(), "--prompt", "the", "--temperature", "0", "--max-tokens", "12"];
+    let default = tl(&args);
+    let said = "note: the file has no chat template, ChatML is used; --template FILE gives another";
+    assert_eq!((default.code, default.said()), (Some(0), vec![said]), "{default:?}");
+    let given = tl(&[&args[..], &["--template", chatml.to_str().unwrap()]].concat());
+    assert_eq!(given.answer(), default.stdout);
+    let own = tl(&[&["chat", &tiny("f32")], &args[2..]].concat());
+    assert_ne!(own.answer(), default.stdout, "the file's own template is another");
+}
+
+#[test]
+fn a_model_in_parts_answers_as_it_does_whole() {
+    let scratch = Scratch::new("parts");
+    let whole = Parts::tiny();
+    let n_tensors = whole.tensors.len();
+    let path = |no: usize| scratch.path(&format!("tiny-{no:05}-of-00003.gguf"));
+    for (i, tensors) in whole.tensors.chunks(n_tensors.div_ceil(3)).enumerate() {
+        let metadata = if i == 0 { whole.metadata.clone() } else { Vec::new() };
+        let part = Parts { metadata, tensors: tensors.to_vec() };
+        let part = part.set("split.no", i as u32).set("split.count", 3u32).set("split.tensors.count", n_tensors as u32);
+        std::fs::write(path(i + 1), part.bytes()).unwrap();
+    }
+    let rest = ["--tokens", "1,267", "--max-tokens", "8", "--temperature", "0"];
+    let answer = |model: &str| tl(&[&["generate", model], &rest[..]].concat()).answer().to_owned();
+    for no in 1..=3 {
+        assert_eq!(answer(path(no).to_str().unwrap()), answer(&tiny("f32")), "named by part {no}");
+    }
 }
 
 #[test]

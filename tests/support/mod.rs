@@ -8,6 +8,7 @@
 )]
 
 pub mod faulty;
+pub mod programs;
 pub mod traced;
 
 use std::collections::HashMap;

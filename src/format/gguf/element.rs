@@ -1,7 +1,7 @@
 //! The numbers by which a tensor directory names element types. Source: ggml `enum ggml_type`.
 
 use crate::tensor::DType;
-use crate::tensor::quant::{FORMATS, Quant};
+use crate::tensor::quant::{Quant, formats};
 
 /// The plain types that the engine reads; block formats have their number in their own file.
 const PLAIN: [(u32, DType); 4] = [(0, DType::F32), (1, DType::F16), (30, DType::BF16), (26, DType::I32)];
@@ -39,7 +39,7 @@ pub(super) fn from_number(number: u32) -> Result<DType, String> {
         return Ok(DType::Quant(quant));
     }
     let name = UNREAD.iter().find(|(n, _)| *n == number).map_or("unknown", |(_, name)| name);
-    let read: Vec<&str> = PLAIN.iter().map(|(_, dtype)| dtype.name()).chain(FORMATS.iter().map(|f| f.name)).collect();
+    let read: Vec<&str> = PLAIN.iter().map(|(_, dtype)| dtype.name()).chain(formats().map(|f| f.name)).collect();
     Err(format!("element type {number} ({name}), which is not supported; use a file with {}", read.join(", ")))
 }
 

@@ -1,4 +1,5 @@
 //! How weights of each type lie on the device: one entry a format, with its fragment of the same name in `shaders/wgsl/quant`.
+//! A program that embeds the engine adds its own with [`add_weight_format`].
 
 mod five_bits;
 mod k_quants;
@@ -9,7 +10,58 @@ mod q8_0;
 
 pub use plain::F32;
 
+use std::sync::{PoisonError, RwLock};
+
 use crate::tensor::DType;
+
+use super::assemble;
+
+/// The layouts of the block formats that come with the engine, by the format's name.
+static FORMATS: &[(&str, &WeightFormat)] = &[
+    ("q4_0", &nibbles::Q4_0),
+    ("q4_1", &nibbles::Q4_1),
+    ("q5_0", &five_bits::Q5_0),
+    ("q5_1", &five_bits::Q5_1),
+    ("q8_0", &q8_0::Q8_0),
+    ("q2_k", &k_quants::Q2_K),
+    ("q3_k", &k_quants::Q3_K),
+    ("q4_k", &k_quants::Q4_K),
+    ("q5_k", &k_quants::Q5_K),
+    ("q6_k", &q6_k::Q6_K),
+    ("iq4_nl", &nibbles::IQ4_NL),
+    ("iq4_xs", &k_quants::IQ4_XS),
+    ("mxfp4", &nibbles::MXFP4),
+];
+
+/// Those that were added, with the text of their own fragment.
+static ADDED: RwLock<Vec<(&'static str, &'static WeightFormat, &'static str)>> = RwLock::new(Vec::new());
+
+/// Adds the layout of a block format of this name for the life of the process, with the text of the fragment that `format.fragments` names
+/// last. What the fragment gives is what those of `shaders/wgsl/quant` give to `quant/common`.
+///
+/// # Errors
+/// Where the name, or that of the fragment, is taken, with it.
+pub fn add_weight_format(name: &'static str, format: &'static WeightFormat, fragment: &'static str) -> Result<(), &'static str> {
+    let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
+    if FORMATS.iter().any(|(n, _)| *n == name) || added.iter().any(|(n, ..)| *n == name) {
+        return Err(name);
+    }
+    match format.fragments.last() {
+        Some(own) if assemble::FILES.iter().any(|(n, _)| n == own) || added.iter().any(|(_, f, _)| f.fragments.last() == Some(own)) => {
+            Err(own)
+        }
+        _ => {
+            added.push((name, format, fragment));
+            Ok(())
+        }
+    }
+}
+
+/// The text of a fragment that came with an added format.
+pub(super) fn added_fragment(name: &str) -> Option<&'static str> {
+    let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
+    added.iter().find(|(_, format, _)| format.fragments.last() == Some(&name)).map(|(.., text)| *text)
+}
 
 /// The device's layout of a weight type. A group is 32 consecutive weights of a row.
 pub struct WeightFormat {
@@ -42,22 +94,13 @@ impl WeightFormat {
             DType::F16 => Some(&plain::F16),
             DType::BF16 => Some(&plain::BF16),
             DType::I32 | DType::Bool => None,
-            DType::Quant(q) => match q.name {
-                "q4_0" => Some(&nibbles::Q4_0),
-                "q4_1" => Some(&nibbles::Q4_1),
-                "q5_0" => Some(&five_bits::Q5_0),
-                "q5_1" => Some(&five_bits::Q5_1),
-                "q8_0" => Some(&q8_0::Q8_0),
-                "q2_k" => Some(&k_quants::Q2_K),
-                "q3_k" => Some(&k_quants::Q3_K),
-                "q4_k" => Some(&k_quants::Q4_K),
-                "q5_k" => Some(&k_quants::Q5_K),
-                "q6_k" => Some(&q6_k::Q6_K),
-                "iq4_nl" => Some(&nibbles::IQ4_NL),
-                "iq4_xs" => Some(&k_quants::IQ4_XS),
-                "mxfp4" => Some(&nibbles::MXFP4),
-                _ => None,
-            },
+            DType::Quant(quant) => {
+                let own = FORMATS.iter().find(|(name, _)| *name == quant.name).map(|(_, format)| *format);
+                own.or_else(|| {
+                    let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
+                    added.iter().find(|(name, ..)| *name == quant.name).map(|(_, format, _)| *format)
+                })
+            }
         }
     }
 

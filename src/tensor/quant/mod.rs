@@ -1,11 +1,12 @@
 //! Block formats of quantized weights, one file each.
 //!
-//! A format is a static [`QuantFormat`]. Adding one takes a file here with its entry in [`FORMATS`], and a WGSL fragment
-//! of the same name under `shaders/wgsl/quant/`.
+//! A format is a static [`QuantFormat`]. ARCHITECTURE.md lists the files that adding one takes. A program that embeds the engine adds its own at
+//! run time instead, with [`add_format`].
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
+use std::sync::{PoisonError, RwLock};
 
 use half::f16;
 
@@ -37,8 +38,32 @@ pub use q5_k::Q5_K;
 pub use q6_k::Q6_K;
 pub use q8_0::Q8_0;
 
-/// Every block format the engine reads.
+/// Every block format that comes with the engine.
 pub static FORMATS: &[&QuantFormat] = &[&Q4_0, &Q4_1, &Q5_0, &Q5_1, &Q8_0, &Q2_K, &Q3_K, &Q4_K, &Q5_K, &Q6_K, &IQ4_NL, &IQ4_XS, &MXFP4];
+
+/// Those that [`add_format`] added.
+static ADDED: RwLock<Vec<&'static QuantFormat>> = RwLock::new(Vec::new());
+
+/// Every block format the engine reads.
+pub fn formats() -> impl Iterator<Item = &'static QuantFormat> {
+    let added = ADDED.read().unwrap_or_else(PoisonError::into_inner).clone();
+    FORMATS.iter().copied().chain(added)
+}
+
+/// Adds a format for the life of the process: files that have it can be opened from now on, and the CPU computes with it. For the GPU its
+/// layout there is added with `gpu::add_weight_format`.
+///
+/// # Errors
+/// Where a format has this name or number, with the name.
+pub fn add_format(format: &'static QuantFormat) -> Result<(), &'static str> {
+    let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
+    let taken = FORMATS.iter().chain(added.iter()).find(|f| f.name == format.name || f.ggml_type == format.ggml_type);
+    if let Some(taken) = taken {
+        return Err(taken.name);
+    }
+    added.push(format);
+    Ok(())
+}
 
 /// One block format: how many values a block holds, in how many bytes, and what they are.
 #[derive(Debug)]
@@ -78,11 +103,11 @@ pub struct Quant(pub &'static QuantFormat);
 impl Quant {
     /// The format with this number in a GGUF tensor directory.
     pub fn from_ggml(ggml_type: u32) -> Option<Quant> {
-        FORMATS.iter().find(|f| f.ggml_type == ggml_type).map(|f| Quant(f))
+        formats().find(|f| f.ggml_type == ggml_type).map(Quant)
     }
 
     pub fn from_name(name: &str) -> Option<Quant> {
-        FORMATS.iter().find(|f| f.name == name).map(|f| Quant(f))
+        formats().find(|f| f.name == name).map(Quant)
     }
 
     /// Writes the values of consecutive blocks, of one row or of many: `bytes` holds whole blocks, `out` their values.

@@ -48,9 +48,15 @@ pub struct JsonPipeline {
 /// The largest published file has 34 MB.
 const MAX_BYTES: usize = 128 << 20;
 const MAX_STEPS: usize = 32;
+/// Ids that no token has, where there are fewer tokens than this; published vocabularies leave out some hundreds. A lone high id would ask for
+/// memory that the file does not fill.
+const MAX_GAPS: usize = 1 << 16;
 /// Of a pattern or a replacement; one that grows each character to a megabyte would fill the memory.
 const MAX_STEP_TEXT: usize = 4 << 10;
 const MAX_REPLACEMENT: usize = 32;
+/// How many times longer all steps together may make a text. `▁` for a space and characters for bytes make it 3 and 2 times longer; ten
+/// replacements of one letter by eight would fill any memory.
+const MAX_GROWTH: usize = 64;
 
 const NORMALIZERS: [&str; 10] = ["Sequence", "Prepend", "Replace", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Strip", "StripAccents"];
 const PRE_TOKENIZERS: [&str; 8] = ["Sequence", "Split", "ByteLevel", "Digits", "Metaspace", "Whitespace", "WhitespaceSplit", "Punctuation"];
@@ -216,6 +222,7 @@ fn read_vocab(model: &BpeModel, added: &[AddedToken], style: VocabStyle, special
     if n_tokens == 0 {
         return Err(TokenizerError::Json("the vocabulary is empty".to_string()));
     }
+    check_limit("number of ids without a token", n_tokens.saturating_sub(entries.len()), MAX_GAPS.max(entries.len()))?;
     let mut texts = vec![String::new(); n_tokens];
     let mut kinds = vec![TokenKind::Unused; n_tokens];
     for (id, text) in entries {
@@ -276,22 +283,48 @@ fn read_step<T: serde::de::DeserializeOwned>(step: Value, allowed: &[&str]) -> R
     if step.is_null() {
         return Ok(None);
     }
-    let mut n_steps = 0;
-    check_step(&step, allowed, &mut n_steps)?;
+    let mut total = Total { n_steps: 0, growth: 1 };
+    check_step(&step, allowed, &mut total)?;
     serde_json::from_value(step).map(Some).map_err(json)
 }
 
-fn check_step(step: &Value, allowed: &[&str], n_steps: &mut usize) -> Result<(), TokenizerError> {
+/// What all steps of a pipeline come to.
+struct Total {
+    n_steps: usize,
+    growth: usize,
+}
+
+fn check_step(step: &Value, allowed: &[&str], total: &mut Total) -> Result<(), TokenizerError> {
     let kind = step["type"].as_str().unwrap_or("");
     if !allowed.contains(&kind) {
         return Err(TokenizerError::Json(format!("step `{kind}` is not supported; supported are {}", allowed.join(", "))));
     }
-    *n_steps += 1;
-    check_limit("number of steps in tokenizer.json", *n_steps, MAX_STEPS)?;
+    total.n_steps += 1;
+    check_limit("number of steps in tokenizer.json", total.n_steps, MAX_STEPS)?;
     for (key, limit) in [("content", MAX_REPLACEMENT), ("prepend", MAX_REPLACEMENT), ("pattern", MAX_STEP_TEXT)] {
         let len = step[key].as_str().map_or_else(|| step[key].to_string().len(), str::len);
         check_limit("bytes of a text in a step of tokenizer.json", len, limit)?;
     }
+    total.growth = total.growth.saturating_mul(growth(kind, step));
+    check_limit("growth of a text by the steps of tokenizer.json", total.growth, MAX_GROWTH)?;
     let inner = ["normalizers", "pretokenizers"].iter().filter_map(|key| step[*key].as_array());
-    inner.flatten().try_for_each(|inner| check_step(inner, allowed, n_steps))
+    inner.flatten().try_for_each(|inner| check_step(inner, allowed, total))
+}
+
+/// How many times longer a step may make a text, in bytes.
+fn growth(kind: &str, step: &Value) -> usize {
+    let len = |text: &Value| text.as_str().map_or(0, str::len);
+    match kind {
+        "Replace" => {
+            let content = len(&step["content"]);
+            match step["pattern"]["String"].as_str().map_or(0, str::len) {
+                // A pattern that matches nothing puts the content beside each character.
+                0 => content + 1,
+                pattern => content.div_ceil(pattern).max(1),
+            }
+        }
+        "ByteLevel" => 2,
+        "Metaspace" => len(&step["replacement"]).max(1),
+        _ => 1,
+    }
 }

@@ -1,0 +1,74 @@
+//! Models as users run them: by their `.tl` program, on a backend of this machine.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, EngineHost, LoadRequest};
+use tensorlogic::graph::KvType;
+use tensorlogic::lang::Host;
+
+/// How a model is run: several may share a backend, and with it its pipelines.
+#[derive(Clone)]
+pub struct Mode {
+    pub gpu: bool,
+    pub kv_type: KvType,
+    arch: Option<PathBuf>,
+    backend: Rc<Backend>,
+}
+
+impl Mode {
+    /// f32 throughout, with a cache in f32.
+    pub fn precise(gpu: bool) -> Mode {
+        Mode { gpu, kv_type: KvType::F32, arch: None, backend: Rc::new(open(gpu, true)) }
+    }
+
+    /// The modes of a user, on each backend of this machine.
+    pub fn all() -> Vec<Mode> {
+        let backends: &[bool] = if super::gpu_is_there() { &[false, true] } else { &[false] };
+        let modes = |gpu| {
+            let precise = Mode::precise(gpu);
+            let half = Mode { kv_type: KvType::F16, ..precise.clone() };
+            let default = Mode { backend: Rc::new(open(gpu, false)), ..half.clone() };
+            [precise, half, default]
+        };
+        backends.iter().flat_map(|&gpu| modes(gpu)).collect()
+    }
+
+    /// With the program of this file, whatever architecture the model says.
+    pub fn with_arch(self, program: &Path) -> Mode {
+        Mode { arch: Some(program.to_owned()), ..self }
+    }
+
+    pub fn is_precise(&self) -> bool {
+        self.backend.precise
+    }
+
+    /// The logits `[T, V]` of `tokens`, fed in chunks.
+    ///
+    /// # Errors
+    /// What keeps the model from being loaded or run, as users see it.
+    pub fn logits(&self, model: &Path, tokens: &[i32], chunk: usize) -> Result<Vec<f32>, String> {
+        let request = LoadRequest { arch: self.arch.clone(), kv_type: self.kv_type, ..LoadRequest::default() };
+        let model = EngineHost::new(self.backend.clone(), request).load_model(&model.display().to_string())?;
+        let cache = model.new_cache(None)?;
+        let mut logits = Vec::new();
+        for chunk in tokens.chunks(chunk) {
+            let rows = model.forward(chunk, &*cache)?;
+            let rows = self.backend.executor.borrow_mut().read(&rows).map_err(|e| e.to_string())?;
+            logits.extend_from_slice(rows.as_f32().unwrap());
+        }
+        Ok(logits)
+    }
+}
+
+fn open(gpu: bool, precise: bool) -> Backend {
+    let native = if cfg!(target_os = "macos") {
+        BackendChoice::Metal
+    } else if cfg!(windows) {
+        BackendChoice::Dx12
+    } else {
+        BackendChoice::Vulkan
+    };
+    let backend = if gpu { native } else { BackendChoice::Cpu };
+    Backend::open(&DeviceRequest { backend, adapter: None, precise }).unwrap()
+}
