@@ -93,6 +93,19 @@ pub struct Sizes {
 /// A model of seeded random weights whose activations and logits stay near 1, matrices of one type.
 pub fn random_llama(sizes: &Sizes, dtype: DType, seed: u32) -> Llama {
     let mut noise = Noise::new(seed);
+    let file = made_up(sizes, dtype, |len, deviation| {
+        let values: Vec<f32> = (0..len).map(|_| noise.normal() * deviation).collect();
+        match dtype {
+            DType::F16 => values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect(),
+            DType::Quant(quant) => quant.quantize_rows(&values).unwrap(),
+            _ => values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>(),
+        }
+    });
+    Llama::from_file(file)
+}
+
+/// A model whose matrices hold what `bytes` makes for a length and a standard deviation.
+pub fn made_up(sizes: &Sizes, dtype: DType, mut bytes: impl FnMut(usize, f32) -> Vec<u8>) -> ModelFile {
     let mut out = GgufWriter::new();
     let width = sizes.n_heads * sizes.head_dim;
     let kv = sizes.n_kv_heads * sizes.head_dim;
@@ -109,13 +122,7 @@ pub fn random_llama(sizes: &Sizes, dtype: DType, seed: u32) -> Llama {
     }
     out.set("llama.attention.layer_norm_rms_epsilon", 1e-5f32);
     let mut matrix = |out: &mut GgufWriter, name: &str, rows: usize, cols: usize, deviation: f32| {
-        let values: Vec<f32> = (0..rows * cols).map(|_| noise.normal() * deviation).collect();
-        let bytes = match dtype {
-            DType::F16 => values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect(),
-            DType::Quant(quant) => quant.quantize_rows(&values).unwrap(),
-            _ => values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>(),
-        };
-        out.tensor(name, [rows, cols], dtype, bytes);
+        out.tensor(name, [rows, cols], dtype, bytes(rows * cols, deviation));
     };
     let of = |cols: usize, gain: f32| gain / (cols as f32).sqrt();
     matrix(&mut out, "token_embd.weight", sizes.vocab, width, 1.0);
@@ -137,7 +144,7 @@ pub fn random_llama(sizes: &Sizes, dtype: DType, seed: u32) -> Llama {
     }
     out.f32("output_norm.weight", [width], &vec![1.0; width]);
     matrix(&mut out, "output.weight", sizes.vocab, width, of(width, 2.5));
-    Llama::from_file(ModelFile::from_bytes("random.gguf", out.to_bytes()).unwrap())
+    ModelFile::from_bytes("made-up.gguf", out.to_bytes()).unwrap()
 }
 
 impl Llama {
