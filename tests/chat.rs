@@ -6,7 +6,7 @@ mod support;
 
 use std::ops::ControlFlow;
 
-use support::fixture;
+use support::{device_requests, fixture};
 use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, EngineError, LoadRequest, LoadedModel, ModelSteps, demo};
 use tensorlogic::format::ModelFile;
 use tensorlogic::graph::{KvType, Sampling};
@@ -79,6 +79,34 @@ fn a_second_turn_feeds_its_own_tokens_alone() {
     // The token that ended the first answer was drawn but is not yet held.
     assert_eq!(second.timing.prefill_tokens, whole.timing.prefill_tokens - held);
     assert_eq!(fresh.context().ids(), session.context().ids(), "the same tokens, fed in two turns or in one");
+}
+
+/// What a second turn waits for is the prefill of its own tokens and at most two steps, however long the conversation is.
+#[test]
+fn a_second_turn_reaches_its_first_text_in_its_own_runs_and_two_steps() {
+    for device in device_requests(false) {
+        let backend = Backend::open(&device).unwrap();
+        let file = ModelFile::open(&fixture("tiny-f32.gguf"), false).unwrap();
+        let model = LoadedModel::from_file(file, &backend, &request(Some(1024))).unwrap();
+        let mut session = talk(&model, 24);
+        ask(&mut session, &"the and you ".repeat(60));
+        let held = session.context().position();
+        assert!(held > 180, "{held}");
+        let (mut n_text, mut waited) = (0, None);
+        let steps = || model.executor.borrow().counters().steps;
+        let (before, chunk) = (steps(), session.generator().chunk());
+        let answer = session.ask("the and you", |event| {
+            if let ChatEvent::Text(_) = event {
+                n_text += 1;
+                waited.get_or_insert_with(|| steps() - before);
+            }
+            ControlFlow::Continue(())
+        });
+        let fed = answer.unwrap().timing.prefill_tokens;
+        assert!(fed < 30 && n_text > 4, "{fed} tokens of {held}, {n_text} pieces");
+        let runs = waited.unwrap();
+        assert!(runs <= fed.div_ceil(chunk) as u64 + 2, "{runs} runs for {fed} tokens in chunks of {chunk} on {:?}", device.backend);
+    }
 }
 
 #[test]

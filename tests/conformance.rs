@@ -10,10 +10,13 @@
 
 mod support;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use support::{Backend, Llama, backends, difference, read_expected, run_logits};
-use tensorlogic::graph::{CacheSpec, KvType};
+use support::{Llama, backends, device_requests, difference, read_expected, run_logits};
+use tensorlogic::engine::{Backend, LoadRequest, LoadedModel};
+use tensorlogic::graph::{CacheSpec, KvType, Sampling};
+use tensorlogic::text::TokenId;
 
 fn pack() -> Option<PathBuf> {
     let folder = std::env::var_os("TL_REFERENCE").map(PathBuf::from);
@@ -45,7 +48,7 @@ const MODELS: &[&str] = &[
 ];
 
 /// Feeds `ids` in chunks and returns all logits.
-fn logits(backend: &Backend, precise: bool, llama: &Llama, spec: &CacheSpec, ids: &[i32], chunk: usize) -> Vec<f32> {
+fn logits(backend: &support::Backend, precise: bool, llama: &Llama, spec: &CacheSpec, ids: &[i32], chunk: usize) -> Vec<f32> {
     let mut executor = (backend.open)(precise);
     let cache = executor.new_cache(spec).unwrap();
     let chunks = ids.chunks(chunk).enumerate();
@@ -84,6 +87,37 @@ fn logits_are_within_the_bounds_that_llama_cpp_sets() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Through the models' own program and the generate loop. Of the default mode only what its bound cannot show is asked: the f32 model.
+#[test]
+fn greedy_ids_are_the_exact_ones() {
+    let Some(pack) = pack() else { return };
+    let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(pack.join("expected/summary.json")).unwrap()).unwrap();
+    for (name, precise, kv_type) in [
+        ("stories260K-f32", true, KvType::F32),
+        ("stories260K-f32", false, KvType::F16),
+        ("stories260K-f16", true, KvType::F32),
+        ("stories260K-q8_0", true, KvType::F32),
+        ("stories260K-q4_0", true, KvType::F32),
+    ] {
+        let greedy = &summary["models"][name]["greedy"];
+        let numbers =
+            |key: &str| -> Vec<TokenId> { greedy[key].as_array().unwrap().iter().map(|id| TokenId(id.as_u64().unwrap() as u32)).collect() };
+        let (prompt, exact) = (numbers("prompt"), numbers("exact"));
+        assert_eq!(exact.len(), 48);
+        for request in device_requests(precise) {
+            let load = LoadRequest { kv_type, ..LoadRequest::default() };
+            let model = LoadedModel::open(&pack.join(format!("models/{name}.gguf")), &Backend::open(&request).unwrap(), &load).unwrap();
+            let (mut given, go_on) = (Vec::new(), |_| ControlFlow::Continue(()));
+            let on_token = |id| {
+                given.push(id);
+                ControlFlow::Continue(())
+            };
+            model.generator(0).unwrap().generate(&prompt, Sampling::default(), 48, |_| false, go_on, on_token).unwrap();
+            assert_eq!(given, exact, "{name} on {:?}, precise {precise}", request.backend);
+        }
+    }
 }
 
 #[test]

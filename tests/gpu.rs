@@ -7,9 +7,19 @@
     reason = "a test says what it finds, and fails on what it does not expect"
 )]
 
+mod support;
+
+use std::ops::ControlFlow;
+
+use support::{Sizes, made_up};
 use tensorlogic::doctor::{Arithmetic, cases, check};
+use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, LoadRequest, LoadedModel};
 use tensorlogic::gpu::{GpuExecutor, GpuOptions};
-use tensorlogic::graph::Executor;
+use tensorlogic::graph::{Executor, Sampling};
+use tensorlogic::model::StepPrograms;
+use tensorlogic::tensor::quant::Q4_0;
+use tensorlogic::tensor::{DType, Quant};
+use tensorlogic::text::TokenId;
 
 /// The executor of the adapter at hand, software adapters included. Without one the test is skipped, or fails under `TL_REQUIRE_GPU=1`.
 fn executor(precise: bool) -> Option<GpuExecutor> {
@@ -46,4 +56,26 @@ fn precise_kernels_agree_with_the_definition() {
 #[test]
 fn fast_kernels_agree_with_the_definition() {
     assert_all_hold(Arithmetic::Fast);
+}
+
+/// A model of TinyLlama's widths and vocabulary and two of its layers, a prompt of a whole chunk and some steps: what is on the device is the
+/// weights, the cache and at most 128 MB more, however many layers there are.
+#[test]
+fn device_memory_is_weights_cache_and_little_more() {
+    let sizes = Sizes { n_heads: 32, n_kv_heads: 4, head_dim: 64, n_layers: 2, ffn: 5632, vocab: 32_000 };
+    let q4_0 = DType::Quant(Quant(&Q4_0));
+    let file = made_up(&sizes, q4_0, |len, _| vec![0; q4_0.storage_bytes(len).unwrap()]);
+    let weights: usize = file.tensors().tensors().iter().map(|t| t.len_bytes).sum();
+    let backend = Backend::open(&DeviceRequest { backend: BackendChoice::Noop, ..DeviceRequest::default() }).unwrap();
+    let load = LoadRequest { window: Some(2048), ..LoadRequest::default() };
+    let model = LoadedModel::from_file(file, &backend, &load).unwrap();
+    let mut generator = model.generator(0).unwrap();
+    let cache = 2 * 2 * sizes.n_layers * sizes.n_kv_heads * sizes.head_dim * generator.context().spec().slots;
+    // The program of a whole chunk takes its buffers when it is compiled.
+    generator.programs_mut().step(512, 0).unwrap();
+    let go_on = |_| ControlFlow::Continue(());
+    generator.generate(&[TokenId(1); 40], Sampling::default(), 8, |_| false, go_on, |_| ControlFlow::Continue(())).unwrap();
+    let peak = generator.counters().peak_device_bytes as usize;
+    println!("{peak} bytes, {weights} of weights, {cache} of the cache");
+    assert!(peak > weights + cache && peak - weights - cache < 128_000_000, "{peak} bytes, {weights} of weights, {cache} of the cache");
 }

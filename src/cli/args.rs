@@ -61,6 +61,9 @@ pub enum BackendArg {
     Vulkan,
     Dx12,
     Cpu,
+    /// Validates and computes nothing: for tests of errors
+    #[value(hide = true)]
+    Noop,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

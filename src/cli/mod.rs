@@ -1,5 +1,4 @@
 //! The command line: arguments, terminal, exit codes. The only module that prints.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
 
 mod args;
 mod bench;

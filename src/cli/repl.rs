@@ -18,6 +18,7 @@ use crate::syntax::{continues_name, is_incomplete};
 use super::args::ReplArgs;
 use super::error::{CliError, CliResult};
 use super::run::{interp, show};
+use super::terminal::ProgramOut;
 use super::{interrupt, terminal};
 
 pub fn run(args: &ReplArgs) -> CliResult {
@@ -89,6 +90,7 @@ fn evaluate(interp: &mut Interp, text: &str) -> Result<bool, CliError> {
             Ok(true)
         }
         Err(diagnostics) => {
+            ProgramOut::check()?;
             show(interp, &diagnostics);
             Ok(false)
         }

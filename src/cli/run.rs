@@ -1,6 +1,6 @@
 //! `tl run` and `tl test`: programs.
 
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use crate::lang::{Interp, Options};
 
 use super::args::{ComputeArgs, RunArgs, TestArgs};
 use super::error::{CliError, CliResult};
+use super::terminal::ProgramOut;
 use super::{interrupt, terminal};
 
 /// An interpreter on a backend of its own that prints on stdout.
 pub(super) fn interp(compute: &ComputeArgs, args: &[String]) -> Result<Interp, CliError> {
-    interp_on(&Rc::new(compute.open()?), compute, args, Box::new(stdout()))
+    interp_on(&Rc::new(compute.open()?), compute, args, Box::new(ProgramOut))
 }
 
 /// An interpreter on `backend` that prints to `out`.
@@ -38,6 +39,7 @@ pub fn run(args: &RunArgs) -> CliResult {
     match result {
         Ok(()) => Ok(()),
         Err(diagnostics) => {
+            ProgramOut::check()?;
             show(&interp, &diagnostics);
             Err(CliError::Silent)
         }
@@ -61,6 +63,7 @@ pub fn test(args: &TestArgs) -> CliResult {
                             terminal::say(format_args!("{}: {} ok", file.display(), outcome.name))?;
                         }
                         Some(error) => {
+                            ProgramOut::check()?;
                             failed += 1;
                             terminal::say(format_args!("{}: {} FAILED", file.display(), outcome.name))?;
                             show(&interp, &[error]);

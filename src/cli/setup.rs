@@ -24,6 +24,7 @@ impl DeviceArgs {
             BackendArg::Vulkan => BackendChoice::Vulkan,
             BackendArg::Dx12 => BackendChoice::Dx12,
             BackendArg::Cpu => BackendChoice::Cpu,
+            BackendArg::Noop => BackendChoice::Noop,
         };
         DeviceRequest { backend, adapter: self.adapter.clone(), precise }
     }

@@ -1,12 +1,13 @@
 //! What stderr and stdout are, and what that allows.
 
 use std::fmt::Display;
-use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::io::{ErrorKind, IsTerminal, Result, Write, stderr, stdin, stdout};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::diag::Color;
 
-use super::error::CliResult;
+use super::error::{CliError, CliResult};
 
 /// A line of a command's result, on stdout.
 ///
@@ -22,6 +23,40 @@ pub fn say(line: impl Display) -> CliResult {
 /// As `say`.
 pub fn say_text(text: impl Display) -> CliResult {
     Ok(write!(stdout().lock(), "{text}")?)
+}
+
+/// Whether whoever read our stdout has gone. Stdout is the process's, and so is this.
+static READER_GONE: AtomicBool = AtomicBool::new(false);
+
+/// Stdout for what programs print: a program fails when its reader has gone, the command that runs it does not.
+pub struct ProgramOut;
+
+impl ProgramOut {
+    /// What a command ends with when a program could not print: nothing is wrong with the program.
+    ///
+    /// # Errors
+    /// `BrokenPipe` when the reader of stdout has gone.
+    pub fn check() -> CliResult {
+        if READER_GONE.load(Ordering::Relaxed) { Err(CliError::BrokenPipe) } else { Ok(()) }
+    }
+}
+
+impl Write for ProgramOut {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        noticing(stdout().write(bytes))
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        noticing(stdout().flush())
+    }
+}
+
+fn noticing<T>(result: Result<T>) -> Result<T> {
+    result.inspect_err(|e| {
+        if e.kind() == ErrorKind::BrokenPipe {
+            READER_GONE.store(true, Ordering::Relaxed);
+        }
+    })
 }
 
 /// A line about the result, on stderr. Where nobody reads it, the result is no worse.

@@ -4,30 +4,43 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use memmap2::MmapMut;
+
 use crate::graph::ExecError;
 
 /// What poison mode fills buffers with: NaN as f32 and f16, out of range as an index.
 const POISON: u32 = 0xFFFF_FFFF;
 const ALIGN: usize = 64;
+/// From this many bytes on memory comes from the system page by page. The allocator's aligned zeros are written at once, so that a ring of
+/// millions of slots would take its memory before its first token.
+const MAPPED_BYTES: usize = 1 << 20;
 
 /// A zeroed block of four-byte elements, aligned to a cache line. Its bytes are only reached through [`Buffer::view`].
 #[derive(Debug)]
 pub(super) struct Buffer {
     ptr: NonNull<u32>,
     len: usize,
+    /// The owner of a large block. `None`: the allocator's.
+    map: Option<MmapMut>,
 }
 
 impl Buffer {
-    /// `len` elements of zeros, which the system provides page by page when they are first touched.
+    /// `len` elements of zeros, of large blocks only those pages that are touched.
     ///
     /// # Errors
     /// `OutOfMemory` naming `what` and the flag that makes it smaller.
     pub fn new(len: usize, what: &str, hint: &str) -> Result<Buffer, ExecError> {
-        let out_of_memory = || ExecError::OutOfMemory { mb: (len * 4).div_ceil(1 << 20), what: what.into(), hint: hint.into() };
+        let out_of_memory = || ExecError::OutOfMemory { mb: len.saturating_mul(4).div_ceil(1 << 20), what: what.into(), hint: hint.into() };
         let layout = layout(len).ok_or_else(out_of_memory)?;
-        // SAFETY: the layout has a size of at least one line.
-        let ptr = unsafe { alloc_zeroed(layout) };
-        NonNull::new(ptr.cast()).map(|ptr| Buffer { ptr, len }).ok_or_else(out_of_memory)
+        let (ptr, map) = if layout.size() < MAPPED_BYTES {
+            // SAFETY: the layout has a size of at least one line.
+            (unsafe { alloc_zeroed(layout) }, None)
+        } else {
+            let mut map = MmapMut::map_anon(layout.size()).map_err(|_| out_of_memory())?;
+            // Pages are larger than a line.
+            (map.as_mut_ptr(), Some(map))
+        };
+        NonNull::new(ptr.cast()).map(|ptr| Buffer { ptr, len, map }).ok_or_else(out_of_memory)
     }
 
     pub fn len(&self) -> usize {
@@ -50,7 +63,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Some(layout) = layout(self.len) {
+        if let (None, Some(layout)) = (&self.map, layout(self.len)) {
             // SAFETY: allocated in `new` with the same layout.
             unsafe { dealloc(self.ptr.as_ptr().cast(), layout) }
         }
@@ -119,5 +132,39 @@ impl<'a> Mem<'a> {
         assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "{len} elements from {start} leave a buffer of {}", self.len);
         // SAFETY: in bounds by the line above, and the caller has the range alone.
         unsafe { std::slice::from_raw_parts_mut(self.ptr.add(start).cast(), len) }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Resident bytes of this process.
+    fn resident() -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").expect("the system's own file");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a resident size");
+        line.split_whitespace().nth(1).and_then(|kb| kb.parse::<usize>().ok()).expect("a number") * 1024
+    }
+
+    /// The ring of `--ctx 4194304` is as large as its window from the start; its memory is not.
+    #[test]
+    fn a_large_block_takes_no_memory_before_it_is_touched() {
+        let before = resident();
+        let buffer = Buffer::new(1 << 29, "a ring", "").expect("address space");
+        // SAFETY: nothing else has the buffer.
+        let words: &mut [u32] = unsafe { buffer.view().slice_mut() };
+        assert_eq!((words[0], words[words.len() / 2], words[words.len() - 1]), (0, 0, 0));
+        assert!(words.as_ptr().addr().is_multiple_of(ALIGN));
+        words[1] = 1;
+        let grown = resident().saturating_sub(before);
+        assert!(grown < buffer.len_bytes() / 4, "{grown} bytes of {}", buffer.len_bytes());
+    }
+
+    #[test]
+    fn a_block_that_no_machine_has_is_an_error() {
+        for len in [usize::MAX, usize::MAX / 8, 1 << 58] {
+            let Err(ExecError::OutOfMemory { what, .. }) = Buffer::new(len, "a ring", "") else { panic!("{len} words") };
+            assert_eq!(what, "a ring");
+        }
     }
 }

@@ -22,6 +22,8 @@ pub enum BackendChoice {
     Vulkan,
     Dx12,
     Cpu,
+    /// Validates and computes nothing: for tests of errors.
+    Noop,
 }
 
 impl BackendChoice {
@@ -32,6 +34,7 @@ impl BackendChoice {
             BackendChoice::Vulkan => "vulkan",
             BackendChoice::Dx12 => "dx12",
             BackendChoice::Cpu => "cpu",
+            BackendChoice::Noop => "noop",
         }
     }
 }

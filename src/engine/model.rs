@@ -82,6 +82,15 @@ impl LoadedModel {
         let source = Rc::new(FileSource { weights: ModelWeights::from_file(&file), file: file.clone() });
         let program = ModelProgram::load(&name, &text, source.clone()).map_err(|e| unfit(e, &file, request))?;
         let tokenizer = Tokenizer::from_model(&file).map(Rc::new);
+        if let Ok(tokenizer) = &tokenizer
+            && tokenizer.vocab_size() > config.vocab_len
+        {
+            let (path, n_tokens, n_rows) = (file.path().display(), tokenizer.vocab_size(), config.vocab_len);
+            return Err(ModelError(format!(
+                "`{path}`: the vocabulary has {n_tokens} tokens, but `token_embd.weight` has {n_rows} rows; convert the file again"
+            ))
+            .into());
+        }
         Ok(LoadedModel {
             config,
             executor: backend.executor.clone(),

@@ -43,7 +43,8 @@ impl Caps {
             workgroup_memory: limits.max_compute_workgroup_storage_size,
             workgroup_threads: limits.max_compute_invocations_per_workgroup,
             workgroups_per_dimension: limits.max_compute_workgroups_per_dimension.min(65_535),
-            software: info.device_type == wgpu::DeviceType::Cpu,
+            // Under a profile a software adapter runs the kernels that the profile's devices run.
+            software: info.device_type == wgpu::DeviceType::Cpu && options.profile.is_none(),
             precise: options.precise,
         }
     }

@@ -1,6 +1,6 @@
 //! Choosing an adapter and opening its device.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use super::caps::{self, Caps};
@@ -8,6 +8,9 @@ use super::errors::{FaultState, GpuError};
 use super::options::GpuOptions;
 use super::tuning::Tuning;
 use crate::graph::ExecError;
+
+/// What the adapter that computes nothing says of its subgroups.
+const NOOP_SUBGROUP: u32 = 32;
 
 /// An adapter of this machine, as `tl devices` lists it.
 #[derive(Clone, Debug)]
@@ -38,7 +41,11 @@ pub struct Gpu {
     pub options: GpuOptions,
     /// Bytes allocated now and at most, and buffers made.
     pub allocated: Allocated,
+    poison: OnceCell<Rc<CountedBuffer>>,
 }
+
+/// Bytes of the buffer that poison is copied from.
+pub const POISON_BYTES: u64 = 1 << 20;
 
 /// Counts of device memory, shared by all that allocate.
 #[derive(Clone, Debug, Default)]
@@ -111,12 +118,35 @@ impl Gpu {
         let faults = FaultState::default();
         faults.attach(&device);
         let caps = Caps::new(&device, &info, options);
-        Ok(Gpu { device, queue, info, caps, tuning: Tuning::default(), faults, options: options.clone(), allocated: Allocated::default() })
+        let (options, allocated, poison) = (options.clone(), Allocated::default(), OnceCell::new());
+        Ok(Gpu { device, queue, info, caps, tuning: Tuning::default(), faults, options, allocated, poison })
     }
 
     /// `vulkan: NVIDIA H200`
     pub fn describe(&self) -> String {
         title(&self.info)
+    }
+
+    /// A buffer of ones, made when it is first asked for, so that a warm step in poison mode makes nothing either.
+    ///
+    /// # Errors
+    /// When the device has not enough memory.
+    pub fn poison(&self) -> Result<Rc<CountedBuffer>, ExecError> {
+        if let Some(buffer) = self.poison.get() {
+            return Ok(buffer.clone());
+        }
+        let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let buffer = Rc::new(self.buffer("poison", "unset TL_POISON", POISON_BYTES, usage)?);
+        self.queue.write_buffer(&buffer.buffer, 0, &vec![0xff; POISON_BYTES as usize]);
+        Ok(self.poison.get_or_init(|| buffer).clone())
+    }
+
+    /// Loses the device, for tests: the callback comes with the poll, as a driver's comes with its next call.
+    pub fn lose(&self) {
+        self.device.destroy();
+        if let Err(error) = self.device.poll(wgpu::PollType::Poll) {
+            log::error!("{error}");
+        }
     }
 
     /// A buffer of at least `size` bytes. `what` and `hint` go into the error when memory is short.
@@ -182,7 +212,9 @@ fn enumerate(options: &GpuOptions) -> Vec<wgpu::Adapter> {
     descriptor.backends = backends;
     // Validation layers are a developer's tool that most machines lack; RUST_LOG and WGPU_VALIDATION bring them back.
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
-    descriptor.backend_options.noop.enable = backends == wgpu::Backends::NOOP;
+    let noop = &mut descriptor.backend_options.noop;
+    noop.enable = backends == wgpu::Backends::NOOP;
+    (noop.subgroup_min_size, noop.subgroup_max_size) = (Some(NOOP_SUBGROUP), Some(NOOP_SUBGROUP));
     let instance = wgpu::Instance::new(descriptor);
     pollster::block_on(instance.enumerate_adapters(backends))
 }

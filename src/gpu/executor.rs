@@ -328,6 +328,9 @@ impl GpuExecutor {
             Ok(())
         })?;
         self.counters.steps += 1;
+        if self.gpu.options.faults.lost_after == Some(self.counters.steps) {
+            self.gpu.lose();
+        }
         let mut tensors = Vec::with_capacity(specs.len());
         for ((spec, buffer), readback) in specs.iter().zip(results).zip(readbacks) {
             let tensor = self.add_tensor(buffer, spec.shape.clone(), spec.dtype);

@@ -1,7 +1,11 @@
-//! Checks of assembled kernels: they validate, they translate to the languages of all backends, and the Metal text holds nothing that
-//! Metal refuses. A translation is not a compile; it is what can be known without the machine.
+//! Checks of assembled kernels: they validate, they translate to the languages of exactly those backends that have what they use, and the
+//! Metal text holds nothing that Metal refuses. A translation is not a compile; it is what can be known without the machine.
+
+use naga::valid::Capabilities;
+use naga::{CooperativeSize, TypeInner};
 
 use super::errors::first_lines;
+use super::translate::Language;
 
 /// Buffers that a Metal function may take, naga's table of sizes among them.
 const MOST_METAL_BUFFERS: usize = 31;
@@ -10,6 +14,22 @@ const MOST_METAL_MEMORY: u32 = 32 << 10;
 /// Storage buffers of one stage that WebGPU promises.
 const MOST_STORAGE_BUFFERS: usize = 8;
 
+/// The languages of the backends that have what a module uses. Metal's matrices are 8×8, Vulkan's drivers choose their sizes, DX12 has none.
+pub fn languages(module: &naga::Module) -> Vec<Language> {
+    let sizes = module.types.iter().filter_map(|(_, ty)| match ty.inner {
+        TypeInner::CooperativeMatrix { columns, rows, .. } => Some([columns, rows]),
+        _ => None,
+    });
+    let sizes: Vec<CooperativeSize> = sizes.flatten().collect();
+    if sizes.is_empty() {
+        vec![Language::SpirV, Language::Msl, Language::Hlsl]
+    } else if sizes.iter().all(|&size| size == CooperativeSize::Eight) {
+        vec![Language::SpirV, Language::Msl]
+    } else {
+        vec![Language::SpirV]
+    }
+}
+
 /// What is wrong with a kernel; empty when nothing is.
 pub fn check(name: &str, text: &str) -> Vec<String> {
     let module = match naga::front::wgsl::parse_str(text) {
@@ -17,7 +37,12 @@ pub fn check(name: &str, text: &str) -> Vec<String> {
         Err(error) => return vec![format!("{name}: {}", error.emit_to_string(text))],
     };
     let mut problems = Vec::new();
-    let capabilities = naga::valid::Capabilities::default() | naga::valid::Capabilities::SUBGROUP;
+    // What every backend has, and what kernels ask for by their needs.
+    let capabilities = Capabilities::default()
+        | Capabilities::SHADER_FLOAT16_IN_FLOAT32
+        | Capabilities::SUBGROUP
+        | Capabilities::SHADER_FLOAT16
+        | Capabilities::COOPERATIVE_MATRIX;
     let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities);
     validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
     validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
@@ -29,15 +54,21 @@ pub fn check(name: &str, text: &str) -> Vec<String> {
     if storage > MOST_STORAGE_BUFFERS {
         problems.push(format!("{name}: {storage} storage buffers, at most {MOST_STORAGE_BUFFERS}"));
     }
-    if let Err(error) = naga::back::spv::write_vec(&module, &info, &naga::back::spv::Options::default(), None) {
-        problems.push(format!("{name}: no SPIR-V: {error}"));
-    }
-    if let Err(error) = hlsl(&module, &info) {
-        problems.push(format!("{name}: no HLSL: {error}"));
-    }
-    match msl(&module, &info) {
-        Ok(text) => problems.extend(msl_problems(&module, &text).into_iter().map(|p| format!("{name}: {p}"))),
-        Err(error) => problems.push(format!("{name}: no MSL: {error}")),
+    let named = languages(&module);
+    for language in [Language::SpirV, Language::Hlsl, Language::Msl] {
+        let translated = match language {
+            Language::SpirV => spirv(&module, &info),
+            Language::Hlsl => hlsl(&module, &info),
+            Language::Msl => msl(&module, &info).and_then(|text| match msl_problems(&module, &text) {
+                found if found.is_empty() => Ok(()),
+                found => Err(found.join("; ")),
+            }),
+        };
+        match translated {
+            Err(error) if named.contains(&language) => problems.push(format!("{name}: no {language:?}: {error}")),
+            Ok(()) if !named.contains(&language) => problems.push(format!("{name}: {language:?} takes what its devices lack")),
+            _ => {}
+        }
     }
     problems
 }
@@ -57,13 +88,17 @@ pub fn msl(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<Stri
     naga::back::msl::write_string(module, info, &options, &pipeline).map(|(text, _)| text).map_err(|e| e.to_string())
 }
 
-fn hlsl(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<String, String> {
+fn spirv(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<(), String> {
+    let options = naga::back::spv::Options { lang_version: (1, 4), ..Default::default() };
+    naga::back::spv::write_vec(module, info, &options, None).map(drop).map_err(|e| e.to_string())
+}
+
+fn hlsl(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<(), String> {
     let mut text = String::new();
     let options = naga::back::hlsl::Options { shader_model: naga::back::hlsl::ShaderModel::V6_4, ..Default::default() };
     let pipeline = naga::back::hlsl::PipelineOptions::default();
     let mut writer = naga::back::hlsl::Writer::new(&mut text, &options, &pipeline);
-    writer.write(module, info, None).map_err(|e| e.to_string())?;
-    Ok(text)
+    writer.write(module, info, None).map(drop).map_err(|e| e.to_string())
 }
 
 fn msl_problems(module: &naga::Module, text: &str) -> Vec<String> {

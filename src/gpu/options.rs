@@ -28,10 +28,27 @@ pub struct GpuOptions {
 }
 
 /// Faults that tests inject.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Faults {
     /// Allocations past this many bytes on the device fail as if its memory were full.
     pub memory_limit: Option<u64>,
+    /// The device is lost when it has been given so many runs.
+    pub lost_after: Option<u64>,
+    /// Text of kernels, and what takes its place before they are compiled.
+    pub edits: Vec<(String, String)>,
+}
+
+impl Faults {
+    /// `memory=BYTES` or `lost=RUNS`, as `TL_FAULT` has it.
+    pub fn from_text(text: &str) -> Self {
+        let number = |name: &str| text.strip_prefix(name)?.strip_prefix('=')?.parse().ok();
+        Faults { memory_limit: number("memory"), lost_after: number("lost"), edits: Vec::new() }
+    }
+
+    /// A kernel's text with the edits.
+    pub fn edited(&self, text: String) -> String {
+        self.edits.iter().fold(text, |text, (from, to)| text.replace(from, to))
+    }
 }
 
 /// A backend whose features and limits are imitated on another.
@@ -43,7 +60,8 @@ pub enum Profile {
 }
 
 impl GpuOptions {
-    /// The environment's part: `TL_BACKEND`, `TL_ADAPTER`, `TL_PROFILE`, `TL_CHECKS`, `TL_POISON`, `TL_NO_SUBGROUPS`, `TL_REQUIRE_GPU`.
+    /// The environment's part: `TL_BACKEND`, `TL_ADAPTER`, `TL_PROFILE`, `TL_CHECKS`, `TL_POISON`, `TL_NO_SUBGROUPS`, `TL_REQUIRE_GPU`,
+    /// `TL_FAULT`.
     pub fn from_env() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
         let flag = |name: &str| text(name).is_some_and(|v| v != "0");
@@ -55,6 +73,7 @@ impl GpuOptions {
             poison: flag("TL_POISON"),
             no_subgroups: flag("TL_NO_SUBGROUPS"),
             allow_software: flag("TL_REQUIRE_GPU"),
+            faults: text("TL_FAULT").map_or_else(Faults::default, |f| Faults::from_text(&f)),
             ..GpuOptions::default()
         }
     }

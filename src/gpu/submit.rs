@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::device::{CountedBuffer, Gpu};
+use super::device::{CountedBuffer, Gpu, POISON_BYTES};
 use super::lower::{RunShape, Work};
 use super::recording::Recording;
 use super::timer::Timer;
@@ -12,7 +12,6 @@ use crate::graph::{Counters, ExecError};
 const MOST_WORK: f64 = 1e11;
 /// The same for software adapters, so that Ctrl-C is seen.
 const MOST_SOFTWARE_WORK: f64 = 4e9;
-const POISON_BYTES: u64 = 1 << 20;
 
 /// A copy between buffers around a run.
 pub struct Copy {
@@ -117,14 +116,12 @@ fn macs(work: &Work, shape: &RunShape) -> f64 {
     work.each_row * work.rows.map_or(1, |rows| rows.of_run(shape.n_tokens)) as f64
 }
 
-/// Fills buffers by copies of a buffer of ones; a debugging aid, so the source is made each time.
+/// Fills buffers by copies of a buffer of ones.
 fn poison(gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, buffers: &[Rc<CountedBuffer>]) -> Result<(), ExecError> {
     if buffers.is_empty() {
         return Ok(());
     }
-    let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-    let source = gpu.buffer("poison", "unset TL_POISON", POISON_BYTES, usage)?;
-    gpu.queue.write_buffer(&source.buffer, 0, &vec![0xff; POISON_BYTES as usize]);
+    let source = gpu.poison()?;
     for buffer in buffers {
         for start in (0..buffer.buffer.size()).step_by(POISON_BYTES as usize) {
             let len = POISON_BYTES.min(buffer.buffer.size() - start);

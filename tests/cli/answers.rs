@@ -159,12 +159,28 @@ fn a_program_that_fails_has_code_one() {
 /// A reader that leaves after the first byte, as `head -c 1` does.
 #[test]
 fn a_reader_that_leaves_is_no_failure() {
-    let model = tiny("f32");
-    let cases: [&[&str]; 4] = [
+    let (model, scratch) = (tiny("f32"), Scratch::new("reader"));
+    let path = scratch.path("p.tl");
+    std::fs::write(&path, "print(rand([64, 64]))\ntest good { assert(true) }").unwrap();
+    let path = path.to_str().unwrap();
+    let cases: [&[&str]; 17] = [
         &["generate", &model, "--tokens", "1,267", "--max-tokens", "100000", "--temperature", "0"],
         &["chat", &model, "--prompt", "the", "--max-tokens", "100000", "--temperature", "0"],
+        &["generate", &model, "--tokens", "1,267", "--max-tokens", "4", "--json"],
+        &["chat", "--prompt", "Hello"],
+        &["inspect", &model],
         &["inspect", &model, "--tensors", "--metadata", "--tokenizer"],
+        &["tokenize", &model, "the and"],
+        &["trace", &model, "--tokens", "1,2"],
+        &["explain", &model],
+        &["explain", &model, "--dot"],
+        &["bench", &model, "-p", "4", "-n", "2", "-r", "1"],
+        &["devices"],
+        &["doctor", "--filter", "rms_norm"],
         &["doc"],
+        &["run", path],
+        &["test", path],
+        &["--help"],
     ];
     for args in cases {
         let mut child = command(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -177,6 +193,26 @@ fn a_reader_that_leaves_is_no_failure() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{args:?}: {stderr}");
         assert!(stderr.lines().all(|line| line.starts_with("cpu: ")), "{args:?}: {stderr}");
+    }
+}
+
+/// A machine without a driver, and one with a software driver alone.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_gpu_the_cpu_answers_and_one_line_says_so() {
+    let lavapipe = std::fs::read_dir("/usr/share/vulkan/icd.d").into_iter().flatten().flatten();
+    let lavapipe = lavapipe.map(|entry| entry.path()).find(|path| path.to_string_lossy().contains("lvp_icd"));
+    if lavapipe.is_none() {
+        println!("skipped: lavapipe is not installed");
+    }
+    for drivers in [Some(std::path::PathBuf::from("/nonexistent")), lavapipe].into_iter().flatten() {
+        let mut command = command(&["chat", "--prompt", "Hello", "--temperature", "0"]);
+        command.env_remove("TL_BACKEND").env("VK_DRIVER_FILES", &drivers).env("VK_ICD_FILENAMES", &drivers);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!((output.status.code(), &stdout[..]), (Some(0), HELLO), "{drivers:?}: {stderr}");
+        let said: Vec<&str> = stderr.lines().collect();
+        assert!(matches!(said[..], [line] if line.starts_with("cpu: ") && line.ends_with("(no GPU found)")), "{drivers:?}: {stderr}");
     }
 }
 

@@ -220,6 +220,17 @@ fn a_damaged_vocabulary_is_refused_where_text_is_needed() {
     }
 }
 
+/// Its last tokens would read rows that are not there.
+#[test]
+fn a_vocabulary_larger_than_the_embedding_is_refused() {
+    let mut parts = Parts::tiny();
+    let embedding = parts.tensors.iter_mut().find(|(name, ..)| name == "token_embd.weight").unwrap();
+    let (rows, width) = (embedding.1.rows() - 2, embedding.1.last_dim());
+    embedding.1 = [rows, width].into();
+    embedding.3.truncate(rows * width * 4);
+    assert_refused(&[("few-rows", parts.bytes(), &["few-rows.gguf", "307 tokens", "305 rows"])]);
+}
+
 #[test]
 fn a_template_that_fails_is_refused() {
     let scratch = Scratch::new("template");

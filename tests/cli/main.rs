@@ -5,6 +5,7 @@
 mod answers;
 mod bad_flags;
 mod bad_models;
+mod faults;
 mod models;
 mod process;
 mod repeat;

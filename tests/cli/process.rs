@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use tensorlogic::gpu::{GpuExecutor, GpuOptions};
+
 /// How a run ended and what it said.
 #[derive(Debug)]
 pub struct Run {
@@ -16,7 +18,7 @@ pub struct Run {
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tl"));
     command.args(args).env("TL_BACKEND", "cpu");
-    for name in ["TL_ADAPTER", "RUST_LOG", "RUST_BACKTRACE", "TL_REQUIRE_GPU"] {
+    for name in ["TL_ADAPTER", "RUST_LOG", "RUST_BACKTRACE", "TL_REQUIRE_GPU", "TL_FAULT"] {
         command.env_remove(name);
     }
     command
@@ -33,14 +35,15 @@ pub fn tl_reading(args: &[&str], input: &str) -> Run {
     ended(child.wait_with_output().unwrap())
 }
 
-fn ended(output: Output) -> Run {
+pub fn ended(output: Output) -> Run {
     Run { code: output.status.code(), stdout: String::from_utf8(output.stdout).unwrap(), stderr: String::from_utf8(output.stderr).unwrap() }
 }
 
 impl Run {
     /// What it said on stderr beside the line that names the backend.
     pub fn said(&self) -> Vec<&str> {
-        self.stderr.lines().filter(|line| !line.starts_with("cpu: ")).collect()
+        let names = |line: &&str| ["cpu: ", "noop: ", "vulkan: ", "metal: ", "dx12: "].iter().any(|name| line.starts_with(name));
+        self.stderr.lines().filter(|line| !names(line)).collect()
     }
 
     /// What it printed, when all went well and it said nothing more than the backend's name.
@@ -55,6 +58,25 @@ impl Run {
         match self.said()[..] {
             [line] if line.starts_with("error: ") && !line.chars().any(char::is_control) => line,
             _ => panic!("not one line that begins with `error: `: {self:?}"),
+        }
+    }
+}
+
+/// The values of `--backend` that this machine has, software adapters included. Under `TL_REQUIRE_GPU=1` the absence of a GPU is a failure.
+pub fn backends() -> Vec<&'static str> {
+    let gpu = if cfg!(target_os = "macos") {
+        "metal"
+    } else if cfg!(windows) {
+        "dx12"
+    } else {
+        "vulkan"
+    };
+    match GpuExecutor::new(&GpuOptions { backend: Some(gpu.to_owned()), ..GpuOptions::default() }) {
+        Ok(_) => vec!["cpu", gpu],
+        Err(error) => {
+            assert!(std::env::var("TL_REQUIRE_GPU").is_err(), "{error}");
+            println!("skipped: {error}");
+            vec!["cpu"]
         }
     }
 }

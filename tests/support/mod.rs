@@ -16,12 +16,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use safetensors::SafeTensors;
-use tensorlogic::format::ModelFile;
+use tensorlogic::doctor::Noise;
+use tensorlogic::format::{GgufWriter, ModelFile};
 use tensorlogic::graph::{
     BinaryOp, CacheIdx, CacheSpec, Graph, KvType, NodeId, RopeRowsKind, RopeScaling, RopeSpec, RopeStyle, RuntimeScalar, UnaryOp, Weight,
     WeightSource,
 };
-use tensorlogic::tensor::HostTensor;
+use tensorlogic::tensor::{DType, HostTensor};
 
 /// A model of `tests/fixtures`, or of the folder that `TL_REFERENCE` names.
 pub fn fixture(name: &str) -> PathBuf {
@@ -80,9 +81,79 @@ pub struct Step {
     pub logits: NodeId,
 }
 
+/// The numbers of a llama model that is made up.
+pub struct Sizes {
+    pub n_heads: usize,
+    pub n_kv_heads: usize,
+    pub head_dim: usize,
+    pub n_layers: usize,
+    pub ffn: usize,
+    pub vocab: usize,
+}
+
+/// A model of seeded random weights whose activations and logits stay near 1, matrices of one type.
+pub fn random_llama(sizes: &Sizes, dtype: DType, seed: u32) -> Llama {
+    let mut noise = Noise::new(seed);
+    let file = made_up(sizes, dtype, |len, deviation| {
+        let values: Vec<f32> = (0..len).map(|_| noise.normal() * deviation).collect();
+        match dtype {
+            DType::F16 => values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect(),
+            DType::Quant(quant) => quant.quantize_rows(&values).unwrap(),
+            _ => values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>(),
+        }
+    });
+    Llama::from_file(file)
+}
+
+/// A model whose matrices hold what `bytes` makes for a length and a standard deviation.
+pub fn made_up(sizes: &Sizes, dtype: DType, mut bytes: impl FnMut(usize, f32) -> Vec<u8>) -> ModelFile {
+    let mut out = GgufWriter::new();
+    let width = sizes.n_heads * sizes.head_dim;
+    let kv = sizes.n_kv_heads * sizes.head_dim;
+    out.set("general.architecture", "llama");
+    for (key, value) in [
+        ("block_count", sizes.n_layers),
+        ("embedding_length", width),
+        ("feed_forward_length", sizes.ffn),
+        ("context_length", 4096),
+        ("attention.head_count", sizes.n_heads),
+        ("attention.head_count_kv", sizes.n_kv_heads),
+    ] {
+        out.set(&format!("llama.{key}"), value as u32);
+    }
+    out.set("llama.attention.layer_norm_rms_epsilon", 1e-5f32);
+    let mut matrix = |out: &mut GgufWriter, name: &str, rows: usize, cols: usize, deviation: f32| {
+        out.tensor(name, [rows, cols], dtype, bytes(rows * cols, deviation));
+    };
+    let of = |cols: usize, gain: f32| gain / (cols as f32).sqrt();
+    matrix(&mut out, "token_embd.weight", sizes.vocab, width, 1.0);
+    for i in 0..sizes.n_layers {
+        for norm in ["attn_norm", "ffn_norm"] {
+            out.f32(&format!("blk.{i}.{norm}.weight"), [width], &vec![1.0; width]);
+        }
+        for (name, rows, cols, gain) in [
+            ("attn_q", width, width, 1.5),
+            ("attn_k", kv, width, 1.5),
+            ("attn_v", kv, width, 1.0),
+            ("attn_output", width, width, 1.0),
+            ("ffn_gate", sizes.ffn, width, 1.0),
+            ("ffn_up", sizes.ffn, width, 1.0),
+            ("ffn_down", width, sizes.ffn, 2.0),
+        ] {
+            matrix(&mut out, &format!("blk.{i}.{name}.weight"), rows, cols, of(cols, gain));
+        }
+    }
+    out.f32("output_norm.weight", [width], &vec![1.0; width]);
+    matrix(&mut out, "output.weight", sizes.vocab, width, of(width, 2.5));
+    ModelFile::from_bytes("made-up.gguf", out.to_bytes()).unwrap()
+}
+
 impl Llama {
     pub fn open(path: &Path) -> Self {
-        let file = ModelFile::open(path, false).unwrap();
+        Llama::from_file(ModelFile::open(path, false).unwrap())
+    }
+
+    pub fn from_file(file: ModelFile) -> Self {
         let weights = file
             .tensors()
             .tensors()
@@ -242,6 +313,29 @@ pub fn backends() -> Vec<Backend> {
         backends.push(Backend { name: "gpu", open: |precise| Box::new(open_gpu(precise)) });
     }
     backends
+}
+
+/// What the engine is asked for on each backend of this machine, in the same order as `backends`.
+pub fn device_requests(precise: bool) -> Vec<tensorlogic::engine::DeviceRequest> {
+    use tensorlogic::engine::{BackendChoice, DeviceRequest};
+    let of = |backend| DeviceRequest { backend, adapter: None, precise };
+    let mut requests = vec![of(BackendChoice::Cpu)];
+    if gpu_is_there() {
+        requests.push(of(native_gpu()));
+    }
+    requests
+}
+
+/// The GPU interface of this system. Where it is named, a software adapter counts.
+fn native_gpu() -> tensorlogic::engine::BackendChoice {
+    use tensorlogic::engine::BackendChoice;
+    if cfg!(target_os = "macos") {
+        BackendChoice::Metal
+    } else if cfg!(windows) {
+        BackendChoice::Dx12
+    } else {
+        BackendChoice::Vulkan
+    }
 }
 
 /// Opens the GPU of this machine, with whatever the environment asks of it.

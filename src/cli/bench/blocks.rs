@@ -10,7 +10,7 @@ use super::super::args::BenchArgs;
 use super::super::columns::aligned;
 use super::super::error::{CliError, CliResult};
 use super::super::run::{interp, show};
-use super::super::terminal;
+use super::super::terminal::{self, ProgramOut};
 
 /// What `--json` prints of a block, in a list. Stable.
 #[derive(Serialize)]
@@ -44,6 +44,7 @@ pub fn run(args: &BenchArgs) -> CliResult {
     let notes = std::mem::take(&mut interp.notes);
     show(&interp, &notes);
     if let Err(diagnostics) = result {
+        ProgramOut::check()?;
         show(&interp, &diagnostics);
         return Err(CliError::Silent);
     }
