@@ -29,5 +29,5 @@ pub use caps::Caps;
 pub use device::{AdapterSummary, Gpu, adapters};
 pub use errors::GpuError;
 pub use executor::GpuExecutor;
-pub use options::{Faults, GpuOptions, Profile};
+pub use options::{Faults, GpuOptions, KernelFault, Profile};
 pub use translate::{Language, translate};

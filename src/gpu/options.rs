@@ -23,11 +23,30 @@ pub struct GpuOptions {
     pub faults: Faults,
 }
 
-/// Faults that tests inject.
-#[derive(Clone, Copy, Debug, Default)]
+/// Faults that tests inject. No flag and no variable sets them.
+#[derive(Clone, Debug, Default)]
 pub struct Faults {
     /// Allocations past this many bytes on the device fail as if its memory were full.
     pub memory_limit: Option<u64>,
+    /// Kernels that are broken on purpose.
+    pub kernels: Vec<KernelFault>,
+}
+
+/// Another text in a kernel, as a wrong driver or a wrong edit would have it.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelFault {
+    /// The operation's file in `shaders/wgsl`, without `.wgsl`; its fragments are part of the text.
+    pub op: &'static str,
+    /// Every occurrence is replaced.
+    pub from: &'static str,
+    pub to: &'static str,
+}
+
+impl Faults {
+    /// The text of a kernel of `op` with the faults that are planted in it.
+    pub fn planted(&self, op: &str, text: String) -> String {
+        self.kernels.iter().filter(|fault| fault.op == op).fold(text, |text, fault| text.replace(fault.from, fault.to))
+    }
 }
 
 /// A backend whose features and limits are imitated on another.
