@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use crate::bench::{ContextPoint, Cost, KernelTime, Phase, Report, Summary, cpu_bandwidth, plan_cost, step_cost};
+use crate::bench::{ContextPoint, Cost, KernelTime, Phase, Report, Summary, plan_cost, step_cost};
 use crate::explain::kernel_name;
 use crate::graph::{Binding, CacheUse, KvType, RunArgs, Sampling};
 use crate::model::{Generator, StepPrograms, Timing};
@@ -54,7 +54,7 @@ pub fn measure(
     model.executor.borrow_mut().finish()?;
     let load_seconds = loading_since.elapsed().as_secs_f64();
     on_progress("bandwidth");
-    let bandwidth = bandwidth(backend)?;
+    let bandwidth = backend.executor.borrow_mut().read_bandwidth()?;
     let mut bench = Bench { model, backend, generator, bandwidth, plans: HashMap::new() };
     let mut report = Report {
         model: model.file().path().file_name().map_or_else(|| model.config.name.clone(), |n| n.to_string_lossy().into_owned()),
@@ -91,13 +91,6 @@ pub fn measure(
     report.device_bytes = Some(counters.device_bytes);
     report.peak_device_bytes = Some(counters.peak_device_bytes);
     Ok(report)
-}
-
-/// Of a plain read loop on the device.
-fn bandwidth(backend: &Backend) -> Result<Option<f64>, EngineError> {
-    let measured = backend.executor.borrow_mut().read_bandwidth()?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(measured.or_else(|| backend.is_cpu.then(|| cpu_bandwidth(threads).read)))
 }
 
 struct Bench<'a> {
