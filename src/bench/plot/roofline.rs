@@ -97,7 +97,15 @@ fn points(svg: &mut Svg, x: Axis, y: Axis, kernels: &[&KernelTime]) {
         .collect();
     labels.sort_by(|a, b| a.1.total_cmp(&b.1));
     let mut placed: Vec<(f64, f64)> = Vec::new();
-    for (lx, mut ly, i) in labels {
+    for (mut lx, mut ly, i) in labels {
+        // Right of every point that it would stand on.
+        let covers = |lx: f64, k: &&&KernelTime| {
+            let ((px, py), r) = (place(k), radius(k));
+            (py - (ly - 4.0)).abs() < r + 4.0 && lx < px + r + 2.0 && lx + 14.0 > px - r
+        };
+        while let Some(k) = kernels.iter().find(|k| covers(lx, k)) {
+            lx = place(k).0 + radius(k) + 4.0;
+        }
         while placed.iter().any(|&(px, py)| (px - lx).abs() < 18.0 && (py - ly).abs() < 12.0) {
             ly += 3.0;
         }
