@@ -330,7 +330,7 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub tokens: usize,
     /// The plan as a Graphviz graph
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shader")]
     pub dot: bool,
     /// The assembled source of a kernel; `list` names them
     #[arg(long, value_name = "NAME")]

@@ -98,7 +98,7 @@ fn point(args: &TraceArgs, model: &LoadedModel, reference: Option<&Reference>) -
         return Err(CliError::usage("the prompt has no tokens: give --tokens 1,2,3"));
     }
     match args.step {
-        None | Some(0) => Ok(TracePoint::of_prompt(prompt)),
+        None => Ok(TracePoint::of_prompt(prompt)),
         // A faulty model would soon generate other tokens, and every step would differ.
         Some(n) if known.len() >= prompt.len() + n && known.starts_with(&prompt) => {
             let ids = known[..prompt.len() + n].to_vec();
