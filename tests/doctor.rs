@@ -74,7 +74,7 @@ fn kernels_broken_on_a_gpu_are_found() {
             "linear q4_0",
             shader("matvec", "group < GROUPS; group += LANES", "group + 1u < GROUPS; group += LANES"),
         ),
-        ("a mask off by one", "attention", shader("attention", "u32(k) > p {", "u32(k) > p + 1u {")),
+        ("a mask off by one", "attention", shader("attention", "u32(k) > p", "u32(k) > p + 1u")),
         ("sinks at the query's own position", "attention", shader("attention", "select(0u, ITEMS, slot < step.sinks)", "0u")),
         ("a rotation backwards", "rope", shader("rope", "select(-other, other, second)", "select(other, -other, second)")),
         ("eps left out", "rms_norm", shader("rms_norm", " + run_f32(step.eps)", "")),
@@ -94,6 +94,8 @@ fn kernels_broken_on_a_gpu_are_found() {
             }
         };
         found_alone(what, &mut executor, op);
+        let still_there = executor.kernels().iter().any(|(name, text)| name.starts_with(fault.op) && text.contains(fault.from));
+        assert!(still_there, "{what}: no kernel of {} says `{}` any more; plant another fault", fault.op, fault.from);
     }
 }
 

@@ -66,9 +66,10 @@ fn ceilings(svg: &mut Svg, x: Axis, y: Axis, bandwidth: f64, peak: Option<f64>) 
     if from < to {
         let (a, b) = ((x.at(from), y.at(bandwidth * from)), (x.at(to), y.at(bandwidth * to)));
         svg.line(a, b, INK, 2.0, false);
-        let angle = ((b.1 - a.1) / (b.0 - a.0)).atan().to_degrees();
-        let middle = (a.0 + 0.45 * (b.0 - a.0), a.1 + 0.45 * (b.1 - a.1) - 8.0);
-        svg.turned_text(middle, angle, 13.0, Anchor::Middle, INK, &format!("{}/s measured", bytes(bandwidth)));
+        // Eight pixels off the line, however steep it is.
+        let angle = ((b.1 - a.1) / (b.0 - a.0)).atan();
+        let middle = (a.0 + 0.45 * (b.0 - a.0) + 8.0 * angle.sin(), a.1 + 0.45 * (b.1 - a.1) - 8.0 * angle.cos());
+        svg.turned_text(middle, angle.to_degrees(), 13.0, Anchor::Middle, INK, &format!("{}/s measured", bytes(bandwidth)));
     }
     if let Some(peak) = peak {
         let knee = (peak / bandwidth).clamp(x.low(), x.high());
