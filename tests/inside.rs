@@ -189,3 +189,52 @@ fn the_repl_keeps_state_and_goes_on_after_an_error() {
     assert!(out.contains("21") && out.contains("42"), "{out}\n{}", text(&output.stderr));
     assert!(!text(&output.stderr).is_empty());
 }
+
+/// In a program of its own every function's variables are steps, after the function's name.
+#[test]
+fn the_steps_of_a_programs_functions_are_named() {
+    let file = temporary("functions.tl");
+    std::fs::write(&file, "fn half(x) {\n    let y = x * 0.5\n    y\n}\nlet a = half(arange(0.0, 4.0))\nlet b = half(a)\nprint(b)\n")
+        .unwrap();
+    let out = shown(&["trace", file.to_str().unwrap()]);
+    for step in ["half.y ", "half.y#2 "] {
+        assert!(out.lines().any(|l| l.starts_with(step)), "no {step} in\n{out}");
+    }
+}
+
+#[test]
+fn arguments_that_say_nothing_are_refused() {
+    for (args, says) in [
+        (&["trace", &fixture(TINY), PROMPT, "--step", "0"][..], "counted from 1"),
+        (&["explain", "--dot", "--shader", "list"], "cannot be used with"),
+        (&["doctor", "--filter", "nosuch"], "no check's name holds `nosuch`"),
+        (&["bench", &fixture(TINY), "--plot", "/nosuch/folder/f.svg"], "there is no folder"),
+    ] {
+        let output = tl(args);
+        assert!(!output.status.success() && text(&output.stderr).contains(says), "{args:?}: {}", text(&output.stderr));
+        assert!(output.stdout.is_empty(), "{args:?} printed before it refused");
+    }
+}
+
+/// A faulty model would generate other tokens: a decode step is fed what its reference was fed.
+#[test]
+fn a_decode_step_follows_its_reference() {
+    let file = temporary("step.safetensors");
+    let file = file.to_str().unwrap();
+    shown(&["trace", &fixture(TINY), PROMPT, "--step", "3", "--out", file]);
+    for args in [&[][..], &["--step", "3"], &[PROMPT, "--step", "3"]] {
+        let out = shown(&[&["trace", &fixture(TINY), "--reference", file], args].concat());
+        assert!(out.contains("1 token from position 6") && out.contains("steps agree"), "{out}");
+    }
+}
+
+#[test]
+fn a_checks_report_has_every_mode() {
+    let out = shown(&["doctor", "--filter", "rms_norm", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let modes = report["modes"].as_array().unwrap();
+    let names: Vec<&str> = modes.iter().map(|m| m["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["default", "precise"]);
+    assert!(modes.iter().all(|m| m["kernels"][0]["kernel"] == "rms_norm" && m["kernels"][0]["passed"] == m["kernels"][0]["cases"]));
+    assert!(!report["device"].as_str().unwrap().contains("precise") && report["failed"] == 0, "{out}");
+}

@@ -10,6 +10,8 @@ pub enum Verdict {
     Same,
     Better,
     Worse,
+    /// One of them was measured once: nothing says how much it would differ by itself.
+    Unknown,
 }
 
 /// One figure of two reports.
@@ -21,8 +23,8 @@ pub struct Change {
     pub after: Summary,
     /// `after / before - 1`, by the medians.
     pub relative: f64,
-    /// The sum of both stated spreads: what the medians may differ by without a difference being shown.
-    pub spread: f64,
+    /// The sum of both stated spreads: what the medians may differ by without a difference being shown. `None` where one states none.
+    pub spread: Option<f64>,
     pub verdict: Verdict,
 }
 
@@ -52,13 +54,12 @@ pub fn against_baseline(before: &Report, after: &Report) -> Vec<Change> {
 
 fn change(name: String, before: Summary, after: Summary, more_is_better: bool) -> Change {
     let relative = if before.median > 0.0 { after.median / before.median - 1.0 } else { 0.0 };
-    let spread = before.spread() + after.spread();
-    let verdict = if relative.abs() <= spread {
-        Verdict::Same
-    } else if (relative > 0.0) == more_is_better {
-        Verdict::Better
-    } else {
-        Verdict::Worse
+    let spread = before.spread().zip(after.spread()).map(|(a, b)| a + b);
+    let verdict = match spread {
+        None => Verdict::Unknown,
+        Some(spread) if relative.abs() <= spread => Verdict::Same,
+        _ if (relative > 0.0) == more_is_better => Verdict::Better,
+        _ => Verdict::Worse,
     };
     Change { name, before, after, relative, spread, verdict }
 }

@@ -40,7 +40,7 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     for (name, seconds) in [("time to first token", report.time_to_first_token_seconds), ("load", report.load_seconds)] {
         if let Some(s) = seconds {
             let [min, median, max] = [s.min, s.median, s.max].map(time);
-            writeln!(out, "| {name} | {} | {min} | {median} | {max} | {} | | |", s.n, percent(s.spread()))?;
+            writeln!(out, "| {name} | {} | {min} | {median} | {max} | {} | | |", s.n, spread(s))?;
         }
     }
     if let (Some(now), Some(peak)) = (report.device_bytes, report.peak_device_bytes) {
@@ -58,6 +58,11 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     Ok(())
 }
 
+/// `–` of one measurement.
+fn spread(s: Summary) -> String {
+    s.spread().map_or("–".to_owned(), percent)
+}
+
 fn phase_row(out: &mut String, name: &str, phase: &Phase) -> std::fmt::Result {
     let Summary { n, min, median, max } = phase.tokens_per_second;
     let share = phase.bandwidth_share.map_or(String::new(), |s| format!(" ({})", percent(s)));
@@ -68,7 +73,7 @@ fn phase_row(out: &mut String, name: &str, phase: &Phase) -> std::fmt::Result {
         rate(min),
         rate(median),
         rate(max),
-        percent(phase.tokens_per_second.spread()),
+        spread(phase.tokens_per_second),
         bytes(phase.bytes_per_second),
         flops(phase.flops_per_second),
     )

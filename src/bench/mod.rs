@@ -1,7 +1,6 @@
 //! Measurements as values: statistics, reports as JSON and Markdown, comparison with a saved report, what each kernel of a plan must
-//! move and compute, the bandwidth of the processor, and plots. Who measures passes the times in; nothing here runs a model or prints.
+//! move and compute, and plots. Who measures passes the times in; nothing here runs a model or prints.
 
-mod bandwidth;
 mod baseline;
 mod cost;
 mod markdown;
@@ -9,7 +8,6 @@ pub mod plot;
 mod report;
 mod summary;
 
-pub use bandwidth::{Bandwidth, cpu_bandwidth};
 pub use baseline::{Change, Verdict, against_baseline};
 pub use cost::{Cost, plan_cost, step_cost};
 pub use markdown::markdown;

@@ -34,9 +34,10 @@ impl Summary {
         Summary { n: self.n, min: by(self.max), median: by(self.median), max: by(self.min) }
     }
 
-    /// The stated uncertainty of the median, relative: the whole range, at least 3 %.
-    pub fn spread(self) -> f64 {
-        if self.median > 0.0 { ((self.max - self.min) / self.median).max(LEAST_SPREAD) } else { LEAST_SPREAD }
+    /// The stated uncertainty of the median, relative: the whole range, at least 3 %. One measurement states none.
+    pub fn spread(self) -> Option<f64> {
+        let range = if self.median > 0.0 { (self.max - self.min) / self.median } else { 0.0 };
+        (self.n > 1).then_some(range.max(LEAST_SPREAD))
     }
 }
 
@@ -55,7 +56,8 @@ mod tests {
     fn a_rate_turns_the_range_round() {
         let rate = Summary::of(&[1.0, 2.0, 4.0]).rate(8.0);
         assert_eq!((rate.min, rate.median, rate.max), (2.0, 4.0, 8.0));
-        assert_eq!(rate.spread(), 1.5);
-        assert_eq!(Summary::of(&[5.0]).spread(), LEAST_SPREAD);
+        assert_eq!(rate.spread(), Some(1.5));
+        assert_eq!(Summary::of(&[5.0, 5.0]).spread(), Some(LEAST_SPREAD));
+        assert_eq!(Summary::of(&[5.0]).spread(), None);
     }
 }

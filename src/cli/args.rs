@@ -235,7 +235,7 @@ pub struct TraceArgs {
     /// Only this layer
     #[arg(long, value_name = "N")]
     pub layer: Option<usize>,
-    /// The step that feeds generated token N, counted from 1, instead of the prompt
+    /// The step that feeds generated token N, counted from 1, instead of the prompt; the reference's token, where it has that many
     #[arg(long, value_name = "N")]
     pub step: Option<usize>,
     /// Every node of the graph with its place in the program, not only the named steps
@@ -337,7 +337,7 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub tokens: usize,
     /// The plan as a Graphviz graph
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shader")]
     pub dot: bool,
     /// The assembled source of a kernel; `list` names them
     #[arg(long, value_name = "NAME")]

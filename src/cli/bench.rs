@@ -27,6 +27,9 @@ pub fn run(args: &BenchArgs) -> CliResult {
     }
     // A baseline that cannot be read must not cost a measurement.
     let baseline = args.baseline.as_deref().map(read_baseline).transpose()?;
+    if let Some(folder) = args.plot.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        return Err(CliError::failed(format!("cannot write the plot: there is no folder `{}`", folder.display())));
+    }
     let backend = args.compute.open()?;
     let request = BenchRequest {
         prompt_tokens: args.prompt_tokens,
@@ -121,6 +124,7 @@ fn changes(before: &Report, after: &Report) -> String {
             Verdict::Same => "same",
             Verdict::Better => "better",
             Verdict::Worse => "worse",
+            Verdict::Unknown => "measured once",
         };
         let figure = |v: f64| if v.abs() >= 10.0 { format!("{v:.1}") } else { format!("{v:.3e}") };
         vec![
@@ -128,7 +132,7 @@ fn changes(before: &Report, after: &Report) -> String {
             figure(change.before.median),
             figure(change.after.median),
             format!("{:+.1} %", change.relative * 100.0),
-            format!("{:.1} %", change.spread * 100.0),
+            change.spread.map_or("–".to_owned(), |spread| format!("{:.1} %", spread * 100.0)),
             verdict.to_owned(),
         ]
     });

@@ -19,6 +19,9 @@ pub fn run(args: &TraceArgs) -> CliResult {
     if args.runs == 0 {
         return Err(CliError::usage("--runs 0 runs nothing: give at least 1"));
     }
+    if args.step == Some(0) {
+        return Err(CliError::usage("--step 0: generated tokens are counted from 1; leave --step out for the prompt"));
+    }
     // Of two backends the first is the one that is opened; `--backend` names neither.
     let backend = match args.compare_backends.as_deref() {
         None => args.compute.open()?,
@@ -111,7 +114,8 @@ fn against(subject: &dyn Subject, traces: &[Trace], references: Vec<Reference>, 
         return Ok(false);
     }
     if agrees {
-        terminal::say(format_args!("{compared} steps agree within {}", tolerance.describe()))?;
+        let agree = if compared == 1 { "step agrees" } else { "steps agree" };
+        terminal::say(format_args!("{compared} {agree} within {}", tolerance.describe()))?;
     }
     Ok(agrees)
 }

@@ -11,6 +11,7 @@ use crate::graph::{
 use crate::plan::{Buf, Plan, Target};
 use crate::tensor::{DType, HostData, HostTensor};
 
+use super::bandwidth::read_bandwidth;
 use super::buffer::{Buffer, Mem};
 use super::cache::KvCache;
 use super::isa::Isa;
@@ -281,6 +282,10 @@ impl Executor for CpuExecutor {
         let result = self.run(program, args);
         self.timed = was;
         result.map(|_| Some(StepTimes { timed_by: "the host's clock".to_owned(), steps: self.step_times() }))
+    }
+
+    fn read_bandwidth(&mut self) -> Result<Option<f64>, ExecError> {
+        Ok(Some(read_bandwidth(self.isa, self.threads.count())))
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod arg_sort;
 mod attention;
+mod bandwidth;
 mod buffer;
 mod cache;
 mod cache_append;

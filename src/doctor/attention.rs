@@ -13,6 +13,14 @@ struct Heads {
     n_heads: usize,
     n_kv_heads: usize,
     head_dim: usize,
+    /// Without, as in models that learn their positions, nothing is rotated against sinks either.
+    rotated: bool,
+}
+
+impl Heads {
+    fn new(n_heads: usize, n_kv_heads: usize, head_dim: usize) -> Self {
+        Heads { n_heads, n_kv_heads, head_dim, rotated: true }
+    }
 }
 
 /// One step: rotates queries and keys of `n_tokens` tokens, appends, attends. The bucket is the next power of two.
@@ -28,8 +36,8 @@ fn step(noise: &mut Noise, heads: &Heads, spec: &CacheSpec, position: usize, n_t
     let rope = RopeSpec { n_dims: heads.head_dim, base: 10000.0, scaling: RopeScaling::None, factors: Vec::new() };
     let rows = g.rope_rows(Arc::new(rope), RopeRowsKind::Position, first, bucket);
     let style = if heads.head_dim % 3 == 1 { RopeStyle::Neox } else { RopeStyle::Interleaved };
-    let q = g.rope(q, rows, style).expect("heads that fit");
-    let k = g.rope(k, rows, style).expect("heads that fit");
+    let turn = |g: &mut Graph, x| if heads.rotated { g.rope(x, rows, style).expect("heads that fit") } else { x };
+    let (q, k) = (turn(&mut g, q), turn(&mut g, k));
     let appended = g.cache_append(CacheIdx(0), 0, spec.slots, k, v).expect("keys and values of one shape");
     let scale = g.literal_f32(1.0 / (heads.head_dim as f32).sqrt());
     let window = g.literal_i32(window);
@@ -68,15 +76,18 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
         };
     for (n_heads, n_kv_heads, head_dim) in [(1, 1, 16), (2, 2, 64), (4, 2, 64), (8, 2, 32), (7, 1, 64), (4, 1, 128), (3, 3, 80)] {
         let name = format!("attention {n_heads}:{n_kv_heads} heads of {head_dim}");
-        push(name, Heads { n_heads, n_kv_heads, head_dim }, 128, 64, 4, KvType::F32, 0, &[1, 1, 30, 1, 33, 2, 1]);
+        push(name, Heads::new(n_heads, n_kv_heads, head_dim), 128, 64, 4, KvType::F32, 0, &[1, 1, 30, 1, 33, 2, 1]);
     }
-    let heads = || Heads { n_heads: 4, n_kv_heads: 2, head_dim: 32 };
+    let heads = || Heads::new(4, 2, 32);
     for length in [31usize, 32, 33, 63, 64, 65, 127, 128, 129, 255, 513] {
         push(format!("attention after {length} tokens"), heads(), 1024, 1024, 4, KvType::F32, 0, &[length, 1, 2]);
     }
     for kv_type in [KvType::F16, KvType::Q8_0] {
         push(format!("attention with {kv_type:?} cache").to_lowercase(), heads(), 128, 64, 4, kv_type, 0, &[33, 1, 5]);
     }
+    let unrotated = || Heads { rotated: false, ..heads() };
+    push("attention without rotation".into(), unrotated(), 128, 64, 0, KvType::F32, 0, &[1, 33, 1, 9]);
+    push("attention without rotation over sinks".into(), unrotated(), 24, 16, 4, KvType::F32, 0, &[16, 9, 1, 16]);
     push("attention over a wrapped ring".into(), heads(), 24, 16, 4, KvType::F32, 0, &[16, 9, 1, 16, 1, 1, 13, 16, 1, 2]);
     push("attention over a wrapped ring without sinks".into(), heads(), 20, 16, 0, KvType::F32, 0, &[16, 16, 1, 1, 16, 1]);
     push("attention over a wrapped f16 ring".into(), heads(), 24, 16, 4, KvType::F16, 0, &[16, 9, 1, 16, 1, 1, 13]);

@@ -90,6 +90,21 @@ impl Case {
         Case { name: name.into(), runs: vec![Run::new(graph, outputs, inputs)], cache: None, history: Vec::new(), bound }
     }
 
+    /// The kernel and its variant, as tables call them: `linear q4_0`, `attention, f16 cache`.
+    pub fn kernel(&self) -> String {
+        let mut words = self.name.split([' ', ',']).filter(|w| !w.is_empty());
+        let op = words.next().unwrap_or_default();
+        match op {
+            "linear" | "embedding" | "rope" => format!("{op} {}", words.next().unwrap_or_default()),
+            "attention" => {
+                let stored = ["f16", "q8_0"].into_iter().find(|stored| words.clone().any(|w| w == *stored)).unwrap_or("f32");
+                format!("attention, {stored} cache")
+            }
+            op if super::elementwise::is_op(op) => "elementwise".to_owned(),
+            op => op.to_owned(),
+        }
+    }
+
     pub(super) fn check(&self, tested: &mut dyn Executor, reference: &mut dyn Executor) -> Outcome {
         // Fused and unfused plans use different kernels; both must be right.
         let mut worst = 0.0f64;

@@ -33,6 +33,12 @@ const ARITHMETIC: &[BinaryOp] =
 
 const COMPARISONS: &[BinaryOp] = &[BinaryOp::Eq, BinaryOp::Ne, BinaryOp::Lt, BinaryOp::Le, BinaryOp::Gt, BinaryOp::Ge];
 
+/// Whether cases of this module bear the name.
+pub(super) fn is_op(name: &str) -> bool {
+    let is = |op: &dyn std::fmt::Debug| format!("{op:?}").to_lowercase() == name;
+    ["where", "cast", "a"].contains(&name) || UNARY.iter().any(|op| is(op)) || ARITHMETIC.iter().chain(COMPARISONS).any(|op| is(op))
+}
+
 /// WGSL allows exp, log and the trigonometric functions a few units in the last place, more for tan and pow.
 const TRANSCENDENTAL: Bound = Bound::Relative(2e-5);
 

@@ -1,4 +1,5 @@
-//! Checks of a backend: every kernel on small odd shapes against `reference`. `tl doctor` prints them, the tests assert them.
+//! Checks of a backend: every kernel on small odd shapes against `reference`, and what they found as a report. `tl doctor` prints it, the
+//! tests assert it.
 
 mod attention;
 mod case;
@@ -9,10 +10,12 @@ mod model;
 mod neural;
 mod noise;
 mod reduce;
+mod report;
 mod sampling;
 
 pub use case::{Bound, Case, Outcome, Run, Verdict};
 pub use noise::Noise;
+pub use report::{Check, Fact, Mode, Report, Row};
 
 use crate::graph::Executor;
 use crate::reference::ReferenceExecutor;

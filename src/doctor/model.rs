@@ -164,6 +164,11 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
         cases.push(Case { name: format!("block, {name}"), runs, cache: Some(spec), history: Vec::new(), bound });
     };
     push("f32", DType::F32, DType::F32, &|_, _| {});
+    // Of the size of their eps: a norm that leaves it out shows.
+    push("small activations", DType::F32, DType::F32, &|noise, b| {
+        let small: Vec<u8> = noise.f32([VOCAB, 256]).as_f32().into_iter().flatten().flat_map(|v| (v * 3e-3).to_le_bytes()).collect();
+        b.embedding = Arc::new(Weight::new("token_embd", [VOCAB, 256], DType::F32, Arc::new(small)));
+    });
     push("f16", DType::F16, DType::F16, &|_, _| {});
     push("q4_0", q4_0, q4_0, &|_, _| {});
     push("q4_0 with values in q6_k", q4_0, q6_k, &|_, _| {});

@@ -66,6 +66,8 @@ pub struct Backend {
     pub precise: bool,
     /// What the executor wants of a plan.
     pub target: Target,
+    /// What the device is and has, for a person: adapter, driver, features and limits that choose kernels.
+    pub facts: Vec<(String, String)>,
 }
 
 impl Backend {
@@ -85,8 +87,9 @@ impl Backend {
                 let note = executor.describe();
                 let software = executor.gpu().caps.software;
                 let chunk = if software { CHUNK_SOFTWARE } else { CHUNK_GPU };
-                let target = executor.target();
-                Ok(Backend { executor: Rc::new(RefCell::new(executor)), note, chunk, is_cpu: false, precise: request.precise, target })
+                let (target, facts) = (executor.target(), executor.gpu().facts());
+                let executor = Rc::new(RefCell::new(executor));
+                Ok(Backend { executor, note, chunk, is_cpu: false, precise: request.precise, target, facts })
             }
             Err(error) if named || options.allow_software => {
                 let present = Backend::list().join("; ");
@@ -99,14 +102,17 @@ impl Backend {
     fn cpu(precise: bool, why: &str) -> Backend {
         let executor = CpuExecutor::new(CpuOptions { precise, ..CpuOptions::default() });
         let note = format!("{}{why}", executor.describe());
-        Backend { executor: Rc::new(RefCell::new(executor)), note, chunk: CHUNK_CPU, is_cpu: true, precise, target: cpu::TARGET }
+        let levels: Vec<&str> = cpu::Isa::available().into_iter().map(cpu::Isa::name).collect();
+        let facts = vec![("vector instructions".to_owned(), levels.join(", "))];
+        Backend { executor: Rc::new(RefCell::new(executor)), note, chunk: CHUNK_CPU, is_cpu: true, precise, target: cpu::TARGET, facts }
     }
 
     /// The definition of every op in f64: slow, and exact but for what a weight's own type rounds.
     pub fn exact() -> Backend {
         let executor = ReferenceExecutor::new();
         let note = executor.describe();
-        Backend { executor: Rc::new(RefCell::new(executor)), note, chunk: CHUNK_GPU, is_cpu: true, precise: true, target: cpu::TARGET }
+        let (executor, target) = (Rc::new(RefCell::new(executor)), cpu::TARGET);
+        Backend { executor, note, chunk: CHUNK_GPU, is_cpu: true, precise: true, target, facts: Vec::new() }
     }
 
     /// A line for each adapter, and one for the CPU.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::graph::{Binding, CacheUse, CompileOptions, ExecError, RunArgs, Sampling};
-use crate::lang::TraceSpec;
+use crate::lang::{ModelSource, TraceSpec};
 use crate::model::{GenerateError, Generator};
 use crate::plan::{self, Plan, PlanError, Target};
 use crate::tensor::HostTensor;
@@ -63,7 +63,9 @@ impl LoadedModel {
         }
         let mut exact = false;
         loop {
-            if let Some(trace) = self.trace_run(&generator, point, select, layer_idx, exact)? {
+            if let Some(mut trace) = self.trace_run(&generator, point, select, layer_idx, exact)? {
+                trace.history = point.ids[..point.position].iter().map(|id| id.0 as i32).collect();
+                trace.weights = self.source.weight_names().filter_map(|name| self.source.weight(name)).collect();
                 return Ok(trace);
             }
             exact = true;

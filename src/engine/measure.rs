@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use crate::bench::{ContextPoint, Cost, KernelTime, Phase, Report, Summary, cpu_bandwidth, plan_cost, step_cost};
+use crate::bench::{ContextPoint, Cost, KernelTime, Phase, Report, Summary, plan_cost, step_cost};
 use crate::explain::kernel_name;
 use crate::graph::{Binding, CacheUse, KvType, ProgramId, RunArgs, Sampling, TuneReport};
 use crate::model::{Generator, StepPrograms, Timing};
@@ -33,6 +33,9 @@ pub struct BenchRequest {
 /// Decoded tokens of a point over context.
 const POINT_TOKENS: usize = 32;
 
+/// A measurement is repeated, and its time the mean, until it has taken this long: a machine's clock rate and its other work change within less.
+const MEASUREMENT_LEAST: Duration = Duration::from_millis(250);
+
 /// Runs before those that count, at most: until the prefill chunk has its size.
 const WARM_UPS_MAX: usize = 4;
 
@@ -56,7 +59,7 @@ pub fn measure(
     model.executor.borrow_mut().finish()?;
     let load_seconds = loading_since.elapsed().as_secs_f64();
     on_progress("bandwidth");
-    let bandwidth = bandwidth(backend)?;
+    let bandwidth = backend.executor.borrow_mut().read_bandwidth()?;
     let mut bench = Bench { model, backend, generator, bandwidth, plans: HashMap::new() };
     let mut report = Report {
         model: model.file().path().file_name().map_or_else(|| model.config.name.clone(), |n| n.to_string_lossy().into_owned()),
@@ -77,14 +80,7 @@ pub fn measure(
         report.tuning = bench.tune(&mut on_progress)?;
     }
     let runs = request.runs.max(1);
-    if request.prompt_tokens > 0 {
-        on_progress("prefill");
-        bench.prefill(request.prompt_tokens, runs, &mut report)?;
-    }
-    if request.new_tokens > 0 {
-        on_progress("decode");
-        report.decode = Some(bench.decode(request.new_tokens, runs)?);
-    }
+    bench.phases(request, runs, &mut report, &mut on_progress)?;
     if request.kernels {
         on_progress("kernels");
         bench.kernels(request, runs, &mut report)?;
@@ -96,13 +92,6 @@ pub fn measure(
     report.device_bytes = Some(counters.device_bytes);
     report.peak_device_bytes = Some(counters.peak_device_bytes);
     Ok(report)
-}
-
-/// Of a plain read loop on the device.
-fn bandwidth(backend: &Backend) -> Result<Option<f64>, EngineError> {
-    let measured = backend.executor.borrow_mut().read_bandwidth()?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(measured.or_else(|| backend.is_cpu.then(|| cpu_bandwidth(threads).read)))
 }
 
 struct Bench<'a> {
@@ -150,30 +139,65 @@ impl Bench<'_> {
         Ok(&self.plans[&n_tokens])
     }
 
-    fn prefill(&mut self, n: usize, runs: usize, report: &mut Report) -> Result<(), EngineError> {
-        let ids = prompt(n, self.model.config.vocab_len);
-        self.warm_up(&ids)?;
-        let seconds = (0..runs).map(|_| self.seconds(&ids, 0)).collect::<Result<Vec<f64>, _>>()?;
-        let chunk = self.generator.chunk();
-        let mut cost = Cost::default();
-        for start in (0..n).step_by(chunk) {
-            let len = chunk.min(n - start);
-            cost = cost + plan_cost(self.plan(len)?, len, start);
+    /// Prefill, time to the first token and decode in turn, so that the range of each spans the whole measurement and what the machine does
+    /// meanwhile.
+    fn phases(
+        &mut self,
+        request: &BenchRequest,
+        runs: usize,
+        report: &mut Report,
+        on_progress: &mut impl FnMut(&str),
+    ) -> Result<(), EngineError> {
+        let (n_prompt, n_new) = (request.prompt_tokens, request.new_tokens);
+        let (ids, one) = (prompt(n_prompt, self.model.config.vocab_len), prompt(1, self.model.config.vocab_len));
+        if n_prompt > 0 {
+            on_progress("prefill");
+            self.warm_up(&ids)?;
         }
-        report.prefill = Some(Phase::new(n, &seconds, cost, self.bandwidth));
-        let first = (0..runs).map(|_| Ok(self.generate(&ids, 1)?.prefill.as_secs_f64())).collect::<Result<Vec<f64>, EngineError>>()?;
-        report.time_to_first_token_seconds = Some(Summary::of(&first));
+        if n_new > 0 {
+            self.generate(&one, n_new.min(8))?;
+        }
+        let (mut prefill, mut first, mut decode) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..runs {
+            if n_prompt > 0 {
+                on_progress("prefill");
+                prefill.push(mean(|| self.seconds(&ids, 0))?);
+                first.push(mean(|| Ok(self.generate(&ids, 1)?.prefill.as_secs_f64()))?);
+            }
+            if n_new > 0 {
+                on_progress("decode");
+                // `n_new` tokens after the first one, from an empty cache on.
+                decode.push(mean(|| Ok(self.generate(&one, n_new + 1)?.decode.as_secs_f64()))?);
+            }
+        }
+        if n_prompt > 0 {
+            let chunk = self.generator.chunk();
+            let mut cost = Cost::default();
+            for start in (0..n_prompt).step_by(chunk) {
+                let len = chunk.min(n_prompt - start);
+                cost = cost + plan_cost(self.plan(len)?, len, start);
+            }
+            report.prefill = Some(Phase::new(n_prompt, &prefill, cost, self.bandwidth));
+            report.time_to_first_token_seconds = Some(Summary::of(&first));
+        }
+        if n_new > 0 {
+            let plan = self.plan(1)?;
+            let cost = (1..=n_new).map(|cached| plan_cost(plan, 1, cached)).sum();
+            report.decode = Some(Phase::new(n_new, &decode, cost, self.bandwidth));
+        }
         Ok(())
     }
 
-    /// `n` tokens after the first one, from an empty cache on.
-    fn decode(&mut self, n: usize, runs: usize) -> Result<Phase, EngineError> {
-        let ids = prompt(1, self.model.config.vocab_len);
-        self.generate(&ids, n.min(8))?;
-        let seconds = (0..runs).map(|_| Ok(self.generate(&ids, n + 1)?.decode.as_secs_f64())).collect::<Result<Vec<f64>, EngineError>>()?;
-        let plan = self.plan(1)?;
-        let cost = (1..=n).map(|cached| plan_cost(plan, 1, cached)).sum();
-        Ok(Phase::new(n, &seconds, cost, self.bandwidth))
+    fn kernels(&mut self, request: &BenchRequest, runs: usize, report: &mut Report) -> Result<(), EngineError> {
+        let chunk = self.generator.chunk();
+        let (n_tokens, before) =
+            if request.new_tokens > 0 { (1, request.prompt_tokens) } else { (request.prompt_tokens.min(chunk).max(1), 0) };
+        report.kernels = self.timed(n_tokens, before, runs, &mut report.kernels_timed_by)?;
+        // The ceiling of arithmetic: what the fastest matrix kernel of a whole chunk gives.
+        let wide = self.timed(chunk, 0, runs, &mut report.kernels_timed_by)?;
+        let matrices = wide.iter().chain(&report.kernels).filter(|k| k.name.contains("linear"));
+        report.peak_flops_per_second = matrices.map(KernelTime::flops_per_second).reduce(f64::max).filter(|&peak| peak > 0.0);
+        Ok(())
     }
 
     fn tune(&mut self, on_progress: &mut impl FnMut(&str)) -> Result<Option<TuneReport>, EngineError> {
@@ -202,26 +226,28 @@ impl Bench<'_> {
         Ok((program, args))
     }
 
-    fn kernels(&mut self, request: &BenchRequest, runs: usize, report: &mut Report) -> Result<(), EngineError> {
-        let is_decode = request.new_tokens > 0;
-        let n_tokens = if is_decode { 1 } else { request.prompt_tokens.min(self.generator.chunk()).max(1) };
-        let before = if is_decode { request.prompt_tokens } else { 0 };
+    /// The kernels of a run of `n_tokens` after `before` others; none where they cannot be timed.
+    fn timed(
+        &mut self,
+        n_tokens: usize,
+        before: usize,
+        runs: usize,
+        timed_by: &mut Option<String>,
+    ) -> Result<Vec<KernelTime>, EngineError> {
         let (program, args) = self.one_run(before, n_tokens)?;
         let mut times = Vec::with_capacity(runs);
         // The first run is not counted: its buffers and bind groups may be new.
         for _ in 0..=runs {
             match self.model.executor.borrow_mut().run_timed(program, &args)? {
                 Some(run) => {
-                    report.kernels_timed_by = Some(run.timed_by);
+                    *timed_by = Some(run.timed_by);
                     times.push(run.steps);
                 }
-                None => return Ok(()),
+                None => return Ok(Vec::new()),
             }
         }
         times.remove(0);
-        let plan = self.plan(n_tokens)?;
-        report.kernels = by_kernel(plan, &times, n_tokens, before);
-        Ok(())
+        Ok(by_kernel(self.plan(n_tokens)?, &times, n_tokens, before))
     }
 
     fn over_context(&mut self, n: usize, runs: usize, report: &mut Report, on_progress: &mut impl FnMut(&str)) -> Result<(), EngineError> {
@@ -230,14 +256,23 @@ impl Bench<'_> {
         for context in contexts.collect::<Vec<_>>() {
             on_progress(&format!("decode after {context} tokens"));
             let ids = prompt(context + 1, self.model.config.vocab_len);
-            let mut seconds = Vec::with_capacity(runs);
-            for _ in 0..runs {
-                seconds.push(self.generate(&ids, n + 1)?.decode.as_secs_f64());
-            }
+            let once = |_| mean(|| Ok(self.generate(&ids, n + 1)?.decode.as_secs_f64()));
+            let seconds = (0..runs).map(once).collect::<Result<Vec<f64>, _>>()?;
             report.decode_over_context.push(ContextPoint { context, tokens_per_second: Summary::of(&seconds).rate(n as f64) });
         }
         Ok(())
     }
+}
+
+/// The mean seconds of as many repetitions as take long enough to be measured.
+fn mean(mut once: impl FnMut() -> Result<f64, EngineError>) -> Result<f64, EngineError> {
+    let start = Instant::now();
+    let (mut sum, mut n) = (0.0, 0);
+    while n == 0 || start.elapsed() < MEASUREMENT_LEAST {
+        sum += once()?;
+        n += 1;
+    }
+    Ok(sum / f64::from(n))
 }
 
 /// The times of each run's steps, added up by kernel and weight type. Runs whose steps are not the plan's are named by the steps alone.

@@ -1,6 +1,7 @@
 //! The one place where language, model and device meet.
 
 mod backend;
+mod checkup;
 pub mod demo;
 mod forward;
 mod host;
@@ -9,6 +10,7 @@ mod model;
 mod steps;
 
 pub use backend::{Backend, BackendChoice, DeviceRequest};
+pub use checkup::examine;
 pub use forward::TracePoint;
 pub use host::EngineHost;
 pub use measure::{BenchRequest, measure};

@@ -64,7 +64,8 @@ pub fn wanted_features(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::F
     if options.no_subgroups {
         wanted.remove(Features::SUBGROUP);
     }
-    if has_cooperative_16(adapter) && wanted.contains(Features::SUBGROUP) {
+    // Of the backends that a profile imitates none has matrices of 16 × 16.
+    if options.profile.is_none() && has_cooperative_16(adapter) && wanted.contains(Features::SUBGROUP) {
         wanted |= Features::SHADER_F16 | Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
     }
     wanted & adapter.features()
@@ -76,7 +77,9 @@ fn has_cooperative_16(adapter: &wgpu::Adapter) -> bool {
     let fits = |p: &wgpu::CooperativeMatrixProperties| {
         (p.m_size, p.n_size, p.k_size) == (16, 16, 16) && p.ab_type == Scalar::F16 && p.cr_type == Scalar::F32
     };
-    adapter.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) && adapter.cooperative_matrix_properties().iter().any(fits)
+    // The adapter that computes nothing lists no sizes; kernels are checked there whatever they need.
+    let lists = adapter.get_info().backend == wgpu::Backend::Noop || adapter.cooperative_matrix_properties().iter().any(fits);
+    lists && adapter.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
 }
 
 /// The limits to ask for: the adapter's, cut down to the profile's.

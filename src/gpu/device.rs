@@ -149,6 +149,32 @@ impl Gpu {
         }
     }
 
+    /// What the device is, and what of its features and limits chooses kernels: names and values for a person.
+    pub fn facts(&self) -> Vec<(String, String)> {
+        let (info, caps) = (&self.info, &self.caps);
+        let has = |has: bool| if has { "yes" } else { "no" }.to_owned();
+        let subgroups = match (caps.subgroup, info.subgroup_min_size, info.subgroup_max_size) {
+            (0, 0, 0) => "none".to_owned(),
+            (0, low, high) => format!("not used, the adapter has {low} to {high}"),
+            (size, _, _) => format!("of {size}"),
+        };
+        [
+            ("adapter", format!("{} ({}, vendor {:#06x}, device {:#06x})", info.name, kind(info.device_type), info.vendor, info.device)),
+            ("backend", info.backend.to_str().to_owned()),
+            ("driver", format!("{} {}", info.driver, info.driver_info).trim().to_owned()),
+            ("subgroups", subgroups),
+            ("timestamps", has(caps.timestamps)),
+            ("pipeline cache", has(caps.pipeline_cache)),
+            ("largest binding", format!("{} MiB", caps.max_binding >> 20)),
+            ("largest buffer", format!("{} MiB", caps.max_buffer >> 20)),
+            ("workgroup", format!("{} invocations, {} KiB of memory", caps.workgroup_threads, caps.workgroup_memory >> 10)),
+            ("workgroups", format!("{} in a dimension", caps.workgroups_per_dimension)),
+            ("restricted to", self.options.profile.map_or("nothing".to_owned(), |profile| format!("{profile:?}").to_lowercase())),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+    }
+
     /// A buffer of at least `size` bytes. `what` and `hint` go into the error when memory is short.
     ///
     /// # Errors

@@ -34,6 +34,6 @@ pub use device::{AdapterSummary, Gpu, adapters};
 pub use disk::cache_dir;
 pub use errors::GpuError;
 pub use executor::GpuExecutor;
-pub use options::{Faults, GpuOptions, Profile};
+pub use options::{Faults, GpuOptions, KernelFault, Profile};
 pub use quant::{Rows, WeightFormat, add_weight_format};
 pub use translate::{Language, translate};

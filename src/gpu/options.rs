@@ -34,20 +34,30 @@ pub struct Faults {
     pub memory_limit: Option<u64>,
     /// The device is lost when it has been given so many runs.
     pub lost_after: Option<u64>,
-    /// Text of kernels, and what takes its place before they are compiled.
-    pub edits: Vec<(String, String)>,
+    /// Kernels that are broken on purpose. No flag and no variable sets them.
+    pub kernels: Vec<KernelFault>,
+}
+
+/// Another text in a kernel, as a wrong driver or a wrong edit would have it.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelFault {
+    /// The operation's file in `shaders/wgsl`, without `.wgsl`; its fragments are part of the text.
+    pub op: &'static str,
+    /// Every occurrence is replaced.
+    pub from: &'static str,
+    pub to: &'static str,
 }
 
 impl Faults {
     /// `memory=BYTES` or `lost=RUNS`, as `TL_FAULT` has it.
     pub fn from_text(text: &str) -> Self {
         let number = |name: &str| text.strip_prefix(name)?.strip_prefix('=')?.parse().ok();
-        Faults { memory_limit: number("memory"), lost_after: number("lost"), edits: Vec::new() }
+        Faults { memory_limit: number("memory"), lost_after: number("lost"), kernels: Vec::new() }
     }
 
-    /// A kernel's text with the edits.
-    pub fn edited(&self, text: String) -> String {
-        self.edits.iter().fold(text, |text, (from, to)| text.replace(from, to))
+    /// The text of a kernel of `op` with the faults that are planted in it.
+    pub fn planted(&self, op: &str, text: String) -> String {
+        self.kernels.iter().filter(|fault| fault.op == op).fold(text, |text, fault| text.replace(fault.from, fault.to))
     }
 }
 

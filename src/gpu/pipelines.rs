@@ -67,7 +67,7 @@ impl PipelineCache {
         }
         let mut parsed = Vec::new();
         for source in missing {
-            let text = gpu.options.faults.edited(source.assemble(gpu.caps.subgroup));
+            let text = gpu.options.faults.planted(source.op, source.assemble(gpu.caps.subgroup));
             let module = naga::front::wgsl::parse_str(&text)
                 .map_err(|e| device_error(format!("kernel {} does not parse: {}", source.name(), e.emit_to_string(&text))))?;
             let bindings = bindings_of(&module);

@@ -73,7 +73,8 @@ impl ModelProgram {
             Err(diagnostics) => return Err(ProgramError { diagnostics, sources: SourceMap::new() }),
         };
         interp.provide_model(ModelHandle::traced(source));
-        interp.session.trace = Some(TraceState { slots: 1, position: 0, n_tokens: 1, cache: None, is_pinned: false });
+        interp.session.trace =
+            Some(TraceState { slots: 1, position: 0, n_tokens: 1, cache: None, appended: Default::default(), is_pinned: false });
         let folder = std::path::Path::new(name).parent().map(std::path::Path::to_owned);
         match interp.run_source(name, text, folder.as_deref()) {
             Ok(()) => {
@@ -102,8 +103,14 @@ impl ModelProgram {
         let start = self.start;
         let session = &mut self.interp.session;
         session.abandon();
-        session.trace =
-            Some(TraceState { slots: spec.slots, position: spec.position, n_tokens: spec.bucket, cache: None, is_pinned: false });
+        session.trace = Some(TraceState {
+            slots: spec.slots,
+            position: spec.position,
+            n_tokens: spec.bucket,
+            cache: None,
+            appended: Default::default(),
+            is_pinned: false,
+        });
         session.set_place(start);
         let tokens = session.graph_mut().tokens_input(spec.bucket);
         let fail = |fault: super::value::Fault| vec![Diagnostic::error(fault.into_parts().message).at(start)];

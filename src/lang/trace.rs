@@ -1,5 +1,7 @@
 //! What is known while a model's `forward` is traced instead of run.
 
+use std::collections::BTreeSet;
+
 use crate::graph::{CacheIdx, Graph, Literal, NodeId, Op, RuntimeScalar, ScalarSource, math};
 use crate::tensor::{DType, HostTensor, Shape};
 
@@ -23,6 +25,8 @@ pub struct TraceState {
     pub position: usize,
     pub n_tokens: usize,
     pub cache: Option<CacheShape>,
+    /// The layers appended to so far.
+    pub appended: BTreeSet<usize>,
     /// Whether the position or the count was looked at: the trace is good for these values alone.
     pub is_pinned: bool,
 }

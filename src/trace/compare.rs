@@ -7,7 +7,7 @@ use crate::tensor::{HostTensor, Shape};
 
 use super::measure::{Errors, measure};
 use super::record::Trace;
-use super::reference_file::Reference;
+use super::reference_file::{HISTORY, Reference, TOKENS};
 
 /// What a run rounds to, and so how far from exact it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +165,7 @@ pub fn compare(trace: &Trace, reference: &Reference, tolerance: Tolerance) -> Co
         steps.push(StepComparison { name, their_name, origin: step.origin, shape, depth, tolerance: tolerance.at_depth(depth), outcome });
     }
     let first_wrong = steps.iter().position(StepComparison::is_wrong);
-    let unused = reference.tensors().map(|(name, _)| name).filter(|name| *name != "tokens" && !used.contains(*name));
+    let unused = reference.tensors().map(|(name, _)| name).filter(|name| ![TOKENS, HISTORY].contains(name) && !used.contains(*name));
     let unused = unused.map(str::to_owned).collect();
     Comparison { ours: trace.backend.clone(), theirs: reference.name.clone(), tolerance, steps, first_wrong, unused }
 }

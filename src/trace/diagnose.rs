@@ -11,7 +11,7 @@ use crate::tensor::{DType, HostTensor};
 
 use super::compare::{Comparison, Outcome, Tolerance};
 use super::cut::Cut;
-use super::hypothesis::{self, Side};
+use super::hypothesis::{self, Others, Side};
 use super::measure::measure;
 use super::pattern::{self, Evidence};
 use super::reason::{Reason, ReasonKind};
@@ -80,6 +80,7 @@ pub fn diagnose(trace: &Trace, reference: &Reference, comparison: &Comparison) -
             None
         }
     });
+    diagnosis.reasons.extend(other_tokens(trace, reference));
     match wrong {
         Some((step, error, exact)) => blame_backend(&mut diagnosis, trace, reference, (step, error, exact), local_tolerance),
         None => blame_program(&mut diagnosis, trace, reference, comparison, &theirs, all_known),
@@ -126,8 +127,8 @@ fn blame_backend(
     let ours = &trace.steps[step].values;
     let others = other_values(trace, reference, step);
     let evidence = evidence(trace, &others, step, &exact, tolerance / 3.0);
-    let hypotheses = hypothesis::reasons(&cut, &other_pieces(trace, step), Side::Ours, ours, &exact, tolerance / 3.0);
-    diagnosis.reasons = in_order(pattern::reasons(&evidence), hypotheses);
+    let hypotheses = hypothesis::reasons(&cut, &Others::around(trace, step), Side::Ours, ours, &exact, tolerance / 3.0);
+    diagnosis.reasons.extend(in_order(pattern::reasons(&evidence), hypotheses));
     diagnosis.reasons.extend(weight_format(trace, step, &cut, tolerance));
     let text =
         format!("the backend is wrong here: from the same inputs the definition gives other values; the step is {}", described(&cut));
@@ -155,10 +156,8 @@ fn blame_program(
     }
     let given = |i: usize| comparison.steps[i].agrees();
     let cut = Cut::of(trace, step, given);
-    let hypotheses = cut.as_ref().map(|cut| {
-        // Where the pieces reach further back than a step, so may the weight that was taken for another.
-        hypothesis::reasons(cut, &other_pieces(trace, step), Side::Theirs, theirs, ours, tolerance)
-    });
+    let others = Others::around(trace, step).with_unused(trace, step, reference, &comparison.unused);
+    let hypotheses = cut.as_ref().map(|cut| hypothesis::reasons(cut, &others, Side::Theirs, theirs, ours, tolerance));
     let others = other_values(trace, reference, step);
     let evidence = evidence(trace, &others, step, theirs, tolerance);
     diagnosis.reasons.extend(in_order(pattern::reasons(&evidence), hypotheses.unwrap_or_default()));
@@ -170,6 +169,29 @@ fn blame_program(
         false => format!("inputs agree as far as they are known; what lies between is {what}"),
     };
     diagnosis.reasons.push(Reason::new(ReasonKind::Program, text));
+}
+
+/// Whether the reference was made with the tokens that were fed here.
+fn other_tokens(trace: &Trace, reference: &Reference) -> Option<Reason> {
+    let ours: Vec<i32> = trace.history.iter().copied().chain(trace.token_ids()?).collect();
+    let theirs: Vec<i32> = reference.history().iter().chain(reference.token_ids()?).copied().collect();
+    // A reference of decoded tokens alone does not say what came before them.
+    let ours = if reference.history().is_empty() && theirs.len() == trace.args.n_tokens {
+        &ours[trace.position().min(ours.len())..]
+    } else {
+        &ours
+    };
+    let at = ours.iter().zip(&theirs).position(|(a, b)| a != b)?;
+    let is_part = |whole: &[i32], part: &[i32]| {
+        (1..=2).find(|&k| whole.get(k..).is_some_and(|rest| rest.starts_with(part) || part.starts_with(rest)))
+    };
+    let shifted = match (is_part(&theirs, ours), is_part(ours, &theirs)) {
+        (Some(k), _) => format!("; the reference has {k} more in front, perhaps a BOS"),
+        (None, Some(k)) => format!("; here are {k} more in front, perhaps a BOS"),
+        (None, None) => String::new(),
+    };
+    let text = format!("other tokens were fed: at position {at} {} here and {} in the reference{shifted}", ours[at], theirs[at]);
+    Some(Reason::new(ReasonKind::Tokens, text))
 }
 
 /// Whether what the step reads is already a good part of the way to its bound.
@@ -218,13 +240,6 @@ fn evidence<'a>(trace: &'a Trace, others: &'a [(&str, HostTensor)], step: usize,
             .is_some_and(|c| c.nodes.iter().any(|n| matches!(n.op, Op::Attention { .. } | Op::Softmax { .. }))),
         ..Evidence::new(&this.values, theirs, tolerance)
     }
-}
-
-/// The other steps' pieces of the graph, nearest first: where a mixed-up weight would be from.
-fn other_pieces(trace: &Trace, step: usize) -> Vec<Cut> {
-    let mut order: Vec<usize> = (0..trace.steps.len()).filter(|&i| i != step).collect();
-    order.sort_by_key(|&i| i.abs_diff(step));
-    order.into_iter().take(MAX_CHECKED).filter_map(|i| Cut::of(trace, i, |_| true)).collect()
 }
 
 /// The ops of a piece and the weights they read.

@@ -5,6 +5,8 @@ use std::fmt;
 /// What a reason is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReasonKind {
+    /// Other token ids were fed.
+    Tokens,
     Zero,
     NonFinite,
     F16Overflow,

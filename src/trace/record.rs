@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::graph::{Binding, CacheSpec, CompileOptions, Executor, Graph, NodeId, Op, Origin, RunArgs};
+use crate::graph::{Binding, CacheSpec, CompileOptions, Executor, Graph, NodeId, Op, Origin, RunArgs, Weight};
 use crate::tensor::{HostTensor, Shape};
 
 use super::stats::Stats;
@@ -67,6 +67,10 @@ pub struct Trace {
     pub graph: Graph,
     pub args: RunArgs,
     pub caches: Vec<CacheSpec>,
+    /// The ids that were fed before this run, from position 0 on, where they are known.
+    pub history: Vec<i32>,
+    /// All weights of the model, where they are known: a diagnosis tries those that the graph does not read.
+    pub weights: Vec<Arc<Weight>>,
 }
 
 impl Trace {
@@ -123,7 +127,15 @@ pub fn record(request: &Request<'_>, args: &RunArgs, executor: &mut dyn Executor
         }
         recorded.push(Step { name, node: id, origin: graph.node(id).origin, inputs, stats: Stats::of(&values), values: Arc::new(values) });
     }
-    Ok(Trace { backend: executor.describe(), steps: recorded, graph, args, caches: request.caches.to_vec() })
+    Ok(Trace {
+        backend: executor.describe(),
+        steps: recorded,
+        graph,
+        args,
+        caches: request.caches.to_vec(),
+        history: Vec::new(),
+        weights: Vec::new(),
+    })
 }
 
 fn is_leaf(op: &Op) -> bool {

@@ -10,6 +10,11 @@ use super::names::canonical;
 use super::record::Trace;
 use super::{TraceError, tokens::rows};
 
+/// The tensor of the ids whose values these are.
+pub(super) const TOKENS: &str = "tokens";
+/// The tensor of the ids that were fed before them.
+pub(super) const HISTORY: &str = "history";
+
 /// Named values that a trace should have.
 #[derive(Clone, Debug)]
 pub struct Reference {
@@ -70,7 +75,16 @@ impl Reference {
 
     /// The ids that the reference was made with: its tensor `tokens`.
     pub fn token_ids(&self) -> Option<&[i32]> {
-        self.tensors[*self.by_name.get("tokens")?].1.as_i32()
+        self.ids(TOKENS)
+    }
+
+    /// The ids that were fed before those, from position 0 on: its tensor `history`.
+    pub fn history(&self) -> &[i32] {
+        self.ids(HISTORY).unwrap_or_default()
+    }
+
+    fn ids(&self, name: &str) -> Option<&[i32]> {
+        self.tensors[*self.by_name.get(name)?].1.as_i32()
     }
 
     /// All names and values, in the file's order.
@@ -98,7 +112,7 @@ impl Reference {
 
     /// All tensors but one that can be read in the shape of `ours`, as [`Reference::values`] reads them.
     pub(super) fn others_like(&self, but: &str, ours: &Shape, position: usize) -> Vec<(&str, HostTensor)> {
-        let others = self.tensors().filter(|(name, _)| *name != but && *name != "tokens");
+        let others = self.tensors().filter(|(name, _)| ![but, TOKENS, HISTORY].contains(name));
         others.filter_map(|(name, values)| Some((name, shaped_as(values, ours, position).ok()?))).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! An executor that is wrong on purpose: the reference with one fault planted.
+//! An executor that is wrong on purpose: the reference, or a backend, with one fault planted.
 
 use std::sync::Arc;
 
@@ -80,14 +80,18 @@ enum Program {
 }
 
 pub struct FaultyExecutor {
-    inner: ReferenceExecutor,
+    inner: Box<dyn Executor>,
     fault: Fault,
     programs: Vec<Program>,
 }
 
 impl FaultyExecutor {
     pub fn new(fault: Fault) -> Self {
-        FaultyExecutor { inner: ReferenceExecutor::new(), fault, programs: Vec::new() }
+        FaultyExecutor::of(ReferenceExecutor::new(), fault)
+    }
+
+    pub fn of(inner: impl Executor + 'static, fault: Fault) -> Self {
+        FaultyExecutor { inner: Box::new(inner), fault, programs: Vec::new() }
     }
 }
 

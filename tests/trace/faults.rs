@@ -218,7 +218,7 @@ fn edits() -> Vec<Planted> {
             attention_fault("blk.0.attn_out", causal, half, 1.0),
             "blk.0.attn_out",
             K::AttentionScale,
-            "missing",
+            "once less",
         ),
         planted(
             "a norm without its weight",

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "the helpers of tests are tests too")]
 
+#[path = "../scratch/mod.rs"]
+mod scratch;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -9,4 +11,5 @@ mod backends;
 mod comparison;
 mod faults;
 mod language;
+mod mistakes;
 mod steps;

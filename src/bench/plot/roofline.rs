@@ -66,9 +66,10 @@ fn ceilings(svg: &mut Svg, x: Axis, y: Axis, bandwidth: f64, peak: Option<f64>) 
     if from < to {
         let (a, b) = ((x.at(from), y.at(bandwidth * from)), (x.at(to), y.at(bandwidth * to)));
         svg.line(a, b, INK, 2.0, false);
-        let angle = ((b.1 - a.1) / (b.0 - a.0)).atan().to_degrees();
-        let middle = (a.0 + 0.45 * (b.0 - a.0), a.1 + 0.45 * (b.1 - a.1) - 8.0);
-        svg.turned_text(middle, angle, 13.0, Anchor::Middle, INK, &format!("{}/s measured", bytes(bandwidth)));
+        // Eight pixels off the line, however steep it is.
+        let angle = ((b.1 - a.1) / (b.0 - a.0)).atan();
+        let middle = (a.0 + 0.45 * (b.0 - a.0) + 8.0 * angle.sin(), a.1 + 0.45 * (b.1 - a.1) - 8.0 * angle.cos());
+        svg.turned_text(middle, angle.to_degrees(), 13.0, Anchor::Middle, INK, &format!("{}/s measured", bytes(bandwidth)));
     }
     if let Some(peak) = peak {
         let knee = (peak / bandwidth).clamp(x.low(), x.high());
@@ -97,7 +98,15 @@ fn points(svg: &mut Svg, x: Axis, y: Axis, kernels: &[&KernelTime]) {
         .collect();
     labels.sort_by(|a, b| a.1.total_cmp(&b.1));
     let mut placed: Vec<(f64, f64)> = Vec::new();
-    for (lx, mut ly, i) in labels {
+    for (mut lx, mut ly, i) in labels {
+        // Right of every point that it would stand on.
+        let covers = |lx: f64, k: &&&KernelTime| {
+            let ((px, py), r) = (place(k), radius(k));
+            (py - (ly - 4.0)).abs() < r + 4.0 && lx < px + r + 2.0 && lx + 14.0 > px - r
+        };
+        while let Some(k) = kernels.iter().find(|k| covers(lx, k)) {
+            lx = place(k).0 + radius(k) + 4.0;
+        }
         while placed.iter().any(|&(px, py)| (px - lx).abs() < 18.0 && (py - ly).abs() < 12.0) {
             ly += 3.0;
         }

@@ -67,30 +67,45 @@ impl ModelSubject {
     pub fn new(args: &TraceArgs, backend: Rc<Backend>, reference: Option<&Reference>) -> Result<Self, CliError> {
         let request = args.compute.load_request(None);
         let model = load(Some(&args.file), &backend, &request)?;
-        let prompt = prompt(args, &model, reference)?;
-        if let Some(id) = prompt.iter().find(|id| id.0 as usize >= model.config.vocab_len) {
+        let point = point(args, &model, reference)?;
+        if let Some(id) = point.ids.iter().find(|id| id.0 as usize >= model.config.vocab_len) {
             return Err(CliError::usage(format!("token {} is outside of the vocabulary of {}", id.0, model.config.vocab_len)));
         }
-        let point = match args.step {
-            None | Some(0) => TracePoint::of_prompt(prompt),
-            Some(n) => model.decode_point(prompt, n)?,
-        };
         Ok(ModelSubject { model, backend, path: args.file.clone(), request, point, select: select(args), layer: args.layer })
     }
 }
 
-/// The ids that are fed: as given, or those that the reference was made with.
-fn prompt(args: &TraceArgs, model: &LoadedModel, reference: Option<&Reference>) -> Result<Vec<TokenId>, CliError> {
-    let ids: Vec<TokenId> = match (&args.tokens, &args.prompt, reference.and_then(Reference::token_ids)) {
-        (Some(ids), _, _) => ids.iter().map(|&id| TokenId(id)).collect(),
-        (None, Some(text), _) => {
+/// What is fed and looked at: as the arguments say, and where they leave it open as the reference was made.
+fn point(args: &TraceArgs, model: &LoadedModel, reference: Option<&Reference>) -> Result<TracePoint, CliError> {
+    // From position 0 on.
+    let n_before = reference.map_or(0, |r| r.history().len());
+    let known = reference.and_then(|r| Some(r.history().iter().chain(r.token_ids()?))).into_iter().flatten();
+    let known: Vec<TokenId> = known.map(|&id| TokenId(id as u32)).collect();
+    let prompt = match (&args.tokens, &args.prompt) {
+        (Some(ids), _) => ids.iter().map(|&id| TokenId(id)).collect(),
+        (None, Some(text)) => {
             let tokenizer = model.tokenizer().map_err(|e| CliError::failed(format!("{e}; give ids with --tokens 1,2,3")))?;
             tokenizer.encode(text, Specials::Plain, true)
         }
-        (None, None, Some(ids)) => ids.iter().map(|&id| TokenId(id as u32)).collect(),
-        (None, None, None) => return Err(CliError::usage("nothing to feed: give --prompt TEXT or --tokens 1,2,3")),
+        (None, None) if n_before > 0 && args.step.is_none() => {
+            return Ok(TracePoint { n_prompt: n_before, position: n_before, ids: known });
+        }
+        (None, None) if n_before > 0 => known[..known.len().saturating_sub(args.step.unwrap_or(0))].to_vec(),
+        (None, None) if known.is_empty() => return Err(CliError::usage("nothing to feed: give --prompt TEXT or --tokens 1,2,3")),
+        (None, None) => known.clone(),
     };
-    if ids.is_empty() { Err(CliError::usage("the prompt has no tokens: give --tokens 1,2,3")) } else { Ok(ids) }
+    if prompt.is_empty() {
+        return Err(CliError::usage("the prompt has no tokens: give --tokens 1,2,3"));
+    }
+    match args.step {
+        None => Ok(TracePoint::of_prompt(prompt)),
+        // A faulty model would soon generate other tokens, and every step would differ.
+        Some(n) if known.len() >= prompt.len() + n && known.starts_with(&prompt) => {
+            let ids = known[..prompt.len() + n].to_vec();
+            Ok(TracePoint { n_prompt: prompt.len(), position: ids.len() - 1, ids })
+        }
+        Some(n) => Ok(model.decode_point(prompt, n)?),
+    }
 }
 
 impl Subject for ModelSubject {

@@ -97,7 +97,8 @@ impl Lowering<'_> {
         step.extend([spec.window, spec.sinks, spec.slots, spec.slots * spec.n_kv_heads, k.head_dim].map(|n| n as u32));
         step.extend(k.sink.map_or([0, 0], |r| [r.n_dims as u32, neox(&r)]));
         step.extend([max_splits as u32, (k.n_heads / spec.n_kv_heads) as u32]);
-        let sink_table = k.sink.map_or(Operand::Nothing, |r| r.table.into());
+        // Not `Nothing`, which may be bound as another operand: a device refuses one buffer that is read and written.
+        let sink_table = k.sink.map_or(k.q.into(), |r| r.table.into());
         let (keys, values) = (Operand::Keys(k.cache, k.layer), Operand::Values(k.cache, k.layer));
         (vec![(2, k.q.into()), (3, keys), (4, values), (5, k.out.into()), (7, sink_table)], step)
     }

@@ -305,6 +305,11 @@ fn cache_append(interp: &mut Interp, args: Args) -> Outcome {
         ));
         return Err(args.fail(2, fault));
     }
+    // The second append would overwrite what the first layer's next tokens read.
+    if !trace.appended.insert(layer) {
+        let fault = Fault::new(format!("layer {layer} of the cache is appended to twice in one pass"));
+        return Err(args.fail(1, fault.hint("give each layer an index of its own: `cache.append(i, k, v)`")));
+    }
     trace.cache = Some(CacheShape { n_layers, n_kv_heads, head_dim });
     let slots = trace.slots;
     Ok(Value::Tensor(interp.session.build(&[&k, &v], |g, n| {

@@ -81,11 +81,11 @@ impl Interp {
         args: Vec<CallArg>,
         span: Span,
     ) -> Eval<(Value, Option<Value>)> {
-        // Steps are named in functions that work on a model's weights, after the place of these in the model.
-        let own_label = args.iter().find_map(|a| match &a.value {
-            Value::Layer(path) if label.is_some() => Some(path.path.clone()),
-            _ => None,
-        });
+        // Steps are named in functions that work on a model's weights, after the place of these in the model. In a program of its own every
+        // function's are, after the function; a model's helpers would only crowd its table.
+        let of_weights = || args.iter().find_map(|a| if let Value::Layer(path) = &a.value { Some(path.path.clone()) } else { None });
+        let of_function = || closure.code.name.as_deref().filter(|_| self.session.trace.is_none()).map(Rc::from);
+        let own_label = label.and_then(|_| of_weights().or_else(of_function));
         self.call_labelled(own_label, closure, args, span)
     }
 

@@ -5,7 +5,7 @@ use crate::tensor::{DType, HostTensor, Shape};
 
 use super::super::cut::Cut;
 use super::super::reason::ReasonKind;
-use super::Hypothesis;
+use super::{Hypothesis, Others};
 
 /// What is other than it should be: whether query p sees key k, which key-value head a head reads, and the factor on the scale.
 struct Variant {
@@ -16,7 +16,7 @@ struct Variant {
     factor: f32,
 }
 
-pub(super) fn about(cut: &Cut, at: usize, _others: &[Cut]) -> Vec<Hypothesis> {
+pub(super) fn about(cut: &Cut, at: usize, _others: &Others) -> Vec<Hypothesis> {
     let node = &cut.nodes[at];
     if !matches!(node.op, Op::Attention { .. }) || cut.position > 0 {
         return Vec::new();
@@ -64,8 +64,8 @@ fn variants(n_heads: usize, n_groups: usize, head_dim: usize, window: usize) -> 
         mask("a mask off by one: queries do not see their own key", Box::new(move |p, k| causal(p, k) && (k < p || p == 0))),
         mask("each query seeing its own key alone", Box::new(|p, k| k == p)),
         mask("the first key unseen", Box::new(move |p, k| causal(p, k) && (k > 0 || p == 0))),
-        scale(format!("the scale 1 / √{head_dim} missing"), d.sqrt()),
-        scale(format!("the scale 1 / √{head_dim} applied twice"), 1.0 / d.sqrt()),
+        scale(format!("the factor 1 / √{head_dim} of its scale once less"), d.sqrt()),
+        scale(format!("the factor 1 / √{head_dim} of its scale once more"), 1.0 / d.sqrt()),
     ];
     if window > 0 {
         all.push(mask("its window ignored", Box::new(|p, k| k <= p)));

@@ -1,14 +1,15 @@
 //! Projections with another weight, or the weight read otherwise.
 
-use crate::graph::{Node, NodeId, Op, Weight};
-use crate::tensor::DType;
 use std::sync::Arc;
+
+use crate::graph::{Node, NodeId, Op, Weight};
+use crate::tensor::{DType, HostTensor};
 
 use super::super::cut::Cut;
 use super::super::reason::ReasonKind;
-use super::Hypothesis;
+use super::{Hypothesis, Others};
 
-pub(super) fn about(cut: &Cut, at: usize, others: &[Cut]) -> Vec<Hypothesis> {
+pub(super) fn about(cut: &Cut, at: usize, others: &Others) -> Vec<Hypothesis> {
     let node = &cut.nodes[at];
     if node.op != Op::Linear {
         return Vec::new();
@@ -26,7 +27,8 @@ pub(super) fn about(cut: &Cut, at: usize, others: &[Cut]) -> Vec<Hypothesis> {
         });
         found.push(Hypothesis::new(ReasonKind::Transposed, format!("{} transposed", weight.name), edited));
     }
-    for candidate in same_shape(others, weight) {
+    found.extend(block_orders(cut, at, weight));
+    for candidate in others.weights_like(weight) {
         let edited = cut.with_nodes_before(at, |new| {
             let mut node = w.clone();
             (node.op, node.dtype) = (Op::Weight(candidate.clone()), candidate.dtype);
@@ -38,16 +40,33 @@ pub(super) fn about(cut: &Cut, at: usize, others: &[Cut]) -> Vec<Hypothesis> {
     found
 }
 
-/// Weights of the other pieces that could stand here.
-fn same_shape(others: &[Cut], weight: &Arc<Weight>) -> Vec<Arc<Weight>> {
-    let mut found: Vec<Arc<Weight>> = Vec::new();
-    for node in others.iter().flat_map(|cut| &cut.nodes) {
-        if let Op::Weight(other) = &node.op
-            && other.shape == weight.shape
-            && other.id != weight.id
-            && !found.contains(other)
-        {
-            found.push(other.clone());
+/// The values of each block in another order. Formats of fewer than eight bits keep two halves of a run of values in the halves of its
+/// bytes; a writer or a reader may take neighbours for halves, halves for neighbours, or the wrong half first.
+fn block_orders(cut: &Cut, at: usize, weight: &Arc<Weight>) -> Vec<Hypothesis> {
+    let DType::Quant(quant) = weight.dtype else { return Vec::new() };
+    let node = cut.nodes[at].clone();
+    let x = cut.node(node.inputs[0]).clone();
+    let (width, last) = (x.shape.last_dim(), x.shape.rank() - 1);
+    // Halves of 32 values are a half of a block, of 64 a quarter of a large one's.
+    let runs: &[usize] = if quant.block_len > 32 { &[64, 32] } else { &[32] };
+    let mut found = Vec::new();
+    for &run in runs.iter().filter(|&&run| width.is_multiple_of(run)) {
+        let half = run / 2;
+        let orders: [(&str, fn(usize, usize) -> usize); 3] = [
+            ("neighbours (2i, 2i + 1) where the format has halves (i, i + n)", |i, half| if i < half { 2 * i } else { 2 * (i - half) + 1 }),
+            ("halves (i, i + n) where the format has neighbours (2i, 2i + 1)", |i, half| i / 2 + i % 2 * half),
+            ("their halves exchanged", |i, half| (i + half) % (2 * half)),
+        ];
+        for (name, order) in orders {
+            let columns: Vec<i32> = (0..width).map(|k| (k / run * run + order(k % run, half)) as i32).collect();
+            // Another order of a row's values is the same of the values that they meet.
+            let edited = cut.with_nodes_before(at, |new| {
+                let columns = new.bound(HostTensor::i32([width], columns));
+                let met = new.op(Op::Gather { axis: last }, &[node.inputs[0], columns], &x);
+                Node { inputs: vec![met, node.inputs[1]], ..node.clone() }
+            });
+            let text = format!("each {run} values of {} ({}) in another order: {name}, n = {half}", weight.name, weight.dtype);
+            found.push(Hypothesis::new(ReasonKind::WeightFormat, text, edited));
         }
     }
     found

@@ -3,9 +3,14 @@
 
 mod attention;
 mod elementwise;
+mod layout;
 mod linear;
 mod norm;
+mod operand;
+mod others;
 mod rope;
+
+pub(super) use others::Others;
 
 use crate::tensor::HostTensor;
 
@@ -42,13 +47,12 @@ const BUDGET_MACS: f64 = 3e9;
 const MAX_REASONS: usize = 2;
 
 /// Hypotheses about node `at`.
-type About = fn(&Cut, usize, &[Cut]) -> Vec<Hypothesis>;
+type About = fn(&Cut, usize, &Others) -> Vec<Hypothesis>;
 
-const ABOUT: &[About] = &[rope::about, attention::about, norm::about, elementwise::about, linear::about];
+const ABOUT: &[About] = &[rope::about, attention::about, norm::about, elementwise::about, layout::about, linear::about, operand::about];
 
-/// What explains `wrong` where `cut` as it stands gives `right`. `others` are pieces of the same graph whose weights may have been mixed up
-/// with this one's.
-pub(super) fn reasons(cut: &Cut, others: &[Cut], side: Side, wrong: &HostTensor, right: &HostTensor, tolerance: f64) -> Vec<Reason> {
+/// What explains `wrong` where `cut` as it stands gives `right`.
+pub(super) fn reasons(cut: &Cut, others: &Others, side: Side, wrong: &HostTensor, right: &HostTensor, tolerance: f64) -> Vec<Reason> {
     let values = |t: &HostTensor| (0..t.len()).map(|i| t.value(i)).collect::<Vec<f64>>();
     let (wrong, right) = (values(wrong), values(right));
     let error = relative(&wrong, &right);

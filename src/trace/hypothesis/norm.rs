@@ -5,9 +5,9 @@ use crate::tensor::{DType, HostTensor};
 
 use super::super::cut::Cut;
 use super::super::reason::ReasonKind;
-use super::Hypothesis;
+use super::{Hypothesis, Others};
 
-pub(super) fn about(cut: &Cut, at: usize, others: &[Cut]) -> Vec<Hypothesis> {
+pub(super) fn about(cut: &Cut, at: usize, others: &Others) -> Vec<Hypothesis> {
     let node = &cut.nodes[at];
     if node.op != Op::RmsNorm {
         return Vec::new();
@@ -44,17 +44,15 @@ pub(super) fn about(cut: &Cut, at: usize, others: &[Cut]) -> Vec<Hypothesis> {
         });
         found.push(Hypothesis::new(ReasonKind::NormEps, format!("an eps of {eps:e}"), edited));
     }
-    for other in others {
-        for candidate in other.nodes.iter().filter(|n| n.op == Op::RmsNorm) {
-            let theirs = other.node(candidate.inputs[1]);
-            let (Op::Weight(theirs_weight), true) = (&theirs.op, theirs.shape == width && theirs.op != cut.node(weight).op) else {
-                continue;
-            };
+    if let Op::Weight(own) = &cut.node(weight).op {
+        for candidate in others.weights_like(own) {
             let edited = cut.with_nodes_before(at, |new| {
-                let w = new.push(theirs.clone());
+                let mut like = cut.node(weight).clone();
+                (like.op, like.dtype) = (Op::Weight(candidate.clone()), candidate.dtype);
+                let w = new.push(like);
                 with_weight(w)
             });
-            found.push(Hypothesis::new(ReasonKind::NormWeight, format!("the weight {}", theirs_weight.name), edited));
+            found.push(Hypothesis::new(ReasonKind::NormWeight, format!("the weight {} for {}", candidate.name, own.name), edited));
         }
     }
     found

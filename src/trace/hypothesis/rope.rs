@@ -6,12 +6,12 @@ use crate::graph::{BinaryOp, Literal, Node, Op, RopeRowsKind, RopeScaling, RopeS
 
 use super::super::cut::Cut;
 use super::super::reason::ReasonKind;
-use super::Hypothesis;
+use super::{Hypothesis, Others};
 
 /// Bases that models use.
 const BASES: [f64; 4] = [10_000.0, 500_000.0, 1_000_000.0, 100_000.0];
 
-pub(super) fn about(cut: &Cut, at: usize, _others: &[Cut]) -> Vec<Hypothesis> {
+pub(super) fn about(cut: &Cut, at: usize, _others: &Others) -> Vec<Hypothesis> {
     match &cut.nodes[at].op {
         Op::Rope { style, n_dims } => rotation(cut, at, *style, *n_dims),
         Op::RopeRows { spec, kind: RopeRowsKind::Position } => [positions(cut, at), angles(cut, at, spec)].into_iter().flatten().collect(),
