@@ -238,3 +238,12 @@ fn a_checks_report_has_every_mode() {
     assert!(modes.iter().all(|m| m["kernels"][0]["kernel"] == "rms_norm" && m["kernels"][0]["passed"] == m["kernels"][0]["cases"]));
     assert!(!report["device"].as_str().unwrap().contains("precise") && report["failed"] == 0, "{out}");
 }
+
+#[test]
+fn a_mapping_that_names_no_step_is_noted() {
+    let (file, map) = (temporary("mapped.safetensors"), temporary("mapping.json"));
+    shown(&["trace", &fixture(TINY), PROMPT, "--out", file.to_str().unwrap()]);
+    std::fs::write(&map, r#"{"blk.0.quue": "blk.0.q"}"#).unwrap();
+    let output = tl(&["trace", &fixture(TINY), "--reference", file.to_str().unwrap(), "--mapping", map.to_str().unwrap()]);
+    assert!(output.status.success() && text(&output.stderr).contains("names `blk.0.quue`, and no step is called that"), "{output:?}");
+}

@@ -69,6 +69,11 @@ fn show(subject: &dyn Subject, args: &TraceArgs, reference: Option<Reference>) -
         let references = exact.iter().map(|t| called("the definition in f64", t));
         agrees &= against(subject, &traces, references.collect(), Tolerance::of(subject.rounding()))?;
     } else if let Some(reference) = reference {
+        // One layer's table lacks the others' steps.
+        let is_step = |name: &str| args.layer.is_some() || traces.iter().any(|trace| trace.step(name).is_some());
+        for name in reference.mapped().filter(|name| !is_step(name)) {
+            terminal::note(format_args!("note: the mapping names `{name}`, and no step is called that"));
+        }
         let references = vec![reference; traces.len()];
         agrees &= against(subject, &traces, references, Tolerance::of(subject.rounding()))?;
     } else {

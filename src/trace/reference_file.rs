@@ -73,6 +73,11 @@ impl Reference {
         Ok(self)
     }
 
+    /// The steps that the mapping names.
+    pub fn mapped(&self) -> impl Iterator<Item = &str> {
+        self.mapping.keys().map(String::as_str)
+    }
+
     /// The ids that the reference was made with: its tensor `tokens`.
     pub fn token_ids(&self) -> Option<&[i32]> {
         self.ids(TOKENS)

@@ -70,11 +70,9 @@ pub fn comparison(trace: &Trace, reference: &Reference, comparison: &Comparison,
     }
     out += &aligned(&rows, 3..8);
     if !comparison.unused.is_empty() {
-        let n = comparison.unused.len();
-        let shown: Vec<&str> = comparison.unused.iter().take(6).map(String::as_str).collect();
-        let more = if n > shown.len() { format!(" and {} more", n - shown.len()) } else { String::new() };
+        let names: Vec<&str> = comparison.unused.iter().map(String::as_str).collect();
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "not compared of the reference: {}{more}", shown.join(", "));
+        let _ = writeln!(out, "not compared of the reference: {}", listed(&names));
     }
     out
 }
@@ -93,13 +91,20 @@ pub fn diagnosis(comparison: &Comparison, diagnosis: &Diagnosis, place: &dyn Fn(
     }
     if !diagnosis.unknown.is_empty() {
         let names: Vec<&str> = diagnosis.unknown.iter().map(|&i| comparison.steps[i].name.as_str()).collect();
-        out += &format!("steps before it that the reference does not have: {}\n", names.join(", "));
+        out += &format!("steps before it that the reference does not have: {}\n", listed(&names));
     }
     out += "likely reasons, the likeliest first:\n";
     for (i, reason) in diagnosis.reasons.iter().enumerate() {
         out += &format!("  {}. {reason}\n", i + 1);
     }
     out
+}
+
+/// The first few of many names.
+fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 6;
+    let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+    names[..names.len().min(SHOWN)].join(", ") + &more
 }
 
 fn at(place: Option<String>) -> String {
