@@ -12,7 +12,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use support::{Llama, fixture, gpu_is_there};
+use support::{Llama, fixture};
 use tensorlogic::doctor::{Arithmetic, cases};
 use tensorlogic::gpu::{GpuExecutor, GpuOptions, Language, Profile, lint};
 use tensorlogic::graph::{CompileOptions, Executor, KvType};
