@@ -11,6 +11,8 @@
 const QUADS: u32 = D_PAD / 4u;
 const SHARES: u32 = WORKGROUP / QUADS;
 const ITEMS: u32 = GROUP * QUADS;
+// Values of a quad that an invocation asks for at a time.
+const BATCH: u32 = 8u;
 
 // The queries of the group as they are, then rotated against sinks.
 var<workgroup> queries: array<vec4<f32>, 2u * ITEMS>;
@@ -93,13 +95,18 @@ fn main(
         }
         workgroupBarrier();
         if share < SHARES {
+            // Batches of a constant length are read all at once. What lies past the end has no weight, and past the tile neither slot
+            // nor weight.
             let n = min(WORKGROUP, end - tile);
-            for (var j = share; j < n; j += SHARES) {
-                let v = value_quad(g * step.slots + tile + j, quad);
-                for (var h = 0u; h < GROUP; h++) {
-                    let weight = weights[h * WORKGROUP + j];
-                    acc[h] += weight * v;
-                    total[h] += weight;
+            for (var first = share; first < n; first += BATCH * SHARES) {
+                for (var i = 0u; i < BATCH; i++) {
+                    let j = first + i * SHARES;
+                    let v = value_quad(g * step.slots + min(tile + j, end - 1u), quad);
+                    for (var h = 0u; h < GROUP; h++) {
+                        let weight = select(0.0, weights[h * WORKGROUP + min(j, WORKGROUP - 1u)], j < n);
+                        acc[h] += weight * v;
+                        total[h] += weight;
+                    }
                 }
             }
         }

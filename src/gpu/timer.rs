@@ -45,9 +45,9 @@ impl Timer {
         })
     }
 
-    /// How it times, for the table.
+    /// How it times, for the table. Within a pass the gap before a dispatch counts as its own.
     pub fn describe(&self) -> &'static str {
-        if self.within_pass { "timestamps in one pass: gaps count with the dispatch after them" } else { "one pass a kernel" }
+        if self.within_pass { "timestamps in one pass" } else { "one pass a kernel" }
     }
 
     /// Whether every dispatch has to be a pass of its own.

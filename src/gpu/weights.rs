@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use rayon::prelude::*;
+
 use super::device::{CountedBuffer, Gpu};
 use super::quant::{Rows, WeightFormat};
 use crate::graph::{ExecError, Origin, Weight, WeightId};
@@ -11,6 +13,8 @@ use crate::tensor::{DType, first_nonfinite};
 
 /// Bytes of a weight that are repacked at a time.
 const CHUNK_BYTES: usize = 8 << 20;
+/// Bytes of a file that one thread repacks, or looks through for inf and NaN, at a time.
+const TASK_BYTES: usize = 256 << 10;
 /// Bytes that may wait in wgpu's staging memory.
 const MOST_IN_FLIGHT: usize = 48 << 20;
 const HINT: &str = "take a smaller or more quantized model";
@@ -221,7 +225,8 @@ impl Weights {
                         .ok_or_else(|| ExecError::Io(format!("{} is shorter than its shape says", weight.name)))?;
                     words.clear();
                     words.resize((end - start) * row_words, 0);
-                    (format.repack)(&Rows { bytes: chunk, row_len, first_group: at_row * groups }, &mut words, &mut scale_words);
+                    let task_rows = (TASK_BYTES / row_bytes.max(1)).max(1).next_multiple_of(8);
+                    repack(format, &Rows { bytes: chunk, row_len, first_group: at_row * groups }, task_rows, &mut words, &mut scale_words);
                     self.write(gpu, &quants, (at_row * row_words * 4) as u64, bytemuck::cast_slice(&words))?;
                     at_row += end - start;
                 }
@@ -258,13 +263,37 @@ impl Weights {
     }
 }
 
+/// Repacks rows on all threads, `task_rows` at a time, a multiple of 8: the scales of 8 rows are whole words in every format.
+fn repack(format: &WeightFormat, rows: &Rows, task_rows: usize, quants: &mut [u32], scales: &mut [u32]) {
+    let groups = rows.row_len.div_ceil(32);
+    let n_rows = quants.len() / (groups * format.quant_words);
+    let first_row = rows.first_group / groups;
+    if n_rows <= task_rows || !first_row.is_multiple_of(8) {
+        return (format.repack)(rows, quants, scales);
+    }
+    let task_bytes = rows.bytes.len() / n_rows * task_rows;
+    let task = |bytes, quants: &mut [u32], scales: &mut [u32]| {
+        (format.repack)(&Rows { bytes, row_len: rows.row_len, first_group: 0 }, quants, scales)
+    };
+    let parts = rows.bytes.par_chunks(task_bytes).zip(quants.par_chunks_mut(groups * format.quant_words * task_rows));
+    if format.has_scales() {
+        let scales = scales[format.scale_words(rows.first_group)..].par_chunks_mut(format.scale_words(task_rows * groups));
+        parts.zip(scales).for_each(|((bytes, quants), scales)| task(bytes, quants, scales));
+    } else {
+        parts.for_each(|(bytes, quants)| task(bytes, quants, &mut []));
+    }
+}
+
 /// A weight's bytes, known to be finite and complete.
 fn checked_bytes(weight: &Weight) -> Result<std::borrow::Cow<'_, [u8]>, ExecError> {
     let bytes = weight.source.bytes().map_err(|e| ExecError::Io(format!("{}: {e}", weight.name)))?;
     if bytes.len() != weight.len_bytes() {
         return Err(ExecError::Io(format!("{} has {} bytes, its shape says {}", weight.name, bytes.len(), weight.len_bytes())));
     }
-    match first_nonfinite(weight.dtype, &bytes) {
+    let task_blocks = (TASK_BYTES / weight.dtype.block_bytes()).max(1);
+    let tasks = bytes.par_chunks(task_blocks * weight.dtype.block_bytes()).enumerate();
+    let found = tasks.find_map_first(|(i, bytes)| Some(i * task_blocks + first_nonfinite(weight.dtype, bytes)?));
+    match found {
         Some(block) => Err(ExecError::BadWeight(format!("{} holds inf or NaN in block {block}; download the file again", weight.name))),
         None => Ok(bytes),
     }
@@ -280,4 +309,30 @@ fn names(placement: &Placement) -> String {
 
 fn usage() -> wgpu::BufferUsages {
     wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::{Quant, quant};
+
+    #[test]
+    fn threads_repack_as_one_does() {
+        let types = [DType::F32, DType::F16, DType::BF16].into_iter().chain(quant::FORMATS.iter().map(|f| DType::Quant(Quant(f))));
+        for dtype in types {
+            let format = WeightFormat::of(dtype).expect("a layout for every format");
+            let row_len = 3 * dtype.block_len().max(32);
+            let (groups, row_bytes) = (row_len / 32, file_row_bytes(dtype, row_len));
+            for (first_row, n_rows) in [(0, 50), (8, 33), (3, 40), (16, 16)] {
+                let bytes: Vec<u8> = (0..n_rows * row_bytes).map(|i| (i * 2_654_435_761 >> 7) as u8).collect();
+                let rows = Rows { bytes: &bytes, row_len, first_group: first_row * groups };
+                let empty = || (vec![0; n_rows * groups * format.quant_words], vec![0; format.scale_words((first_row + n_rows) * groups)]);
+                let (mut quants, mut scales) = empty();
+                (format.repack)(&rows, &mut quants, &mut scales);
+                let (mut by_threads, mut their_scales) = empty();
+                repack(format, &rows, 8, &mut by_threads, &mut their_scales);
+                assert!(quants == by_threads && scales == their_scales, "{dtype}, {n_rows} rows from {first_row}");
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::svg::{Anchor, COLOURS, GREY, GRID, INK, Svg, shortened};
 
 const WIDTH: f64 = 1080.0;
 const HEIGHT: f64 = 560.0;
-const LEFT: f64 = 112.0;
+const LEFT: f64 = 124.0;
 const RIGHT: f64 = 640.0;
 const TOP: f64 = 64.0;
 const BOTTOM: f64 = 490.0;

@@ -9,11 +9,19 @@ const WEIGHT_ZERO: i32 = 32;
 const WEIGHT_HALVES: bool = true;
 const WEIGHT_HAS_MIN: bool = false;
 
-fn weight_packed(group: u32) -> Packed {
-    return Packed(quants[group * 2u], quants[group * 2u + 1u]);
+struct Block {
+    q: Packed,
+    scale: u32,
 }
 
-fn weight_scales(group: u32) -> vec4<f32> {
-    let word = scales[group];
-    return vec4(f16_half(word, 0u), f16_half(word, 1u), 0.0, 0.0);
+fn load_block(group: u32) -> Block {
+    return Block(Packed(quants[group * 2u], quants[group * 2u + 1u]), scales[group]);
+}
+
+fn block_packed(b: Block) -> Packed {
+    return b.q;
+}
+
+fn block_scales(b: Block) -> vec4<f32> {
+    return vec4(f16_half(b.scale, 0u), f16_half(b.scale, 1u), 0.0, 0.0);
 }
