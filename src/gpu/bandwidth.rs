@@ -8,13 +8,16 @@ use super::lower::{RUN_WORDS, fold};
 use super::pipelines::PipelineCache;
 use crate::graph::ExecError;
 
-/// Well past the last-level cache of a large GPU; software adapters share the processor's.
-const LEN_BYTES: u64 = 1 << 30;
+/// Well past the last-level cache of a large GPU, of which a thirtieth still lies there; software adapters share the processor's.
+const LEN_BYTES: u64 = 2 << 30;
+/// Where memory is short, less will do.
+const LEAST_LEN_BYTES: u64 = 64 << 20;
 const SOFTWARE_LEN_BYTES: u64 = 96 << 20;
 /// Vectors of 16 bytes that an invocation reads.
 const EACH: u64 = 16;
-/// Reads of the whole in one submit, over which the cost of waiting is spread.
-const REPEATS: usize = 24;
+/// Seconds of one submit: waiting for it is a thousandth of that, and drivers kill what runs much longer.
+const SUBMIT_SECONDS: f64 = 0.1;
+const MOST_REPEATS: f64 = 24.0;
 const ROUNDS: usize = 5;
 
 /// Bytes a second of a plain read loop, the median of several rounds; `None` where no buffer of a useful size can be had.
@@ -22,13 +25,27 @@ const ROUNDS: usize = 5;
 /// # Errors
 /// When the device was lost, or the kernel does not compile.
 pub fn read(gpu: &Gpu, pipelines: &mut PipelineCache) -> Result<Option<f64>, ExecError> {
-    let wanted = if gpu.caps.software { SOFTWARE_LEN_BYTES } else { LEN_BYTES };
+    // What a model needs is not what measuring took.
+    let peak = gpu.allocated.peak();
+    let rate = measure(gpu, pipelines);
+    gpu.allocated.restore_peak(peak);
+    rate
+}
+
+fn measure(gpu: &Gpu, pipelines: &mut PipelineCache) -> Result<Option<f64>, ExecError> {
     let group_bytes = 256 * EACH * 16;
-    let n_groups = wanted.min(gpu.caps.max_binding).min(gpu.caps.max_buffer) / group_bytes;
-    let [width, height, _] = fold(n_groups as usize);
-    let len_bytes = u64::from(width * height) * group_bytes;
     let storage = wgpu::BufferUsages::STORAGE;
-    let Ok(data) = gpu.buffer("bandwidth", "", len_bytes, storage) else { return Ok(None) };
+    let most = if gpu.caps.software { SOFTWARE_LEN_BYTES } else { LEN_BYTES };
+    let mut wanted = most.min(gpu.caps.max_binding).min(gpu.caps.max_buffer);
+    let (data, width, height) = loop {
+        let [width, height, _] = fold((wanted / group_bytes) as usize);
+        match gpu.buffer("bandwidth", "", u64::from(width * height) * group_bytes, storage) {
+            Ok(data) if data.buffer.size() <= wanted => break (data, width, height),
+            _ if wanted / 2 < LEAST_LEN_BYTES => return Ok(None),
+            _ => wanted /= 2,
+        }
+    };
+    let len_bytes = data.buffer.size();
     let out = gpu.buffer("bandwidth", "", 16, storage)?;
     let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
     let run = gpu.buffer("bandwidth", "", RUN_WORDS as u64 * 4, uniform)?;
@@ -59,10 +76,10 @@ pub fn read(gpu: &Gpu, pipelines: &mut PipelineCache) -> Result<Option<f64>, Exe
     };
     timed(true, 1)?;
     timed(false, 1)?;
+    let repeats = (SUBMIT_SECONDS / timed(false, 1)?).clamp(1.0, MOST_REPEATS) as usize;
     let mut rates = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
-        // Submitting and waiting count too; over so many reads they are a hundredth.
-        rates.push(len_bytes as f64 * REPEATS as f64 / timed(false, REPEATS)?);
+        rates.push((len_bytes * repeats as u64) as f64 / timed(false, repeats)?);
     }
     rates.sort_by(f64::total_cmp);
     gpu.faults.check()?;

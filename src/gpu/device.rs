@@ -79,6 +79,11 @@ impl Allocated {
         self.peak.get()
     }
 
+    /// Forgets what was allocated for a while since the peak was this.
+    pub fn restore_peak(&self, peak: u64) {
+        self.peak.set(peak.max(self.bytes.get()));
+    }
+
     pub fn buffers(&self) -> u64 {
         self.buffers.get()
     }

@@ -105,16 +105,8 @@ impl GpuExecutor {
     /// # Errors
     /// As [`Executor::compile`].
     pub fn load(&mut self, plan: Plan) -> Result<ProgramId, ExecError> {
-        let mut shared = Shared {
-            gpu: &self.gpu,
-            weights: &mut self.weights,
-            pipelines: &mut self.pipelines,
-            arena: &mut self.arena,
-            nothing: &self.nothing,
-        };
         let n_inputs = plan.inputs.len();
-        let recording = Recording::new(&mut shared, plan)?;
-        self.gpu.faults.check()?;
+        let recording = self.record(plan)?;
         self.programs.push(Program { recording, staged: vec![None; n_inputs] });
         self.counters.programs += 1;
         Ok(ProgramId(self.programs.len() as u32 - 1))
@@ -249,9 +241,7 @@ impl GpuExecutor {
         Ok(Some(measured))
     }
 
-    /// Lowers a program's plan once more, with the kernel shapes of now.
-    fn record_again(&mut self, program: ProgramId) -> Result<(), ExecError> {
-        let plan = self.programs[program.0 as usize].recording.plan.clone();
+    fn record(&mut self, plan: Plan) -> Result<Recording, ExecError> {
         let mut shared = Shared {
             gpu: &self.gpu,
             weights: &mut self.weights,
@@ -261,7 +251,13 @@ impl GpuExecutor {
         };
         let recording = Recording::new(&mut shared, plan)?;
         self.gpu.faults.check()?;
-        self.programs[program.0 as usize].recording = recording;
+        Ok(recording)
+    }
+
+    /// Lowers a program's plan once more, with the kernel shapes of now.
+    fn record_again(&mut self, program: ProgramId) -> Result<(), ExecError> {
+        let plan = self.programs[program.0 as usize].recording.plan.clone();
+        self.programs[program.0 as usize].recording = self.record(plan)?;
         Ok(())
     }
 

@@ -58,3 +58,24 @@ pub fn save(gpu: &Gpu, measured: &BTreeMap<String, MatvecTuning>) -> Result<Stri
     disk::write(&path, &json).map_err(|e| format!("cannot write `{}`: {e}", path.display()))?;
     Ok(path.display().to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_is_kept_only_where_it_gains_more_than_noise() {
+        let shape = |rows| MatvecTuning { int8: false, workgroup: 64, lanes: 32, rows, cols: 1, passes: 1 };
+        let micros = Duration::from_micros;
+        let mut measured = Measured::default();
+        for (work, times) in [("faster", [1000, 970, 900]), ("as fast", [1000, 990, 985]), ("slower", [1000, 1100, 1200])] {
+            measured.add(work, None, micros(times[0]));
+            measured.add(work, Some(shape(1)), micros(times[1]));
+            measured.add(work, Some(shape(2)), micros(times[2]));
+        }
+        measured.add("never measured as it was", Some(shape(1)), micros(1));
+        let found: Vec<_> = measured.choices().into_iter().map(|c| (c.work, c.default, c.best, c.chosen.map(|s| s.rows))).collect();
+        let same = |work: &str| (work.to_owned(), micros(1000), micros(1000), None);
+        assert_eq!(found, [same("as fast"), ("faster".to_owned(), micros(1000), micros(900), Some(2)), same("slower")]);
+    }
+}

@@ -6,6 +6,7 @@ mod answers;
 mod bad_flags;
 mod bad_models;
 mod faults;
+mod kept;
 mod models;
 mod process;
 mod repeat;

@@ -14,10 +14,10 @@ pub struct Run {
     pub stderr: String,
 }
 
-/// The binary on the CPU, whatever the environment of the tests asks for.
+/// The binary on the CPU, whatever the environment of the tests asks for, with nothing kept between runs.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tl"));
-    command.args(args).env("TL_BACKEND", "cpu");
+    command.args(args).env("TL_BACKEND", "cpu").env("TL_CACHE", "");
     for name in ["TL_ADAPTER", "RUST_LOG", "RUST_BACKTRACE", "TL_REQUIRE_GPU", "TL_FAULT"] {
         command.env_remove(name);
     }
