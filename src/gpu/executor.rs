@@ -209,7 +209,7 @@ impl GpuExecutor {
         on_progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Option<tune::Measured>, ExecError> {
         let mut measured = tune::Measured::default();
-        let shapes: Vec<Option<MatvecTuning>> = std::iter::once(None).chain(candidates().into_iter().map(Some)).collect();
+        let shapes: Vec<Option<MatvecTuning>> = std::iter::once(None).chain(candidates(&self.gpu.caps).into_iter().map(Some)).collect();
         for (i, shape) in shapes.iter().enumerate() {
             on_progress(i, shapes.len());
             self.gpu.tuning.trial = *shape;

@@ -77,16 +77,16 @@ impl Tuning {
             return chosen;
         }
         let asked = self.trial.or_else(|| self.measured.get(&work.key()).copied());
-        asked.filter(|t| fits(caps, t, &chosen)).unwrap_or(chosen)
+        asked.filter(|t| fits(caps, t, chosen.int8)).unwrap_or(chosen)
     }
 }
 
-/// Whether the device can run a shape; `default` says whether int8 is allowed.
-fn fits(caps: &Caps, t: &MatvecTuning, default: &MatvecTuning) -> bool {
+/// Whether the device can run a shape, and the work allows it: `int8` says whether activations may be rounded.
+fn fits(caps: &Caps, t: &MatvecTuning, int8: bool) -> bool {
     let whole = t.lanes > 0 && t.workgroup.is_multiple_of(t.lanes) && t.workgroup.is_power_of_two() && t.lanes.is_power_of_two();
     let subgroups = caps.subgroup == 0 || t.lanes.is_multiple_of(caps.subgroup as usize);
     let rows = (1..=4).contains(&t.rows) && t.rows <= t.lanes && (1..=64).contains(&t.passes) && t.slots() >= 2;
-    whole && subgroups && rows && t.cols == 1 && t.workgroup <= caps.workgroup_threads as usize && (!t.int8 || default.int8)
+    whole && subgroups && rows && t.cols == 1 && t.workgroup <= caps.workgroup_threads as usize && (!t.int8 || int8)
 }
 
 /// Where nothing was measured.
@@ -112,15 +112,18 @@ fn default_matvec(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
     MatvecTuning { int8, workgroup: wanted.min(caps.workgroup_threads as usize).max(lanes), lanes, rows: 2, cols, passes: 1 }
 }
 
-/// The shapes that tuning tries, for work of one token.
-pub fn candidates() -> Vec<MatvecTuning> {
+/// The shapes that tuning tries on this device, for work of one token.
+pub fn candidates(caps: &Caps) -> Vec<MatvecTuning> {
+    // Wide workgroups cost a switch at each barrier on software adapters, which also take long to compile.
+    let workgroups: &[usize] = if caps.software { &[8, 16, 32] } else { &[64, 128, 256, 512, 1024] };
     let mut all = Vec::new();
     for int8 in [true, false] {
-        for workgroup in [64, 128, 256, 512, 1024] {
-            for lanes in [16, 32, 64, 128] {
+        for &workgroup in workgroups {
+            for lanes in [8, 16, 32, 64, 128] {
                 for rows in [1, 2, 4] {
                     let t = MatvecTuning { int8, workgroup, lanes, rows, cols: 1, passes: 1 };
-                    if lanes <= workgroup && (8..=128).contains(&t.slots()) {
+                    let whole = caps.software || (8..=128).contains(&t.slots());
+                    if lanes <= workgroup && whole && fits(caps, &t, !caps.precise) {
                         all.push(t);
                     }
                 }

@@ -324,7 +324,7 @@ mod tests {
             let row_len = 3 * dtype.block_len().max(32);
             let (groups, row_bytes) = (row_len / 32, file_row_bytes(dtype, row_len));
             for (first_row, n_rows) in [(0, 50), (8, 33), (3, 40), (16, 16)] {
-                let bytes: Vec<u8> = (0..n_rows * row_bytes).map(|i| (i * 2_654_435_761 >> 7) as u8).collect();
+                let bytes: Vec<u8> = (0..n_rows * row_bytes).map(|i| ((i * 2_654_435_761) >> 7) as u8).collect();
                 let rows = Rows { bytes: &bytes, row_len, first_group: first_row * groups };
                 let empty = || (vec![0; n_rows * groups * format.quant_words], vec![0; format.scale_words((first_row + n_rows) * groups)]);
                 let (mut quants, mut scales) = empty();
