@@ -428,14 +428,11 @@ impl Executor for GpuExecutor {
     ) -> Result<Option<TuneReport>, ExecError> {
         let earlier = std::mem::take(&mut self.gpu.tuning.measured);
         let tried = self.try_shapes(program, args, on_progress);
+        // What other models of this adapter were tuned for stays, also when measuring failed.
         self.gpu.tuning.trial = None;
-        let Some(measured) = tried? else {
-            self.gpu.tuning.measured = earlier;
-            return Ok(None);
-        };
-        let choices = measured.choices();
-        // What other models of this adapter were tuned for stays.
         self.gpu.tuning.measured = earlier;
+        let Some(measured) = tried? else { return Ok(None) };
+        let choices = measured.choices();
         for choice in &choices {
             match choice.chosen {
                 Some(shape) => self.gpu.tuning.measured.insert(choice.work.clone(), shape),
