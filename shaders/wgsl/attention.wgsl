@@ -1,11 +1,8 @@
 //! out[t, h] = Σ_k softmax_k(q · key_k · scale) value_k over the slots that the query sees, GROUP query heads of one key-value head at a
-//! time (a divisor of H / G), the ring split into parts of `split` slots. A tile of WORKGROUP slots is scored one slot an invocation; a running maximum and sum go from tile to tile; more than one part is merged by
-//! `attention_merge`. Sources: Vaswani et al., arXiv:1706.03762; Dao et al., arXiv:2307.08691 (the running softmax); sinks, arXiv:2309.17453.
+//! time (a divisor of H / G), the ring split into parts of `split` slots. A tile of WORKGROUP slots is scored one slot an invocation; a running
+//! maximum and sum go from tile to tile; more than one part is joined by `parts/merge`. Sources: Vaswani et al., arXiv:1706.03762; Dao et al., arXiv:2307.08691 (the running softmax); sinks, arXiv:2309.17453.
 //! Grid: (splits, H / GROUP, T). The split depends on the number of slots in use alone, so the order of sums is fixed.
 //! Arithmetic: f32, the cache's type widened; masked scores are never exponentiated. Relative error about 1e-6. Needs: nothing.
-
-// [T, H, max_splits, D + 2]: unnormalized sums, then maximum and sum of weights
-@group(0) @binding(6) var<storage, read_write> parts: array<f32>;
 
 // Quads of a head, and the invocations that share a quad of the values.
 const QUADS: u32 = D_PAD / 4u;
@@ -144,6 +141,11 @@ fn main(
         if grid.x > 1u && d == 0u {
             parts[part + step.head_dim] = maxima[h];
             parts[part + step.head_dim + 1u] = all;
+        }
+    }
+    if grid.x > 1u {
+        if last_to_arrive(t * grid.y + workgroup.y, grid.x, local) {
+            merge_parts(t * step.n_heads + first_head, grid.x, local);
         }
     }
 }

@@ -5,21 +5,6 @@
 //! Error: the rounding of activations, |e| ≤ max|x| / 254 for each value of a group.
 //! Needs: packed integer dot products (core WGSL; emulated where the device has none).
 
-// Words of the same place in neighbouring groups lie side by side, for neighbouring lanes; the padding keeps the eight places in
-// different banks of workgroup memory.
-const X_STRIDE: u32 = GROUPS + 4u;
-var<workgroup> packed_x: array<u32, 8u * X_STRIDE>;
-var<workgroup> x_scales: array<f32, GROUPS>;
-// Sums of a over each half of a group.
-var<workgroup> x_halves: array<i32, 2u * GROUPS>;
-
-fn x_packed(group: u32) -> Packed {
-    let lo = vec4(packed_x[group], packed_x[X_STRIDE + group], packed_x[2u * X_STRIDE + group], packed_x[3u * X_STRIDE + group]);
-    let at = group + 4u * X_STRIDE;
-    let hi = vec4(packed_x[at], packed_x[at + X_STRIDE], packed_x[at + 2u * X_STRIDE], packed_x[at + 3u * X_STRIDE]);
-    return Packed(lo, hi);
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -32,12 +17,14 @@ fn main(
     for (var pass_idx = 0u; pass_idx < PASSES; pass_idx++) {
         let block = (workgroup.x + workgroup.y * grid.x) * PASSES + pass_idx;
         var first_group: array<u32, ROWS>;
-        // The first blocks of weights are asked for before the activations are made: nothing takes longer to arrive.
+        // Where AHEAD, blocks of weights are asked for a step early, the first before the activations are made: nothing takes longer to arrive.
         var ahead: array<Block, ROWS>;
         for (var r = 0u; r < ROWS; r++) {
             // Rows past the end repeat the last one; the epilogue drops them.
             first_group[r] = (step.first_row + min(slot_row(block, first_slot + r), step.n - 1u)) * GROUPS;
-            ahead[r] = load_block(first_group[r] + min(lane, GROUPS - 1u));
+            if AHEAD {
+                ahead[r] = load_block(first_group[r] + min(lane, GROUPS - 1u));
+            }
         }
         if pass_idx == 0u {
             let squares = quantize_row(local);
@@ -47,22 +34,30 @@ fn main(
                 workgroupBarrier();
             }
         }
-        var acc = vec4(0.0);
+        var acc: array<f32, ROWS>;
         for (var group = lane; group < GROUPS; group += LANES) {
-            let a = x_packed(group);
-            let a_scale = x_scales[group];
-            let halves = vec2(x_halves[2u * group], x_halves[2u * group + 1u]);
+            let a = activations(group);
             for (var r = 0u; r < ROWS; r++) {
+                if !AHEAD {
+                    ahead[r] = load_block(first_group[r] + group);
+                }
                 let b = ahead[r];
-                if group + LANES < GROUPS {
+                if AHEAD && group + LANES < GROUPS {
                     ahead[r] = load_block(first_group[r] + group + LANES);
                 }
-                acc[r] += block_dot_i8(b, a, a_scale, halves);
+                acc[r] += block_dot_i8(b, a.q, a.scale, a.halves);
             }
         }
-        let total = lanes_sum(acc, local) * scale;
-        if lane < ROWS {
-            sums[first_slot + lane] = total[lane];
+        for (var first = 0u; first < ROWS; first += 4u) {
+            let n = min(ROWS - first, 4u);
+            var four = vec4(0.0);
+            for (var i = 0u; i < n; i++) {
+                four[i] = acc[first + i];
+            }
+            let total = lanes_sum(four, local) * scale;
+            if lane < n {
+                sums[first_slot + first + lane] = total[lane];
+            }
         }
         workgroupBarrier();
         finish(block, 0u, 1u, local);

@@ -46,6 +46,10 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     if let (Some(now), Some(peak)) = (report.device_bytes, report.peak_device_bytes) {
         writeln!(out, "\nDevice memory {}, at most {}.", bytes(now as f64), bytes(peak as f64))?;
     }
+    if let Some(device) = &report.decode_device {
+        let [busy, idle] = [device.busy_seconds, device.idle_seconds].map(time);
+        writeln!(out, "\nA decode step takes the device {busy}, and {idle} pass until the next ({}).", percent(device.idle_share()))?;
+    }
     kernels(out, report)?;
     if !report.decode_over_context.is_empty() {
         writeln!(out, "\n| context | decode, tokens/s: min | median | max |")?;

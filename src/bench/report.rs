@@ -3,11 +3,13 @@
 //! The JSON is one object whose fields are those of [`Report`], in that order; a field that was not measured is `null` or an empty list.
 //! Names end in their unit. `format` changes when a field changes its meaning or goes; fields may be added without that.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
 use super::summary::Summary;
-use crate::graph::TuneReport;
+use crate::graph::{DeviceTime, TuneReport};
 
 /// What a report's `format` says: name and version.
 const FORMAT: &str = "tl-bench 1";
@@ -42,6 +44,8 @@ pub struct Report {
     pub peak_flops_per_second: Option<f64>,
     pub prefill: Option<Phase>,
     pub decode: Option<Phase>,
+    /// Of the device in a decode, from its second step on; `None` where it has no clock.
+    pub decode_device: Option<DeviceShare>,
     /// From the prompt's ids to the first id on the host.
     pub time_to_first_token_seconds: Option<Summary>,
     /// From opening the file to the first program ready to run.
@@ -71,6 +75,7 @@ impl Default for Report {
             peak_flops_per_second: None,
             prefill: None,
             decode: None,
+            decode_device: None,
             time_to_first_token_seconds: None,
             load_seconds: None,
             device_bytes: None,
@@ -80,6 +85,27 @@ impl Default for Report {
             decode_over_context: Vec::new(),
             tuning: None,
         }
+    }
+}
+
+/// How much of the time between steps a device computes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeviceShare {
+    /// Of one step, the mean.
+    pub busy_seconds: f64,
+    /// Between two steps, the mean.
+    pub idle_seconds: f64,
+}
+
+impl DeviceShare {
+    pub fn new(time: &DeviceTime) -> Option<DeviceShare> {
+        let each = |of: Duration| of.as_secs_f64() / time.n_passes as f64;
+        (time.n_passes > 0).then(|| DeviceShare { busy_seconds: each(time.busy), idle_seconds: each(time.idle) })
+    }
+
+    /// Of the whole.
+    pub fn idle_share(&self) -> f64 {
+        self.idle_seconds / (self.busy_seconds + self.idle_seconds).max(f64::MIN_POSITIVE)
     }
 }
 
@@ -206,6 +232,7 @@ pub(super) mod tests {
                 Cost { bytes: 128.0 * cost.bytes, flops: 128.0 * cost.flops },
                 Some(3.95e12),
             )),
+            decode_device: Some(DeviceShare { busy_seconds: 0.0009, idle_seconds: 0.0001 }),
             time_to_first_token_seconds: Some(Summary::of(&[0.015, 0.016])),
             load_seconds: Some(Summary::of(&[1.25])),
             device_bytes: Some(800_000_000),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use crate::bench::{ContextPoint, Cost, KernelTime, Phase, Report, Summary, plan_cost, step_cost};
+use crate::bench::{ContextPoint, Cost, DeviceShare, KernelTime, Phase, Report, Summary, plan_cost, step_cost};
 use crate::explain::kernel_name;
 use crate::graph::{Binding, CacheUse, KvType, ProgramId, RunArgs, Sampling, TuneReport};
 use crate::model::{Generator, StepPrograms, Timing};
@@ -184,6 +184,10 @@ impl Bench<'_> {
             let plan = self.plan(1)?;
             let cost = (1..=n_new).map(|cached| plan_cost(plan, 1, cached)).sum();
             report.decode = Some(Phase::new(n_new, &decode, cost, self.bandwidth));
+            self.model.executor.borrow_mut().watch_runs();
+            self.generate(&one, n_new + 1)?;
+            let watched = self.model.executor.borrow_mut().watched_runs()?;
+            report.decode_device = watched.as_ref().and_then(DeviceShare::new);
         }
         Ok(())
     }

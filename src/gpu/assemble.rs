@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::rc::Rc;
 
+use super::quant::WeightFormat;
+
 /// What a kernel is assembled from. Equal sources are one pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Source {
@@ -40,6 +42,17 @@ impl From<bool> for Constant {
     }
 }
 
+/// What of a device a module's text depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// The size of every subgroup, 0 where they cannot be used.
+    pub subgroup: u32,
+    /// A processor behind a graphics interface.
+    pub software: bool,
+    /// Memory is read in words of 64 bits.
+    pub words_64: bool,
+}
+
 impl Source {
     pub fn new(op: &'static str) -> Self {
         Source { op, fragments: Vec::new(), constants: Vec::new(), generated: None }
@@ -47,6 +60,13 @@ impl Source {
 
     pub fn with(mut self, fragment: &'static str) -> Self {
         self.fragments.push(fragment);
+        self
+    }
+
+    /// The fragments that read a weight of this format.
+    pub fn with_weight(mut self, format: &WeightFormat) -> Self {
+        self.fragments.push("prelude/words");
+        self.fragments.extend(format.fragments);
         self
     }
 
@@ -69,8 +89,9 @@ impl Source {
         name
     }
 
-    /// The whole module. `subgroup` is the size of every subgroup, 0 where they cannot be used.
-    pub fn assemble(&self, subgroup: u32) -> String {
+    /// The whole module.
+    pub fn assemble(&self, target: Target) -> String {
+        let Target { subgroup, software, words_64 } = target;
         let mut text = String::new();
         for (name, value) in &self.constants {
             let _ = match value {
@@ -84,8 +105,9 @@ impl Source {
             let name = match *fragment {
                 "prelude/reduce" if subgroup > 0 => "prelude/reduce_subgroup",
                 "prelude/reduce" => "prelude/reduce_workgroup",
-                "prelude/quantize" if subgroup >= 8 => "prelude/quantize_subgroup",
+                "prelude/quantize" if subgroup >= 8 && !software => "prelude/quantize_subgroup",
                 "prelude/quantize" => "prelude/quantize_workgroup",
+                "prelude/words" if words_64 => "prelude/words_64",
                 other => other,
             };
             text.push_str(file(name));
@@ -114,6 +136,8 @@ macro_rules! files {
 
 files!(
     "prelude/run",
+    "prelude/words",
+    "prelude/words_64",
     "prelude/reduce_subgroup",
     "prelude/reduce_workgroup",
     "prelude/quantize_subgroup",
@@ -154,6 +178,9 @@ files!(
     "kv/f32_store",
     "kv/f16_store",
     "kv/q8_0_store",
+    "parts/within",
+    "parts/apart",
+    "parts/merge",
     "epilogue/store",
     "epilogue/matrix",
     "epilogue/gated",

@@ -51,7 +51,8 @@ fn measure(gpu: &Gpu, pipelines: &mut PipelineCache) -> Result<Option<f64>, Exec
     let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
     let run = gpu.buffer("bandwidth", "", RUN_WORDS as u64 * 4, uniform)?;
     let step = gpu.buffer("bandwidth", "", 16, uniform)?;
-    gpu.queue.write_buffer(&step.buffer, 0, bytemuck::cast_slice(&[width, 0, 0, 0]));
+    let numbers = [width, 0, 0, 0];
+    gpu.queue.write_buffer(&step.buffer, 0, bytemuck::cast_slice(&numbers));
 
     let source = |fill: bool| Source::new("bandwidth").set("EACH", EACH as usize).set("FILL", fill);
     pipelines.prepare(gpu, &[&source(true), &source(false)])?;
@@ -67,6 +68,7 @@ fn measure(gpu: &Gpu, pipelines: &mut PipelineCache) -> Result<Option<f64>, Exec
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             pass.set_pipeline(&pipeline.pipeline);
             pass.set_bind_group(0, &group, &[]);
+            pipeline.set_step(&mut pass, &numbers);
             (0..times).for_each(|_| pass.dispatch_workgroups(width, height, 1));
         }
         let commands = encoder.finish();

@@ -1,6 +1,10 @@
 //! What kernels may use on a device: its features and limits, cut down to what a profile or a switch leaves.
 
+use super::assemble::Target;
 use super::options::{GpuOptions, Profile};
+
+/// What Vulkan promises of immediates where it has them; no kernel's numbers are longer.
+const MOST_IMMEDIATE_BYTES: u32 = 128;
 
 /// Features and limits that choose kernels and tiles.
 #[derive(Clone, Debug)]
@@ -9,7 +13,13 @@ pub struct Caps {
     pub subgroup: u32,
     /// f16 products of 16 × 16 with f32 sums on matrix units.
     pub cooperative: bool,
+    /// Workgroups of one dispatch may read what others of it wrote, after a barrier.
+    pub coherent: bool,
+    /// Bytes that a dispatch brings along with its command.
+    pub immediate_bytes: u32,
     pub timestamps: bool,
+    /// 64-bit integers, where reading memory by them is faster.
+    pub words_64: bool,
     pub pipeline_cache: bool,
     /// Bytes of one storage binding.
     pub max_binding: u64,
@@ -33,9 +43,18 @@ impl Caps {
             && usable
             && info.subgroup_min_size == 32
             && limits.max_compute_workgroup_storage_size >= 32 << 10;
+        // Under a profile a software adapter runs the kernels that the profile's devices run.
+        let software = info.device_type == wgpu::DeviceType::Cpu && options.profile.is_none();
         Caps {
+            words_64: software && features.contains(wgpu::Features::SHADER_INT64),
             cooperative: cooperative && !options.precise,
             subgroup: if usable { info.subgroup_min_size } else { 0 },
+            coherent: features.contains(wgpu::Features::MEMORY_DECORATION_COHERENT),
+            immediate_bytes: if features.contains(wgpu::Features::IMMEDIATES) {
+                limits.max_immediate_size.min(MOST_IMMEDIATE_BYTES)
+            } else {
+                0
+            },
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             pipeline_cache: features.contains(wgpu::Features::PIPELINE_CACHE),
             max_binding: limits.max_storage_buffer_binding_size.min(1 << 32) & !255,
@@ -43,23 +62,40 @@ impl Caps {
             workgroup_memory: limits.max_compute_workgroup_storage_size,
             workgroup_threads: limits.max_compute_invocations_per_workgroup,
             workgroups_per_dimension: limits.max_compute_workgroups_per_dimension.min(65_535),
-            // Under a profile a software adapter runs the kernels that the profile's devices run.
-            software: info.device_type == wgpu::DeviceType::Cpu && options.profile.is_none(),
+            software,
             precise: options.precise,
         }
+    }
+
+    /// What the text of kernels depends on.
+    pub fn target(&self) -> Target {
+        Target { subgroup: self.subgroup, software: self.software, words_64: self.words_64 }
     }
 }
 
 /// The features that kernels can use, of those that the adapter has and the options allow.
 pub fn wanted_features(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::Features {
     use wgpu::Features;
-    let mut wanted = Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_PASSES | Features::PIPELINE_CACHE;
+    let mut wanted = Features::SUBGROUP
+        | Features::TIMESTAMP_QUERY
+        | Features::TIMESTAMP_QUERY_INSIDE_PASSES
+        | Features::PIPELINE_CACHE
+        | Features::IMMEDIATES;
+    // A barrier of Metal orders memory within a workgroup alone, coherent or not.
+    if adapter.get_info().backend != wgpu::Backend::Metal {
+        wanted |= Features::MEMORY_DECORATION_COHERENT;
+    }
     match options.profile {
         // Apple's GPUs write timestamps between passes only.
-        Some(Profile::Metal) => wanted.remove(Features::PIPELINE_CACHE | Features::TIMESTAMP_QUERY_INSIDE_PASSES),
+        Some(Profile::Metal) => {
+            wanted.remove(Features::PIPELINE_CACHE | Features::TIMESTAMP_QUERY_INSIDE_PASSES | Features::MEMORY_DECORATION_COHERENT);
+        }
         Some(Profile::Dx12) => wanted.remove(Features::PIPELINE_CACHE),
         Some(Profile::WebGpu) => wanted = Features::empty(),
         None => {}
+    }
+    if adapter.get_info().device_type == wgpu::DeviceType::Cpu && options.profile.is_none() {
+        wanted |= Features::SHADER_INT64;
     }
     if options.no_subgroups {
         wanted.remove(Features::SUBGROUP);

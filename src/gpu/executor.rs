@@ -8,21 +8,22 @@ use super::bind_groups::BindGroupCache;
 use super::cache::Cache;
 use super::device::{CountedBuffer, Gpu};
 use super::errors::GpuError;
-use super::lower::{RunShape, matvec_work};
+use super::lower::{N_ARRIVALS, RunShape, matvec_work};
 use super::options::GpuOptions;
 use super::pipelines::PipelineCache;
 use super::pool::Pool;
 use super::quant::WeightFormat;
 use super::readback::{EAGER_BYTES, Readback, ReadbackRing};
-use super::recording::{Recording, RunBuffers, Shared, SlotArena};
+use super::recording::{Recording, RunBuffers, Shared, SlotArena, Spare};
+use super::run_clock::RunClock;
 use super::submit::{Encoded, encode};
 use super::timer::Timer;
 use super::tuning::{MatvecTuning, candidates};
 use super::weights::Weights;
 use super::{bandwidth, params, submit, tune};
 use crate::graph::{
-    Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, NodeId, Origin, ProgramId,
-    Released, RunArgs, StepTimes, TuneReport, Tuned,
+    Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, DeviceTime, ExecError, Executor, Graph, GraphKey, NodeId, Origin,
+    ProgramId, Released, RunArgs, StepTimes, TuneReport, Tuned,
 };
 use crate::plan::{Buf, Kernel, Plan, Target};
 use crate::tensor::{DType, HostData, HostTensor};
@@ -45,7 +46,9 @@ pub struct GpuExecutor {
     tensors: HashMap<u64, Tensor>,
     next_tensor: u64,
     released: Released,
-    nothing: Rc<CountedBuffer>,
+    spare: Spare,
+    /// While runs are watched.
+    clock: Option<RunClock>,
     counters: Counters,
 }
 
@@ -70,9 +73,11 @@ impl GpuExecutor {
         let mut gpu = Gpu::open(options)?;
         gpu.tuning.measured = tune::load(&gpu);
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM;
-        let nothing = gpu
-            .buffer("nothing", "close other programs", 256, usage)
-            .map_err(|e| GpuError::Open { adapter: gpu.describe(), message: e.to_string() })?;
+        let spare = |name, size| match gpu.buffer(name, "close other programs", size, usage) {
+            Ok(buffer) => Ok(Rc::new(buffer)),
+            Err(e) => Err(GpuError::Open { adapter: gpu.describe(), message: e.to_string() }),
+        };
+        let spare = Spare { nothing: spare("nothing", 256)?, arrivals: spare("arrivals", N_ARRIVALS as u64 * 4)? };
         Ok(GpuExecutor {
             gpu,
             weights: Weights::default(),
@@ -87,7 +92,8 @@ impl GpuExecutor {
             tensors: HashMap::new(),
             next_tensor: 0,
             released: Released::default(),
-            nothing: Rc::new(nothing),
+            spare,
+            clock: None,
             counters: Counters::default(),
         })
     }
@@ -114,7 +120,7 @@ impl GpuExecutor {
 
     /// The kernels compiled so far: name and whole text.
     pub fn kernels(&self) -> Vec<(String, String)> {
-        self.pipelines.sources().map(|source| (source.name(), source.assemble(self.gpu.caps.subgroup))).collect()
+        self.pipelines.sources().map(|source| (source.name(), source.assemble(self.gpu.caps.target()))).collect()
     }
 
     /// The device, for timing and tests.
@@ -247,7 +253,7 @@ impl GpuExecutor {
             weights: &mut self.weights,
             pipelines: &mut self.pipelines,
             arena: &mut self.arena,
-            nothing: &self.nothing,
+            spare: &self.spare,
         };
         let recording = Recording::new(&mut shared, plan)?;
         self.gpu.faults.check()?;
@@ -315,7 +321,7 @@ impl GpuExecutor {
         let mut readbacks: Vec<Option<Readback>> = Vec::new();
         let ring = &mut self.readbacks;
         let gpu = &self.gpu;
-        let submission = encode(gpu, &encoded, &mut self.counters, |encoder| {
+        let submission = encode(gpu, &encoded, &mut self.clock, &mut self.counters, |encoder| {
             for (spec, buffer) in specs.iter().zip(&results) {
                 let len_bytes = spec.shape.len() * 4;
                 let eager = len_bytes > 0 && len_bytes <= EAGER_BYTES;
@@ -420,6 +426,14 @@ impl Executor for GpuExecutor {
         Ok(Some(StepTimes { timed_by: timer.describe().to_owned(), steps }))
     }
 
+    fn watch_runs(&mut self) {
+        self.clock = RunClock::new(&self.gpu);
+    }
+
+    fn watched_runs(&mut self) -> Result<Option<DeviceTime>, ExecError> {
+        self.clock.take().map(|clock| clock.read(&self.gpu)).transpose()
+    }
+
     fn tune(
         &mut self,
         program: ProgramId,
@@ -505,8 +519,8 @@ impl Executor for GpuExecutor {
     }
 
     fn kernel_sources(&self) -> Vec<(String, String)> {
-        let subgroup = self.gpu.caps.subgroup;
-        let mut sources: Vec<(String, String)> = self.pipelines.sources().map(|s| (s.name(), s.assemble(subgroup))).collect();
+        let target = self.gpu.caps.target();
+        let mut sources: Vec<(String, String)> = self.pipelines.sources().map(|s| (s.name(), s.assemble(target))).collect();
         sources.sort();
         sources
     }

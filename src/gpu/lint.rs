@@ -15,7 +15,11 @@ const MOST_METAL_MEMORY: u32 = 32 << 10;
 const MOST_STORAGE_BUFFERS: usize = 8;
 
 /// The languages of the backends that have what a module uses. Metal's matrices are 8×8, Vulkan's drivers choose their sizes, DX12 has none.
+/// Metal's barriers do not order memory between workgroups.
 pub fn languages(module: &naga::Module) -> Vec<Language> {
+    if is_coherent(module) {
+        return vec![Language::SpirV, Language::Hlsl];
+    }
     let sizes = module.types.iter().filter_map(|(_, ty)| match ty.inner {
         TypeInner::CooperativeMatrix { columns, rows, .. } => Some([columns, rows]),
         _ => None,
@@ -42,6 +46,8 @@ pub fn check(name: &str, text: &str) -> Vec<String> {
         | Capabilities::SHADER_FLOAT16_IN_FLOAT32
         | Capabilities::SUBGROUP
         | Capabilities::SHADER_FLOAT16
+        | Capabilities::SHADER_INT64
+        | Capabilities::MEMORY_DECORATION_COHERENT
         | Capabilities::COOPERATIVE_MATRIX;
     let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities);
     validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
@@ -101,8 +107,16 @@ fn hlsl(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<(), Str
     writer.write(module, info, None).map(drop).map_err(|e| e.to_string())
 }
 
+/// Whether workgroups read what others of the same dispatch wrote.
+fn is_coherent(module: &naga::Module) -> bool {
+    module.global_variables.iter().any(|(_, v)| v.memory_decorations.contains(naga::MemoryDecorations::COHERENT))
+}
+
 fn msl_problems(module: &naga::Module, text: &str) -> Vec<String> {
     let mut problems = Vec::new();
+    if is_coherent(module) {
+        problems.push("memory that is coherent between workgroups".to_owned());
+    }
     let buffers = module.global_variables.iter().filter(|(_, v)| v.binding.is_some()).count() + 1;
     if buffers > MOST_METAL_BUFFERS {
         problems.push(format!("{buffers} buffers, Metal takes {MOST_METAL_BUFFERS}"));

@@ -22,6 +22,7 @@ mod pool;
 mod quant;
 mod readback;
 mod recording;
+mod run_clock;
 mod submit;
 mod timer;
 mod translate;

@@ -22,6 +22,18 @@ pub struct Pipeline {
     pub layout: Rc<Layout>,
     /// The bindings that the module declares.
     pub bindings: Vec<(u32, BindingKind)>,
+    /// Bytes of the step's numbers that come with the dispatch, where they do not lie in a buffer.
+    immediate_bytes: Option<usize>,
+}
+
+impl Pipeline {
+    /// Sets the step's numbers for the next dispatch, where they come with it.
+    pub fn set_step(&self, pass: &mut wgpu::ComputePass, step: &[u32]) {
+        if let Some(len) = self.immediate_bytes {
+            let bytes: &[u8] = bytemuck::cast_slice(step);
+            pass.set_immediates(0, &bytes[..len.min(bytes.len())]);
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +49,7 @@ pub struct PipelineCache {
     /// The driver's own, kept on disk.
     driver: Option<DriverCache>,
     pipelines: HashMap<Source, Rc<Pipeline>>,
-    layouts: HashMap<Vec<(u32, BindingKind)>, Rc<Layout>>,
+    layouts: HashMap<(Vec<(u32, BindingKind)>, u32), Rc<Layout>>,
 }
 
 impl PipelineCache {
@@ -67,12 +79,13 @@ impl PipelineCache {
         }
         let mut parsed = Vec::new();
         for source in missing {
-            let text = gpu.options.faults.planted(source.op, source.assemble(gpu.caps.subgroup));
-            let module = naga::front::wgsl::parse_str(&text)
+            let text = gpu.options.faults.planted(source.op, source.assemble(gpu.caps.target()));
+            let mut module = naga::front::wgsl::parse_str(&text)
                 .map_err(|e| device_error(format!("kernel {} does not parse: {}", source.name(), e.emit_to_string(&text))))?;
+            let immediate_bytes = take_step_as_immediate(&mut module, gpu.caps.immediate_bytes);
             let bindings = bindings_of(&module);
-            let layout = self.layout(gpu, &bindings);
-            parsed.push((source, module, bindings, layout));
+            let layout = self.layout(gpu, &bindings, immediate_bytes);
+            parsed.push((source, module, bindings, layout, immediate_bytes));
         }
         if parsed.is_empty() {
             return Ok(());
@@ -82,7 +95,7 @@ impl PipelineCache {
         let checks = gpu.options.checks;
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(parsed.len().max(1));
         let mut jobs: Vec<Vec<Job>> = (0..threads).map(|_| Vec::new()).collect();
-        for (i, (source, module, _, layout)) in parsed.iter_mut().enumerate() {
+        for (i, (source, module, _, layout, _)) in parsed.iter_mut().enumerate() {
             let module = std::mem::take(module);
             jobs[i % threads].push(Job { index: i, name: source.name(), module, layout: layout.pipeline.clone() });
         }
@@ -100,8 +113,9 @@ impl PipelineCache {
             return Err(device_error("a driver thread failed while compiling kernels".to_owned()));
         }
         made.sort_by_key(|(i, _)| *i);
-        for ((source, _, bindings, layout), (_, pipeline)) in parsed.into_iter().zip(made) {
-            self.pipelines.insert(source.clone(), Rc::new(Pipeline { pipeline: pipeline?, layout, bindings }));
+        for ((source, _, bindings, layout, immediate_bytes), (_, pipeline)) in parsed.into_iter().zip(made) {
+            let immediate_bytes = immediate_bytes.map(|n| n as usize);
+            self.pipelines.insert(source.clone(), Rc::new(Pipeline { pipeline: pipeline?, layout, bindings, immediate_bytes }));
         }
         if let Some(driver) = &mut self.driver {
             driver.save();
@@ -109,7 +123,9 @@ impl PipelineCache {
         Ok(())
     }
 
-    fn layout(&mut self, gpu: &Gpu, bindings: &[(u32, BindingKind)]) -> Rc<Layout> {
+    fn layout(&mut self, gpu: &Gpu, bindings: &[(u32, BindingKind)], immediate_bytes: Option<u32>) -> Rc<Layout> {
+        // One size for all: pipelines of compatible layouts keep what is bound.
+        let immediate_size = if immediate_bytes.is_some() { gpu.caps.immediate_bytes } else { 0 };
         let id = self.layouts.len() as u32;
         let entry = |(binding, kind): &(u32, BindingKind)| wgpu::BindGroupLayoutEntry {
             binding: *binding,
@@ -131,11 +147,11 @@ impl PipelineCache {
             let pipeline = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: None,
                 bind_group_layouts: &[Some(&bind_group)],
-                immediate_size: 0,
+                immediate_size,
             });
             Rc::new(Layout { id, bind_group, pipeline })
         };
-        self.layouts.entry(bindings.to_vec()).or_insert_with(make).clone()
+        self.layouts.entry((bindings.to_vec(), immediate_size)).or_insert_with(make).clone()
     }
 }
 
@@ -206,6 +222,22 @@ fn compile(device: &wgpu::Device, job: Job, checks: bool, cache: Option<&wgpu::P
 
 fn device_error(message: String) -> ExecError {
     ExecError::Device { message, origin: Origin::default() }
+}
+
+/// Makes the step's numbers, binding 1, immediates where `most` bytes hold them: they arrive with the dispatch, and nothing waits for memory
+/// to learn where its data lies. Returns their size.
+fn take_step_as_immediate(module: &mut naga::Module, most: u32) -> Option<u32> {
+    let is_step =
+        |var: &naga::GlobalVariable| var.space == naga::AddressSpace::Uniform && var.binding.as_ref().is_some_and(|b| b.binding == 1);
+    let (handle, ty) = module.global_variables.iter().find(|(_, var)| is_step(var)).map(|(handle, var)| (handle, var.ty))?;
+    let bytes = module.types[ty].inner.size(module.to_ctx());
+    if bytes > most {
+        return None;
+    }
+    let var = module.global_variables.get_mut(handle);
+    var.space = naga::AddressSpace::Immediate;
+    var.binding = None;
+    Some(bytes)
 }
 
 /// The buffers of a module, by binding.

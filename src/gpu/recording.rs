@@ -17,7 +17,9 @@ pub struct Recorded {
     pub step_idx: usize,
     pub pipeline: Rc<Pipeline>,
     pub operands: Vec<(u32, Operand)>,
-    /// Range of the step's numbers in the recording's buffer.
+    /// The step's numbers.
+    pub step: Vec<u32>,
+    /// Their range in the recording's buffer.
     pub step_range: (u64, u64),
     pub grid: Grid,
     pub work: Work,
@@ -36,7 +38,7 @@ pub struct Recording {
     scratch: Vec<Rc<CountedBuffer>>,
     placed: Vec<Rc<Placed>>,
     dense: HashMap<u32, Rc<CountedBuffer>>,
-    nothing: Rc<CountedBuffer>,
+    spare: Spare,
     /// Bind groups by the buffers that differ from run to run.
     bound: HashMap<Vec<u64>, Rc<Vec<wgpu::BindGroup>>>,
 }
@@ -86,13 +88,22 @@ impl SlotArena {
     }
 }
 
+/// Buffers that belong to no program.
+#[derive(Clone)]
+pub struct Spare {
+    /// Bound where a kernel declares a buffer that this use does not read.
+    pub nothing: Rc<CountedBuffer>,
+    /// Counters that are 0 between dispatches.
+    pub arrivals: Rc<CountedBuffer>,
+}
+
 /// What recordings share.
 pub struct Shared<'a> {
     pub gpu: &'a Gpu,
     pub weights: &'a mut Weights,
     pub pipelines: &'a mut PipelineCache,
     pub arena: &'a mut SlotArena,
-    pub nothing: &'a Rc<CountedBuffer>,
+    pub spare: &'a Spare,
 }
 
 impl Recording {
@@ -129,10 +140,9 @@ impl Recording {
         let mut recorded = Vec::new();
         for (dispatch, step_range) in dispatches.into_iter().zip(ranges) {
             let Some(pipeline) = shared.pipelines.get(&dispatch.source) else { continue };
-            let Dispatch { step_idx, operands, grid, work, .. } = dispatch;
-            recorded.push(Recorded { step_idx, pipeline, operands, step_range, grid, work });
+            let Dispatch { step_idx, operands, step, grid, work, .. } = dispatch;
+            recorded.push(Recorded { step_idx, pipeline, operands, step, step_range, grid, work });
         }
-        let nothing = shared.nothing.clone();
         Ok(Recording {
             plan,
             dispatches: recorded,
@@ -143,7 +153,7 @@ impl Recording {
             scratch,
             placed,
             dense,
-            nothing,
+            spare: shared.spare.clone(),
             bound: HashMap::new(),
         })
     }
@@ -183,7 +193,7 @@ impl Recording {
             _ => {}
         }
         let operand = dispatch.operands.iter().find(|(b, _)| *b == binding).map_or(Operand::Nothing, |(_, o)| *o);
-        let whole = |buffer: Option<&Rc<CountedBuffer>>| BufferRange::whole(buffer.unwrap_or(&self.nothing));
+        let whole = |buffer: Option<&Rc<CountedBuffer>>| BufferRange::whole(buffer.unwrap_or(&self.spare.nothing));
         match operand {
             Operand::Buf(buf) => self.buf(buf, kind, run),
             Operand::Quants(placed, piece) => whole(self.placed[placed.0 as usize].pieces().get(piece).map(|p| &p.quants)),
@@ -192,7 +202,8 @@ impl Recording {
             Operand::Values(cache, layer) => whole(run.caches.get(cache.0 as usize).and_then(|c| c.values.get(layer))),
             Operand::History(cache) => whole(run.caches.get(cache.0 as usize).map(|c| &c.history)),
             Operand::Scratch(i) => whole(self.scratch.get(i)),
-            Operand::Nothing => BufferRange::whole(&self.nothing),
+            Operand::Arrivals => BufferRange::whole(&self.spare.arrivals),
+            Operand::Nothing => BufferRange::whole(&self.spare.nothing),
         }
     }
 
@@ -205,7 +216,7 @@ impl Recording {
             let size = (kind == BindingKind::Uniform).then_some(uniform);
             return BufferRange { buffer: self.run_block.clone(), offset, size };
         }
-        BufferRange::whole(self.buffer(buf, run).unwrap_or(&self.nothing))
+        BufferRange::whole(self.buffer(buf, run).unwrap_or(&self.spare.nothing))
     }
 
     /// The whole buffer behind a plan's name for it; none for rope rows.
@@ -223,7 +234,7 @@ impl Recording {
     pub fn source_of(&self, buf: Buf, run: &RunBuffers) -> (Rc<CountedBuffer>, u64) {
         match buf {
             Buf::RopeRows(i) => (self.run_block.clone(), self.rope_offsets[i as usize]),
-            _ => (self.buffer(buf, run).unwrap_or(&self.nothing).clone(), 0),
+            _ => (self.buffer(buf, run).unwrap_or(&self.spare.nothing).clone(), 0),
         }
     }
 

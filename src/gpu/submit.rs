@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::device::{CountedBuffer, Gpu, POISON_BYTES};
 use super::lower::{RunShape, Work};
 use super::recording::Recording;
+use super::run_clock::RunClock;
 use super::timer::Timer;
 use crate::graph::{Counters, ExecError};
 
@@ -59,6 +60,7 @@ pub struct Encoded<'a> {
 pub fn encode(
     gpu: &Gpu,
     run: &Encoded,
+    clock: &mut Option<RunClock>,
     counters: &mut Counters,
     finish: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<(), ExecError>,
 ) -> Result<wgpu::SubmissionIndex, ExecError> {
@@ -72,7 +74,10 @@ pub fn encode(
         let mut work = 0.0;
         {
             let first = next;
-            let timestamp_writes = run.timer.and_then(|timer| timer.of_pass(first));
+            let timestamp_writes = match run.timer {
+                Some(timer) => timer.of_pass(first),
+                None => clock.as_mut().and_then(RunClock::next_pass),
+            };
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
             if let Some(timer) = run.timer.filter(|_| first == 0) {
                 timer.mark(&mut pass, 0);
@@ -89,6 +94,7 @@ pub fn encode(
                 if x > 0 && y > 0 && z > 0 {
                     pass.set_pipeline(&dispatch.pipeline.pipeline);
                     pass.set_bind_group(0, &run.groups[next], &[]);
+                    dispatch.pipeline.set_step(&mut pass, &dispatch.step);
                     pass.dispatch_workgroups(x, y, z);
                     counters.dispatches += 1;
                 }

@@ -180,6 +180,15 @@ pub struct StepTimes {
     pub steps: Vec<(String, Duration)>,
 }
 
+/// How long a device computed in some runs, and how long it waited between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceTime {
+    /// Passes, each a run or a part of a long one.
+    pub n_passes: usize,
+    pub busy: Duration,
+    pub idle: Duration,
+}
+
 /// What tuning found for one kind of work.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tuned {
@@ -232,6 +241,14 @@ pub trait Executor {
     /// be slower than others.
     fn run_timed(&mut self, program: ProgramId, args: &RunArgs) -> Result<Option<StepTimes>, ExecError> {
         let _ = (program, args);
+        Ok(None)
+    }
+
+    /// From now on notes when runs begin and end on the device, where it has a clock.
+    fn watch_runs(&mut self) {}
+
+    /// Waits for the runs since `watch_runs`, and says how long the device computed and waited; `None` where it has no clock.
+    fn watched_runs(&mut self) -> Result<Option<DeviceTime>, ExecError> {
         Ok(None)
     }
 

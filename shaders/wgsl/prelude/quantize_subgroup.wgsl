@@ -1,6 +1,21 @@
 //! Activations in eight bits, four values an invocation, with subgroups of at least 8.
 
-// Quantizes the row into `packed_x`, `x_scales` and `x_halves`. Returns this invocation's part of the sum of squares before the norm's weight.
+// Words of the same place in neighbouring groups lie side by side, for neighbouring lanes; the padding keeps the eight places in
+// different banks of workgroup memory.
+const X_STRIDE: u32 = GROUPS + 4u;
+var<workgroup> packed_x: array<u32, 8u * X_STRIDE>;
+var<workgroup> x_scales: array<f32, GROUPS>;
+// Sums of a over each half of a group.
+var<workgroup> x_halves: array<i32, 2u * GROUPS>;
+
+fn activations(group: u32) -> Activations {
+    let lo = vec4(packed_x[group], packed_x[X_STRIDE + group], packed_x[2u * X_STRIDE + group], packed_x[3u * X_STRIDE + group]);
+    let at = group + 4u * X_STRIDE;
+    let hi = vec4(packed_x[at], packed_x[at + X_STRIDE], packed_x[at + 2u * X_STRIDE], packed_x[at + 3u * X_STRIDE]);
+    return Activations(Packed(lo, hi), x_scales[group], vec2(x_halves[2u * group], x_halves[2u * group + 1u]));
+}
+
+// Quantizes the row into workgroup memory. Returns this invocation's part of the sum of squares before the norm's weight.
 fn quantize_row(local: u32) -> f32 {
     var squares = 0.0;
     for (var first = 0u; first < K / 4u; first += WORKGROUP) {

@@ -1,7 +1,7 @@
 //! BF16 weights: the high halves of f32.
 
 // [N, K / 32, 4] words of two values, rows padded to groups of 32.
-@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> quants: array<Words>;
 
 fn widen_pair(word: u32) -> vec2<f32> {
     return vec2(bitcast<f32>(word << 16u), bitcast<f32>(word & 0xffff0000u));
@@ -10,7 +10,7 @@ fn widen_pair(word: u32) -> vec2<f32> {
 fn weight_values(group: u32) -> Values {
     var out: Values;
     for (var i = 0u; i < 4u; i++) {
-        let w = quants[group * 4u + i];
+        let w = words(quants[group * 4u + i]);
         out.v[2u * i] = vec4(widen_pair(w.x), widen_pair(w.y));
         out.v[2u * i + 1u] = vec4(widen_pair(w.z), widen_pair(w.w));
     }

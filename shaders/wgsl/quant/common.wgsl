@@ -6,6 +6,13 @@ struct Packed {
     hi: vec4<u32>,
 }
 
+// A group of activations: scale · q, and the sums of q over each half.
+struct Activations {
+    q: Packed,
+    scale: f32,
+    halves: vec2<i32>,
+}
+
 struct Values {
     v: array<vec4<f32>, 8>,
 }

@@ -1,7 +1,7 @@
 //! IQ4_NL: value = d · TABLE[q]. Source: ggml `block_iq4_nl`.
 
 // [N, K / 32]: nibbles as in Q4_0.
-@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> quants: array<Words>;
 // [N, K / 32] f16, two a word.
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 
@@ -16,7 +16,7 @@ struct Block {
 }
 
 fn load_block(group: u32) -> Block {
-    return Block(group, quants[group], scales[group >> 1u]);
+    return Block(group, words(quants[group]), scales[group >> 1u]);
 }
 
 fn block_packed(b: Block) -> Packed {

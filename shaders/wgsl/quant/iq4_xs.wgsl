@@ -1,7 +1,7 @@
 //! IQ4_XS: value = (d · (scale - 32)) · TABLE[q]. Source: ggml `block_iq4_xs`.
 
 // [N, K / 32]: nibbles as in Q4_0.
-@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> quants: array<Words>;
 // [N, K / 256, 3]: d as f16; then for each group a signed byte, scale - 32.
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 
@@ -18,7 +18,7 @@ struct Block {
 
 fn load_block(group: u32) -> Block {
     let first = (group >> 3u) * 3u;
-    return Block(group, quants[group], scales[first], scales[first + 1u + ((group & 7u) >> 2u)]);
+    return Block(group, words(quants[group]), scales[first], scales[first + 1u + ((group & 7u) >> 2u)]);
 }
 
 fn block_packed(b: Block) -> Packed {

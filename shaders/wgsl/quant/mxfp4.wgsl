@@ -2,7 +2,7 @@
 //! `block_mxfp4`.
 
 // [N, K / 32]: nibbles as in Q4_0.
-@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> quants: array<Words>;
 // [N, K / 32] exponent bytes, four a word.
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 
@@ -29,7 +29,7 @@ struct Block {
 }
 
 fn load_block(group: u32) -> Block {
-    return Block(group, quants[group], scales[group >> 2u]);
+    return Block(group, words(quants[group]), scales[group >> 2u]);
 }
 
 fn block_packed(b: Block) -> Packed {

@@ -1,7 +1,7 @@
 //! Q2_K: value = (d · scale) · q - (dmin · min), a scale and a min for each 16. Source: ggml `block_q2_K`.
 
 // [N, K / 64]: two words a group, as `two_bits` has them.
-@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> quants: array<Words>;
 // [N, K / 256, 5]: d and dmin as f16; then 16 bytes, scale in the low and min in the high nibble.
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 
@@ -17,7 +17,7 @@ struct Block {
 }
 
 fn load_block(group: u32) -> Block {
-    let w = quants[group >> 1u];
+    let w = words(quants[group >> 1u]);
     let first = (group >> 3u) * 5u;
     return Block(group, select(w.xy, w.zw, (group & 1u) == 1u), scales[first], scales[first + 1u + ((group & 7u) >> 1u)]);
 }

@@ -1,7 +1,7 @@
 //! Q3_K: value = (d · (scale - 32)) · (q - 4), a scale for each 16. Source: ggml `block_q3_K`.
 
 // [N, K / 64]: two words of low bits a group, as `two_bits` has them.
-@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> quants: array<Words>;
 // [N, K / 256, 13]: d as f16; 16 signed bytes, scale - 32; then a word of high bits for each group, bit 8i + j that of quant 4j + i.
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 
@@ -18,7 +18,7 @@ struct Block {
 }
 
 fn load_block(group: u32) -> Block {
-    let w = quants[group >> 1u];
+    let w = words(quants[group >> 1u]);
     let first = (group >> 3u) * 13u;
     let q = select(w.xy, w.zw, (group & 1u) == 1u);
     return Block(group, q, scales[first + 5u + (group & 7u)], scales[first], scales[first + 1u + ((group & 7u) >> 1u)]);

@@ -1,7 +1,7 @@
 //! Q4_1: value = d · q + m. Source: the GGUF specification, ggml `block_q4_1`.
 
 // [N, K / 32]: nibbles as in Q4_0.
-@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> quants: array<Words>;
 // [N, K / 32]: d and m as f16.
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 
@@ -15,7 +15,7 @@ struct Block {
 }
 
 fn load_block(group: u32) -> Block {
-    return Block(quants[group], scales[group]);
+    return Block(words(quants[group]), scales[group]);
 }
 
 fn block_packed(b: Block) -> Packed {

@@ -1,7 +1,7 @@
 //! Q4_K: value = (d · scale) · q - (dmin · min). Source: ggml `block_q4_K`.
 
 // [N, K / 32]: nibbles as in Q4_0.
-@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> quants: array<Words>;
 // [N, K / 256, 5]: d and dmin as f16; then for each group a byte of scale and one of min.
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 
@@ -18,7 +18,7 @@ struct Block {
 
 fn load_block(group: u32) -> Block {
     let first = (group >> 3u) * 5u;
-    return Block(group, quants[group], scales[first], scales[first + 1u + ((group & 7u) >> 1u)]);
+    return Block(group, words(quants[group]), scales[first], scales[first + 1u + ((group & 7u) >> 1u)]);
 }
 
 fn block_packed(b: Block) -> Packed {

@@ -1,7 +1,7 @@
 //! Q5_0: value = d · (q - 16). Source: the GGUF specification, ggml `block_q5_0`.
 
 // [N, K / 32]: nibbles as in Q4_0.
-@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> quants: array<Words>;
 // [N, K / 32, 2]: high bits as `five_bits` has them, d as f16.
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 
@@ -16,7 +16,7 @@ struct Block {
 }
 
 fn load_block(group: u32) -> Block {
-    return Block(quants[group], scales[group * 2u], scales[group * 2u + 1u]);
+    return Block(words(quants[group]), scales[group * 2u], scales[group * 2u + 1u]);
 }
 
 fn block_packed(b: Block) -> Packed {

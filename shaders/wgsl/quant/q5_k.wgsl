@@ -1,7 +1,7 @@
 //! Q5_K: value = (d · scale) · q - (dmin · min). Source: ggml `block_q5_K`.
 
 // [N, K / 32]: nibbles as in Q4_0.
-@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> quants: array<Words>;
 // [N, K / 256, 13]: d and dmin as f16; for each group a byte of scale and one of min; then high bits as `five_bits` has them.
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 
@@ -20,7 +20,7 @@ struct Block {
 fn load_block(group: u32) -> Block {
     let first = (group >> 3u) * 13u;
     let parts = scales[first + 1u + ((group & 7u) >> 1u)];
-    return Block(group, quants[group], scales[first + 5u + (group & 7u)], scales[first], parts);
+    return Block(group, words(quants[group]), scales[first + 5u + (group & 7u)], scales[first], parts);
 }
 
 fn block_packed(b: Block) -> Packed {

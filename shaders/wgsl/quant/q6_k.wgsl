@@ -2,7 +2,7 @@
 
 // [N, K / 64, 3]: the low four bits of two groups as Q4_0 has them, then two words of high bits for each: byte i, bits 2s of word j are
 // those of quant 16j + 4s + i.
-@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> quants: array<Words>;
 // [N, K / 32]: d as f16 in the low half, the group's two scales as signed bytes above it.
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 
@@ -18,8 +18,8 @@ struct Block {
 
 fn load_block(group: u32) -> Block {
     let first = (group >> 1u) * 3u;
-    let both = quants[first + 2u];
-    return Block(quants[first + (group & 1u)], select(both.xy, both.zw, (group & 1u) == 1u), scales[group]);
+    let both = words(quants[first + 2u]);
+    return Block(words(quants[first + (group & 1u)]), select(both.xy, both.zw, (group & 1u) == 1u), scales[group]);
 }
 
 fn block_packed(b: Block) -> Packed {

@@ -1,7 +1,7 @@
 //! Q8_0: value = d · q. Source: the GGUF specification, ggml `block_q8_0`.
 
 // [N, K / 32, 2]: 32 signed bytes in order.
-@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> quants: array<Words>;
 // [N, K / 32] f16, two a word.
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 
@@ -16,7 +16,7 @@ struct Block {
 }
 
 fn load_block(group: u32) -> Block {
-    return Block(group, Packed(quants[group * 2u], quants[group * 2u + 1u]), scales[group >> 1u]);
+    return Block(group, Packed(words(quants[group * 2u]), words(quants[group * 2u + 1u])), scales[group >> 1u]);
 }
 
 fn block_packed(b: Block) -> Packed {

@@ -15,6 +15,8 @@ const SOFTWARE_WORKGROUP: usize = 32;
 /// Slots of a part where the cache is short; long caches are cut into at most `MAX_SPLITS` parts.
 const SPLIT: usize = 256;
 const MAX_SPLITS: usize = 32;
+/// Counters of workgroups that wrote their parts.
+pub const N_ARRIVALS: usize = 4096;
 /// Query heads of a workgroup, at most: each is a set of registers.
 const MOST_HEADS: usize = 2;
 const MOST_SOFTWARE_HEADS: usize = 8;
@@ -42,30 +44,34 @@ impl Lowering<'_> {
         let most_heads = if software { MOST_SOFTWARE_HEADS } else { MOST_HEADS };
         let least = if software { SOFTWARE_WORKGROUP } else { WORKGROUP.min(self.caps.workgroup_threads as usize) };
         let workgroup = least.max(quads.next_power_of_two());
-        // Queries twice, a weight and a quad of sums an invocation, totals, and what reductions take.
-        let bytes = |heads: usize| heads * (2 * layout.head_dim + 5 * workgroup + workgroup / quads) * 4 + 16 * workgroup;
+        // Queries twice, a weight and a quad of sums an invocation, totals, maxima and totals of parts, and what reductions take.
+        let bytes = |heads: usize| heads * (2 * layout.head_dim + 5 * workgroup + workgroup / quads + 2 * MAX_SPLITS) * 4 + 16 * workgroup;
         let fits = |heads: &usize| group.is_multiple_of(*heads) && bytes(*heads) <= self.caps.workgroup_memory as usize;
         let heads = (1..=group.min(most_heads)).rev().find(fits).filter(|_| workgroup <= self.caps.workgroup_threads as usize);
         let Some(heads) = heads else {
             return Err(self.unsupported(format!("heads of {} elements do not fit into the workgroup memory of this device", k.head_dim)));
         };
+        // Prefill has enough workgroups without parts, and would need room for each token's.
+        let max_splits = if k.rows.count > MOST_SPLIT_ROWS { 1 } else { MAX_SPLITS };
+        let within = max_splits > 1 && self.caps.coherent && k.rows.count * k.n_heads <= N_ARRIVALS;
         let source = self
             .attention_source("attention", spec, layout.head_dim, workgroup)
             .with("prelude/reduce")
+            .with(if within { "parts/within" } else { "parts/apart" })
+            .with("parts/merge")
+            .set("MAX_SPLITS", MAX_SPLITS)
             .set("LANES", workgroup)
             .set("GROUP", heads);
-        // Prefill has enough workgroups without parts, and would need room for each token's.
-        let max_splits = if k.rows.count > MOST_SPLIT_ROWS { 1 } else { MAX_SPLITS };
-        let parts = if max_splits == 1 { self.scratch(4) } else { self.scratch(k.rows.count * k.n_heads * max_splits * (k.head_dim + 2)) };
+        let parts = self.shared_scratch("parts", k.rows.count * k.n_heads * max_splits * (k.head_dim + 2));
         let (mut operands, step) = self.attention_operands(k, spec, max_splits);
-        operands.push((6, parts));
+        operands.extend([(6, parts), (8, Operand::Arrivals)]);
         let (n_blocks, spec_of_grid, rows_of_grid, cache) = (k.n_heads / heads, *spec, k.rows, k.cache);
         let grid = move |run: &RunShape| {
             let parts = n_parts(run, cache, &spec_of_grid, rows_of_grid).min(max_splits);
             [parts as u32, n_blocks as u32, rows_of_grid.of_run(run.n_tokens) as u32]
         };
         self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), attention_work(k, spec));
-        if max_splits > 1 {
+        if max_splits > 1 && !within {
             self.merge(k, spec, parts, max_splits);
         }
         Ok(())
@@ -104,7 +110,12 @@ impl Lowering<'_> {
     }
 
     fn merge(&mut self, k: &Attention, spec: &CacheSpec, parts: Operand, max_splits: usize) {
-        let source = Source::new("attention_merge").set("SPLIT", SPLIT).set("MAX_SPLITS", MAX_SPLITS);
+        let source = Source::new("attention_merge")
+            .with("parts/merge")
+            .set("WORKGROUP", 64u32)
+            .set("GROUP", 1u32)
+            .set("SPLIT", SPLIT)
+            .set("MAX_SPLITS", MAX_SPLITS);
         let [rows, dynamic] = rows_words(k.rows);
         let mut step = vec![k.n_heads as u32, k.head_dim as u32, max_splits as u32, self.position_word(k.cache)];
         step.extend([spec.slots as u32, rows, dynamic]);

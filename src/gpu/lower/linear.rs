@@ -87,7 +87,7 @@ impl Lowering<'_> {
 
     /// x after its norm, in f16.
     fn narrow(&mut self, k: &Linear) -> Operand {
-        let out = self.narrowed((k.rows.count * k.k).div_ceil(2));
+        let out = self.shared_scratch("narrowed", (k.rows.count * k.k).div_ceil(2));
         let workgroup = 256.min(self.caps.workgroup_threads as usize);
         let prologue = if k.norm.is_some() { "prologue/rms_norm" } else { "prologue/plain" };
         let source =
@@ -131,7 +131,7 @@ impl Lowering<'_> {
     fn matrix(&self, k: &Linear, prepared: &Prepared, placed: &Placed, part: &PieceRows) -> (Source, Vec<(u32, Operand)>, Grid) {
         let format = placed.format();
         let of_rows = k.rows;
-        let (mut source, n_tile, t_tile) = if self.caps.software {
+        let (source, n_tile, t_tile) = if self.caps.software {
             let (workgroup, rows, cols) = (8, 4, 4);
             let prologue = if k.k.is_multiple_of(32) { "prologue/plain" } else { "prologue/ragged" };
             let source = Source::new("matmul_registers")
@@ -152,7 +152,7 @@ impl Lowering<'_> {
         } else {
             (Source::new("matmul"), 64, 64)
         };
-        source.fragments.extend(format.fragments);
+        let source = source.with_weight(format);
         let mut operands = vec![(2, prepared.x), (3, Operand::Quants(k.weight, part.index))];
         if format.has_scales() {
             operands.push((4, Operand::Scales(k.weight, part.index)));
@@ -264,12 +264,13 @@ impl Lowering<'_> {
             .set("ROWS", tuning.rows)
             .set("COLS", tuning.cols)
             .set("PASSES", tuning.passes)
+            .set("AHEAD", !self.caps.software)
             .set("SLOTS", tuning.slots())
             .set("K", k.k)
             .set("GROUPS", k.k.div_ceil(32))
             .with("prelude/reduce")
-            .with(prologue);
-        source.fragments.extend(format.fragments);
+            .with(prologue)
+            .with_weight(format);
         if tuning.int8 {
             source.fragments.push("prelude/quantize");
         }

@@ -7,8 +7,10 @@ mod linear;
 mod neural;
 mod sample;
 
+pub use attention::N_ARRIVALS;
 pub use linear::{MATVEC_ROWS, matvec_work, rope_table_len};
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::assemble::Source;
@@ -52,6 +54,8 @@ pub enum Operand {
     History(CacheIdx),
     /// By index in the lowering's scratch list.
     Scratch(usize),
+    /// Counters that are 0 between dispatches.
+    Arrivals,
     /// A few bytes, bound where a kernel declares a buffer that this use does not read.
     Nothing,
 }
@@ -131,14 +135,14 @@ pub struct Lowering<'a> {
     pub dispatches: Vec<Dispatch>,
     /// Bytes of the scratch buffers asked for.
     pub scratch: Vec<usize>,
-    /// The scratch of `narrowed`, once there is one.
-    narrowed: Option<usize>,
+    /// Indices of shared scratch buffers by name.
+    shared: BTreeMap<&'static str, usize>,
     step_idx: usize,
 }
 
 impl<'a> Lowering<'a> {
     pub fn new(plan: &'a Plan, caps: &'a Caps, tuning: &'a Tuning, placed: &'a [Rc<Placed>]) -> Self {
-        Lowering { plan, caps, tuning, placed, dispatches: Vec::new(), scratch: Vec::new(), narrowed: None, step_idx: 0 }
+        Lowering { plan, caps, tuning, placed, dispatches: Vec::new(), scratch: Vec::new(), shared: BTreeMap::new(), step_idx: 0 }
     }
 
     /// Lowers every step.
@@ -189,9 +193,9 @@ impl<'a> Lowering<'a> {
         Operand::Scratch(self.scratch.len() - 1)
     }
 
-    /// One scratch buffer of at least `len` words for what the next dispatch alone reads: all uses share it.
-    fn narrowed(&mut self, len: usize) -> Operand {
-        let index = *self.narrowed.get_or_insert(self.scratch.len());
+    /// The scratch buffer of this name, of at least `len` words, for what one dispatch writes and the next one alone reads: all uses share it.
+    fn shared_scratch(&mut self, name: &'static str, len: usize) -> Operand {
+        let index = *self.shared.entry(name).or_insert(self.scratch.len());
         if index == self.scratch.len() {
             self.scratch.push(0);
         }
