@@ -80,9 +80,10 @@ impl Lowering<'_> {
         Prepared { x: out, norm: None }
     }
 
-    /// Whether the matrix units take these rows.
+    /// Whether the matrix units take these rows: f16, which holds no f32 weights.
     fn cooperative(&self, k: &Linear) -> bool {
-        self.caps.cooperative && !self.few(k) && k.k.is_multiple_of(32)
+        let narrow = self.placed[k.weight.0 as usize].format().fits_f16();
+        self.caps.cooperative && narrow && !self.few(k) && k.k.is_multiple_of(32)
     }
 
     /// x after its norm, in f16.

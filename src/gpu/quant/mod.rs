@@ -87,6 +87,11 @@ pub struct Rows<'a> {
 }
 
 impl WeightFormat {
+    /// Whether f16 holds what a weight of this format says: every format but f32 has fewer bits.
+    pub fn fits_f16(&self) -> bool {
+        self.quant_words < 32
+    }
+
     /// The layout for a weight type; `None` for ints.
     pub fn of(dtype: DType) -> Option<&'static WeightFormat> {
         match dtype {
