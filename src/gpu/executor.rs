@@ -8,7 +8,7 @@ use super::bind_groups::BindGroupCache;
 use super::cache::Cache;
 use super::device::{CountedBuffer, Gpu};
 use super::errors::GpuError;
-use super::lower::{N_ARRIVALS, RunShape, matvec_work};
+use super::lower::{RunShape, matvec_work};
 use super::options::GpuOptions;
 use super::pipelines::PipelineCache;
 use super::pool::Pool;
@@ -73,11 +73,10 @@ impl GpuExecutor {
         let mut gpu = Gpu::open(options)?;
         gpu.tuning.measured = tune::load(&gpu);
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM;
-        let spare = |name, size| match gpu.buffer(name, "close other programs", size, usage) {
-            Ok(buffer) => Ok(Rc::new(buffer)),
-            Err(e) => Err(GpuError::Open { adapter: gpu.describe(), message: e.to_string() }),
-        };
-        let spare = Spare { nothing: spare("nothing", 256)?, arrivals: spare("arrivals", N_ARRIVALS as u64 * 4)? };
+        let nothing = gpu
+            .buffer("nothing", "close other programs", 256, usage)
+            .map_err(|e| GpuError::Open { adapter: gpu.describe(), message: e.to_string() })?;
+        let spare = Spare { nothing: Rc::new(nothing), arrivals: Rc::default() };
         Ok(GpuExecutor {
             gpu,
             weights: Weights::default(),

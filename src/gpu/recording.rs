@@ -1,11 +1,12 @@
 //! A plan on a device: pipelines, buffers, grids. Made once; each run only binds what changes and encodes.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::bind_groups::{BindGroupCache, BufferRange};
 use super::device::{CountedBuffer, Gpu};
-use super::lower::{Dispatch, Grid, HEADER_WORDS, Lowering, Operand, RUN_WORDS, Work};
+use super::lower::{Dispatch, Grid, HEADER_WORDS, Lowering, N_ARRIVALS, Operand, RUN_WORDS, Work};
 use super::pipelines::{BindingKind, Pipeline, PipelineCache};
 use super::weights::{Placed, Weights};
 use crate::graph::ExecError;
@@ -93,8 +94,18 @@ impl SlotArena {
 pub struct Spare {
     /// Bound where a kernel declares a buffer that this use does not read.
     pub nothing: Rc<CountedBuffer>,
-    /// Counters that are 0 between dispatches.
-    pub arrivals: Rc<CountedBuffer>,
+    /// Counters that are 0 between dispatches; made when first needed.
+    pub arrivals: Rc<OnceCell<Rc<CountedBuffer>>>,
+}
+
+impl Spare {
+    fn make_arrivals(&self, gpu: &Gpu) -> Result<(), ExecError> {
+        if self.arrivals.get().is_none() {
+            let made = gpu.buffer("counters", "close other programs", N_ARRIVALS as u64 * 4, wgpu::BufferUsages::STORAGE)?;
+            let _ = self.arrivals.set(Rc::new(made));
+        }
+        Ok(())
+    }
 }
 
 /// What recordings share.
@@ -130,6 +141,9 @@ impl Recording {
         let mut lowering = Lowering::new(&plan, &gpu.caps, &gpu.tuning, &placed);
         lowering.run()?;
         let (dispatches, scratch_sizes) = (lowering.dispatches, lowering.scratch);
+        if dispatches.iter().any(|d| d.operands.iter().any(|(_, operand)| *operand == Operand::Arrivals)) {
+            shared.spare.make_arrivals(gpu)?;
+        }
         let sources: Vec<_> = dispatches.iter().map(|d| &d.source).collect();
         shared.pipelines.prepare(gpu, &sources)?;
         let sizes: Vec<usize> = plan.slots.iter().map(|len| len * 4).chain(scratch_sizes.iter().copied()).collect();
@@ -202,7 +216,7 @@ impl Recording {
             Operand::Values(cache, layer) => whole(run.caches.get(cache.0 as usize).and_then(|c| c.values.get(layer))),
             Operand::History(cache) => whole(run.caches.get(cache.0 as usize).map(|c| &c.history)),
             Operand::Scratch(i) => whole(self.scratch.get(i)),
-            Operand::Arrivals => BufferRange::whole(&self.spare.arrivals),
+            Operand::Arrivals => whole(self.spare.arrivals.get()),
             Operand::Nothing => BufferRange::whole(&self.spare.nothing),
         }
     }
