@@ -1,6 +1,8 @@
 //! What kernels may use on a device: its features and limits, cut down to what a profile or a switch leaves.
 
 use super::options::{GpuOptions, Profile};
+use super::variants::Variant;
+use crate::plan::Off;
 
 /// Features and limits that choose kernels and tiles.
 #[derive(Clone, Debug)]
@@ -20,11 +22,18 @@ pub struct Caps {
     pub workgroups_per_dimension: u32,
     /// A CPU behind a graphics interface: wide workgroups cost, gaps between dispatches do not.
     pub software: bool,
-    /// f32 activations and arithmetic only.
-    pub precise: bool,
+    /// Activations may be rounded to eight bits.
+    pub int8: bool,
+    /// Kernel variants to do without.
+    pub off: Off<Variant>,
 }
 
 impl Caps {
+    /// Whether kernels of this variant may be chosen.
+    pub fn uses(&self, variant: Variant) -> bool {
+        !self.off.has(variant)
+    }
+
     pub fn new(device: &wgpu::Device, info: &wgpu::AdapterInfo, options: &GpuOptions) -> Self {
         let (features, limits) = (device.features(), device.limits());
         let uniform = info.subgroup_min_size == info.subgroup_max_size && info.subgroup_min_size.is_power_of_two();
@@ -34,7 +43,7 @@ impl Caps {
             && info.subgroup_min_size == 32
             && limits.max_compute_workgroup_storage_size >= 32 << 10;
         Caps {
-            cooperative: cooperative && !options.precise,
+            cooperative: cooperative && !options.precise && !options.kernels.has(Variant::Cooperative),
             subgroup: if usable { info.subgroup_min_size } else { 0 },
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             pipeline_cache: features.contains(wgpu::Features::PIPELINE_CACHE),
@@ -45,7 +54,8 @@ impl Caps {
             workgroups_per_dimension: limits.max_compute_workgroups_per_dimension.min(65_535),
             // Under a profile a software adapter runs the kernels that the profile's devices run.
             software: info.device_type == wgpu::DeviceType::Cpu && options.profile.is_none(),
-            precise: options.precise,
+            int8: !options.precise && !options.kernels.has(Variant::Int8),
+            off: options.kernels,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::bind_groups::BindGroupCache;
 use super::cache::Cache;
+use super::caps::Caps;
 use super::device::{CountedBuffer, Gpu};
 use super::errors::GpuError;
 use super::lower::{RunShape, matvec_work};
@@ -18,13 +19,14 @@ use super::recording::{Recording, RunBuffers, Shared, SlotArena};
 use super::submit::{Encoded, encode};
 use super::timer::Timer;
 use super::tuning::{MatvecTuning, candidates};
+use super::variants::Variant;
 use super::weights::Weights;
 use super::{bandwidth, params, submit, tune};
 use crate::graph::{
     Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, NodeId, Origin, ProgramId,
     Released, RunArgs, StepTimes, TuneReport, Tuned,
 };
-use crate::plan::{Buf, Kernel, Plan, Target};
+use crate::plan::{Buf, Kernel, Off, Plan, Rule, Target};
 use crate::tensor::{DType, HostData, HostTensor};
 
 /// Timed runs of each shape in tuning; the shortest time of each dispatch counts.
@@ -97,7 +99,14 @@ impl GpuExecutor {
         let rows = super::lower::MATVEC_ROWS;
         // Where x is narrowed for the matrix units, its norm costs nothing more.
         let normed = if self.gpu.caps.cooperative { usize::MAX } else { rows };
-        Target { norm_prologue_rows: normed, epilogue_rows: rows }
+        Target { norm_prologue_rows: normed, epilogue_rows: rows, off: self.gpu.options.rules }
+    }
+
+    /// Compiles from now on as other options ask; what was compiled stays as it is. The device stays, with the features that it was opened with.
+    pub fn restrict(&mut self, precise: bool, rules: Off<Rule>, kernels: Off<Variant>) {
+        self.gpu.options = GpuOptions { precise, rules, kernels, ..self.gpu.options.clone() };
+        self.gpu.caps = Caps::new(&self.gpu.device, &self.gpu.info, &self.gpu.options);
+        self.by_key.clear();
     }
 
     /// Prepares a plan that was made elsewhere.

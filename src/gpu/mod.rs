@@ -27,6 +27,7 @@ mod timer;
 mod translate;
 mod tune;
 mod tuning;
+mod variants;
 mod weights;
 
 pub use caps::Caps;
@@ -37,3 +38,4 @@ pub use executor::GpuExecutor;
 pub use options::{Faults, GpuOptions, KernelFault, Profile};
 pub use quant::{Rows, WeightFormat, add_weight_format};
 pub use translate::{Language, translate};
+pub use variants::Variant;

@@ -2,14 +2,14 @@
 
 use crate::doctor::{Arithmetic, Verdict, cases, check};
 use crate::graph::KvType;
-use crate::plan::Target;
+use crate::plan::{Off, Target};
 
 use super::block::TARGET;
 use super::interpreter::Interpreter;
 
 #[test]
 fn every_case_of_the_doctor_agrees_with_the_definition() {
-    let without_epilogues = Target { norm_prologue_rows: 0, epilogue_rows: 0 };
+    let without_epilogues = Target { norm_prologue_rows: 0, epilogue_rows: 0, off: Off::NONE };
     let mut failed = Vec::new();
     // The interpreter's cache rounds nothing; rounding is a backend's.
     for case in cases(Arithmetic::Precise).iter().filter(|c| c.cache.is_none_or(|c| c.kv_type == KvType::F32)) {
