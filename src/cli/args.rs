@@ -301,7 +301,9 @@ pub struct BenchArgs {
     /// The time of each kernel of a decode step; of a prefill run with -n 0
     #[arg(long)]
     pub kernels: bool,
-
+    /// Also a decode step straight from its recording, beside the same step through the generate loop (GPU backends)
+    #[arg(long)]
+    pub recording: bool,
     /// First measure kernel shapes on this adapter and keep the best for this and later starts (GPU backends)
     #[arg(long)]
     pub tune: bool,
