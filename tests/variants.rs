@@ -19,7 +19,7 @@ use support::bounds::{ARITHMETICS, Arithmetic, granted, of_llama_cpp};
 use support::{Llama, Sizes, all_logits, difference, fixture, gpu_is_there, random_llama, read_expected};
 use tensorlogic::cpu::{CpuExecutor, CpuOptions, Isa};
 use tensorlogic::engine::{Backend, LoadRequest, LoadedModel};
-use tensorlogic::gpu::{GpuExecutor, GpuOptions, Profile, Variant};
+use tensorlogic::gpu::{Faults, GpuExecutor, GpuOptions, KernelFault, Profile, Variant};
 use tensorlogic::graph::{KvType, Sampling};
 use tensorlogic::lang::SharedExecutor;
 use tensorlogic::plan::{Choice, Off, Rule, Target};
@@ -184,9 +184,10 @@ fn gpu_combinations() -> Vec<Combination> {
     let mut all: Vec<Combination> = Vec::new();
     all.extend(alone().into_iter().map(|rules| on_gpu(&gpu, "", rules, Off::NONE)));
     all.extend(alone().into_iter().skip(1).map(|kernels| on_gpu(&gpu, "", Off::NONE, kernels)));
-    // What one takes away the other may have relied on.
-    let pairs = Rule::ALL.iter().flat_map(|&rule| Variant::ALL.iter().map(move |&kernel| (rule, kernel)));
-    all.extend(pairs.map(|(rule, kernel)| on_gpu(&gpu, "", Off::of(&[rule]), Off::of(&[kernel]))));
+    // What a rule leaves apart goes to other kernels, which have variants of their own.
+    for rule in [Rule::AddToLinear, Rule::MergeLinears, Rule::NormInLinear, Rule::GateInLinear, Rule::RotateAndStoreInLinear] {
+        all.extend([Variant::Int8, Variant::Matvec].map(|kernel| on_gpu(&gpu, "", Off::of(&[rule]), Off::of(&[kernel]))));
+    }
     all.push(on_gpu(&gpu, "", Off::all(), Off::all()));
     for (name, options) in [
         ("without subgroups ", GpuOptions { no_subgroups: true, ..GpuOptions::from_env() }),
@@ -314,5 +315,38 @@ fn every_rule_and_instruction_level_of_the_cpu_on_and_off() {
 fn every_rule_and_kernel_variant_of_the_gpu_on_and_off() {
     if gpu_is_there() {
         check_all(&gpu_combinations());
+    }
+}
+
+/// The check itself: it finds a kernel that is wrong, and finds nothing once that kernel is switched off.
+#[test]
+fn a_mistake_in_one_variant_is_found_and_goes_with_it() {
+    if !gpu_is_there() {
+        return;
+    }
+    let swapped = |op| KernelFault {
+        op,
+        from: "activation(step.act, sums[at]) * sums[at + half]",
+        to: "activation(step.act, sums[at + half]) * sums[at]",
+    };
+    for (variant, subject, faults) in [
+        (Variant::GatedEpilogue, "tiny-q4_0", vec![swapped("matvec"), swapped("matvec_i8")]),
+        (
+            Variant::Int8,
+            "wide-q4_0",
+            vec![KernelFault { op: "matvec_i8", from: "lanes_sum(acc, local)", to: "lanes_sum(acc, local) * 1.2" }],
+        ),
+        (
+            Variant::SplitAttention,
+            "long-f16",
+            vec![KernelFault { op: "attention_merge", from: "sum += weight", to: "sum += 0.8 * weight" }],
+        ),
+    ] {
+        let subjects: Vec<Subject> = subjects().into_iter().filter(|s| s.name == subject).collect();
+        let faults = Faults { kernels: faults, ..Faults::default() };
+        let gpu = open_gpu(GpuOptions { faults, ..GpuOptions::from_env() });
+        let failures = |kernels| check(&on_gpu(&gpu, "", Off::NONE, kernels), &subjects).failures;
+        assert!(!failures(Off::NONE).is_empty(), "{variant:?}: a wrong kernel is not found");
+        assert_eq!(failures(Off::of(&[variant])), Vec::<String>::new(), "{variant:?} is off");
     }
 }

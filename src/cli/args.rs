@@ -107,7 +107,7 @@ pub struct DeviceArgs {
         allow_hyphen_values = true,
         hide = true
     )]
-    pub kernels: Off<Variant>,
+    pub variants: Off<Variant>,
 }
 
 /// How to compute.
