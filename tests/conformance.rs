@@ -13,9 +13,10 @@ mod support;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use support::{Llama, backends, device_requests, difference, read_expected, run_logits};
+use support::bounds::{ARITHMETICS, Arithmetic, of_llama_cpp};
+use support::{Llama, all_logits, backends, device_requests, difference, read_expected};
 use tensorlogic::engine::{Backend, LoadRequest, LoadedModel};
-use tensorlogic::graph::{CacheSpec, Executor, KvType, Sampling};
+use tensorlogic::graph::{Executor, KvType, Sampling};
 use tensorlogic::text::TokenId;
 
 fn pack() -> Option<PathBuf> {
@@ -47,15 +48,6 @@ const MODELS: &[&str] = &[
     "synthetic-q2_k",
 ];
 
-/// Feeds `ids` in chunks and returns all logits.
-fn logits(executor: &mut dyn Executor, llama: &Llama, spec: &CacheSpec, ids: &[i32], chunk: usize) -> Vec<f32> {
-    let cache = executor.new_cache(spec).unwrap();
-    let chunks = ids.chunks(chunk).enumerate();
-    let all = chunks.flat_map(|(i, ids)| run_logits(executor, llama, cache, spec, i * chunk, ids)).collect();
-    executor.free_cache(cache);
-    all
-}
-
 /// Each backend, precise or not, opened once: NVIDIA's driver gives a process about 16 devices, one after another or not.
 fn executors(precise: &[bool]) -> Vec<(&'static str, bool, Box<dyn Executor>)> {
     let opened = |precise: bool| backends().into_iter().map(move |b| (b.name, precise, (b.open)(precise)));
@@ -72,17 +64,11 @@ fn logits_are_within_the_bounds_that_llama_cpp_sets() {
         let llama = Llama::open(&pack.join(format!("models/{name}.gguf")));
         let expected = read_expected(&pack.join(format!("expected/{name}.safetensors")));
         let (ids, exact) = (expected["tokens"].as_i32().unwrap(), expected["exact.logits"].as_f32().unwrap());
-        let rms_of = |column: &str| summary["models"][name][column]["rms_error"].as_f64().unwrap();
-        let fast = 1.1 * rms_of("llamacpp").max(rms_of("llamacpp_kv_f32"));
-        for (mode, precise, kv_type, bound) in [
-            ("precise, kv f32", true, KvType::F32, 10.0 * rms_of("llamacpp_dequantized_f32")),
-            ("precise, kv f16", true, KvType::F16, 1.5 * rms_of("llamacpp_dequantized_f32_kv_f16")),
-            ("default", false, KvType::F16, fast),
-        ] {
+        for (Arithmetic { name: mode, precise, kv_type }, bound) in ARITHMETICS.into_iter().zip(of_llama_cpp(&summary, name)) {
             let spec = llama.cache(128, 64, 4, kv_type);
             for (backend, _, executor) in executors.iter_mut().filter(|(_, p, _)| *p == precise) {
                 for chunk in [64, 1] {
-                    let (rms, max) = difference(&logits(&mut **executor, &llama, &spec, ids, chunk), exact);
+                    let (rms, max) = difference(&all_logits(&mut **executor, &llama, &spec, ids, chunk), exact);
                     eprintln!("{name:<18} {backend:<8} {mode:<16} chunks of {chunk:<2} rms {rms:.3e} (bound {bound:.3e}) max {max:.3e}");
                     if rms > bound {
                         failures.push(format!("{name} on {backend}, {mode}, chunks of {chunk}: rms {rms:.3e} over {bound:.3e}"));
@@ -138,7 +124,7 @@ fn windows_are_exact() {
             let spec = llama.cache(window, 16, sinks, KvType::F32);
             for (backend, _, executor) in &mut executors {
                 for chunk in [1, 16] {
-                    let all = logits(&mut **executor, &llama, &spec, ids, chunk);
+                    let all = all_logits(&mut **executor, &llama, &spec, ids, chunk);
                     let vocab = all.len() / ids.len();
                     let positions = expected["positions"].as_i32().unwrap();
                     let kept: Vec<f32> = positions.iter().flat_map(|&p| all[p as usize * vocab..][..vocab].to_vec()).collect();

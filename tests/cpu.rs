@@ -15,7 +15,13 @@ use tensorlogic::graph::{Binding, CompileOptions, Counters, Executor, Graph, Red
 use tensorlogic::tensor::{DType, HostTensor};
 
 fn assert_all_hold(arithmetic: Arithmetic, isa: Isa, threads: usize) {
-    let options = CpuOptions { precise: arithmetic == Arithmetic::Precise, threads: Some(threads), isa: Some(isa), poison: true };
+    let options = CpuOptions {
+        precise: arithmetic == Arithmetic::Precise,
+        threads: Some(threads),
+        isa: Some(isa),
+        poison: true,
+        ..CpuOptions::default()
+    };
     let mut executor = CpuExecutor::new(options);
     let cases = cases(arithmetic);
     let n_cases = cases.len();

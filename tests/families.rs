@@ -11,15 +11,13 @@ mod support;
 
 use std::path::Path;
 
+use support::bounds::{F32_ERROR, granted, rms};
 use support::programs::Mode;
 use support::{difference, fixture, read_expected};
 use tensorlogic::format::{GgufWriter, ModelFile};
 use tensorlogic::graph::KvType;
 
 const FAMILIES: [&str; 4] = ["tiny-qwen2", "tiny-qwen3", "tiny-llama3", "tiny-mistral"];
-
-/// The rms of what llama.cpp's own f32 arithmetic errs by, over that of the logits: at most 7e-7 on every model of the reference pack.
-const F32_ERROR: f64 = 7e-7;
 
 struct Family {
     tokens: Vec<i32>,
@@ -67,10 +65,6 @@ impl Family {
     }
 }
 
-fn rms(values: &[f32]) -> f64 {
-    (values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
-}
-
 #[test]
 fn every_family_is_within_its_bounds() {
     let mut failures = Vec::new();
@@ -90,16 +84,16 @@ fn every_weight_format_is_within_its_bounds() {
         for name in ["tiny-mixed", "tiny-q4_0"] {
             let expected = read_expected(&fixture(&format!("{name}.safetensors")));
             let (tokens, exact) = (expected["tokens"].as_i32().unwrap(), expected["exact.logits"].as_f32().unwrap());
+            let [f32, half, default] = granted(exact);
             let bound = match (mode.is_precise(), mode.kv_type) {
-                (true, KvType::F32) => 10.0 * F32_ERROR,
-                (true, _) => 5e-3,
-                (false, _) => 6e-2,
+                (true, KvType::F32) => f32,
+                (true, _) => half,
+                (false, _) => default,
             };
             for chunk in [tokens.len(), 1] {
                 let (error, _) = difference(&mode.logits(&fixture(&format!("{name}.gguf")), tokens, chunk).unwrap(), exact);
-                let error = error / rms(exact);
                 println!("{name} gpu {} precise {} kv {:?} chunks of {chunk}: {error:.2e}", mode.gpu, mode.is_precise(), mode.kv_type);
-                assert!(error <= bound, "{name}: {error:.3e} over {bound:.0e}");
+                assert!(error <= bound, "{name}: {error:.3e} over {bound:.3e}");
             }
         }
     }

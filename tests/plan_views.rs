@@ -13,9 +13,9 @@ use support::{Llama, fixture};
 use tensorlogic::bench::{Cost, plan_cost, step_cost};
 use tensorlogic::explain::{dot, unfused};
 use tensorlogic::graph::{CompileOptions, KvType};
-use tensorlogic::plan::{Kernel, Plan, Target, compile};
+use tensorlogic::plan::{Choice, Kernel, Off, Plan, Rule, Target, compile};
 
-const FOLD: Target = Target { norm_prologue_rows: 8, epilogue_rows: 8 };
+const FOLD: Target = Target { norm_prologue_rows: 8, epilogue_rows: 8, off: Off::NONE };
 
 fn plan(model: &str, tokens: usize, fuse: bool, target: &Target) -> Plan {
     let llama = Llama::open(&fixture(&format!("{model}.gguf")));
@@ -98,4 +98,21 @@ fn what_is_not_fused_says_why() {
     assert!(!plain.is_empty() && plain.iter().all(|u| u.why.starts_with("fusion is off")));
     let decode = unfused(&plan("tiny-q4_0", 1, true, &FOLD), &FOLD);
     assert!(decode.is_empty(), "{decode:#?}");
+}
+
+#[test]
+fn a_rule_that_is_off_is_named_as_the_reason() {
+    for (rule, step) in [
+        (Rule::NormInLinear, "ffn_norm"),
+        (Rule::GateInLinear, "gated"),
+        (Rule::RotateAndStoreInLinear, "q_rope"),
+        (Rule::AddToLinear, "ffn_inp"),
+        // Nothing can be gated in a linear that does not give both halves.
+        (Rule::MergeLinears, "gated"),
+    ] {
+        let target = Target { off: Off::of(&[rule]), ..FOLD };
+        let found = unfused(&plan("tiny-q4_0", 1, true, &target), &target);
+        let why = format!("the rule {} is off", rule.name());
+        assert!(found.iter().any(|u| u.name.contains(step) && u.why == why), "{rule:?}: {found:#?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::report::{KernelTime, Phase, Report};
+use super::report::{KernelTime, Phase, Report, StepPath};
 use super::summary::Summary;
 
 /// A heading line, the table of phases, and where they were measured the tables of kernels and of context lengths.
@@ -51,6 +51,7 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "\nA decode step takes the device {busy}, and {idle} pass until the next ({}).", percent(device.idle_share()))?;
     }
     kernels(out, report)?;
+    step_paths(out, report)?;
     if !report.decode_over_context.is_empty() {
         writeln!(out, "\n| context | decode, tokens/s: min | median | max |")?;
         writeln!(out, "|---|---|---|---|")?;
@@ -107,6 +108,25 @@ fn kernels(out: &mut String, report: &Report) -> std::fmt::Result {
         )?;
     }
     writeln!(out, "| all | {} | {} | | | | |", report.kernels.iter().map(|k| k.calls).sum::<usize>(), time(total))
+}
+
+fn step_paths(out: &mut String, report: &Report) -> std::fmt::Result {
+    if report.step_paths.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n| decode step | runs | min | median | max | processor, all threads |")?;
+    writeln!(out, "|---|---|---|---|---|---|")?;
+    for StepPath { name, seconds, processor_seconds } in &report.step_paths {
+        let [min, median, max] = [seconds.min, seconds.median, seconds.max].map(time);
+        let processor = processor_seconds.map_or("–".to_owned(), |s| time(s.median));
+        writeln!(out, "| {name} | {} | {min} | {median} | {max} | {processor} |", seconds.n)?;
+    }
+    if let [first, .., last] = &report.step_paths[..] {
+        let more = |a: Summary, b: Summary| format!("{:+.1} %", (a.median / b.median - 1.0) * 100.0);
+        let processor = first.processor_seconds.zip(last.processor_seconds).map_or("–".to_owned(), |(a, b)| more(a, b));
+        writeln!(out, "| the first over the last | | | {} | | {processor} |", more(first.seconds, last.seconds))?;
+    }
+    Ok(())
 }
 
 /// Tokens a second: three digits or more.

@@ -57,6 +57,8 @@ pub struct Report {
     pub kernels_timed_by: Option<String>,
     pub kernels: Vec<KernelTime>,
     pub decode_over_context: Vec<ContextPoint>,
+    /// One decode step by each way to run it, the generate loop first.
+    pub step_paths: Vec<StepPath>,
     /// What `--tune` found; it is said once and not part of the JSON.
     #[serde(skip)]
     pub tuning: Option<TuneReport>,
@@ -83,6 +85,7 @@ impl Default for Report {
             kernels_timed_by: None,
             kernels: Vec::new(),
             decode_over_context: Vec::new(),
+            step_paths: Vec::new(),
             tuning: None,
         }
     }
@@ -144,6 +147,15 @@ impl Phase {
             bandwidth_share: bandwidth.filter(|&b| b > 0.0).map(|b| bytes_per_second / b),
         }
     }
+}
+
+/// A decode step by one way to run it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepPath {
+    pub name: String,
+    pub seconds: Summary,
+    /// Of all threads of this process, where the system tells.
+    pub processor_seconds: Option<Summary>,
 }
 
 /// One kernel of a step, summed over its dispatches of one run.

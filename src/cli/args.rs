@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::gpu::Variant;
+use crate::plan::{Off, Rule};
+
 /// A tensor language, and the engine that runs it on any GPU through wgpu.
 #[derive(Parser, Debug)]
 #[command(name = "tl", version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
@@ -83,6 +86,28 @@ pub struct DeviceArgs {
     /// Part of the adapter's name
     #[arg(long, env = "TL_ADAPTER", value_name = "TEXT")]
     pub adapter: Option<String>,
+    /// Rewrite rules to do without: `-norm_in_linear,-merge_linears` or `-all`
+    #[arg(
+        long,
+        env = "TL_RULES",
+        value_name = "-NAME,…",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true,
+        hide = true
+    )]
+    pub rules: Off<Rule>,
+    /// Kernel variants of the GPU to do without, in the same way
+    #[arg(
+        long,
+        env = "TL_KERNELS",
+        value_name = "-NAME,…",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true,
+        hide = true
+    )]
+    pub variants: Off<Variant>,
 }
 
 /// How to compute.
@@ -276,7 +301,9 @@ pub struct BenchArgs {
     /// The time of each kernel of a decode step; of a prefill run with -n 0
     #[arg(long)]
     pub kernels: bool,
-
+    /// Also a decode step straight from its recording, beside the same step through the generate loop (GPU backends)
+    #[arg(long)]
+    pub recording: bool,
     /// First measure kernel shapes on this adapter and keep the best for this and later starts (GPU backends)
     #[arg(long)]
     pub tune: bool,

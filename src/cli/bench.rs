@@ -37,6 +37,7 @@ pub fn run(args: &BenchArgs) -> CliResult {
         runs: args.runs,
         kernels: args.kernels || args.plot.is_some(),
         over_context: args.plot.is_some(),
+        recording: args.recording,
         tune: args.tune,
     };
     let loading_since = Instant::now();
@@ -52,6 +53,9 @@ pub fn run(args: &BenchArgs) -> CliResult {
     }
     if request.kernels && report.kernels.is_empty() {
         terminal::note("note: this backend cannot time its kernels one by one");
+    }
+    if request.recording && report.step_paths.is_empty() {
+        terminal::note("note: this backend runs no recordings");
     }
     show(args, &report)?;
     if let Some(path) = &args.plot {

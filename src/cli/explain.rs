@@ -10,7 +10,7 @@ use crate::explain::{dot, unfused};
 use crate::gpu::{Language, translate};
 use crate::graph::CompileOptions;
 use crate::model::StepPrograms;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Choice, Plan};
 
 use super::args::ExplainArgs;
 use super::error::{CliError, CliResult};
@@ -77,7 +77,7 @@ fn text(out: &mut impl Write, plan: &Plan, backend: &Backend) -> CliResult {
         plan.placements.len()
     )?;
     for step in unfused(plan, &backend.target) {
-        writeln!(out, "step {} stays one ({}): {}", step.step, step.name, step.why)?;
+        writeln!(out, "step {} stays one ({}; {}): {}", step.step, step.name, step.rule.name(), step.why)?;
     }
     Ok(())
 }

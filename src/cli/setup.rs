@@ -26,7 +26,7 @@ impl DeviceArgs {
             BackendArg::Cpu => BackendChoice::Cpu,
             BackendArg::Noop => BackendChoice::Noop,
         };
-        DeviceRequest { backend, adapter: self.adapter.clone(), precise }
+        DeviceRequest { backend, adapter: self.adapter.clone(), precise, rules: self.rules, kernels: self.variants }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::graph::{
     Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, NodeId, Origin, ProgramId,
     RopeRowsKind, RunArgs, StepTimes, rope_rows,
 };
-use crate::plan::{Buf, Plan, Target};
+use crate::plan::{Buf, Off, Plan, Rule, Target};
 use crate::tensor::{DType, HostData, HostTensor};
 
 use super::bandwidth::read_bandwidth;
@@ -31,10 +31,12 @@ pub struct CpuOptions {
     pub isa: Option<Isa>,
     /// Fills buffers with NaN bits when they are taken and when they are released; `TL_POISON=1` does so too.
     pub poison: bool,
+    /// Rewrite rules to do without.
+    pub rules: Off<Rule>,
 }
 
 /// What the CPU wants of a plan: everything folded, whatever the number of rows.
-pub const TARGET: Target = Target { norm_prologue_rows: usize::MAX, epilogue_rows: usize::MAX };
+pub const TARGET: Target = Target { norm_prologue_rows: usize::MAX, epilogue_rows: usize::MAX, off: Off::NONE };
 
 /// The CPU backend. Runs are finished when `run` returns.
 pub struct CpuExecutor {
@@ -42,6 +44,7 @@ pub struct CpuExecutor {
     precise: bool,
     threads: Threads,
     poison: bool,
+    target: Target,
     programs: Vec<Program>,
     by_key: HashMap<(GraphKey, CompileOptions), ProgramId>,
     weights: WeightStore,
@@ -72,6 +75,7 @@ impl CpuExecutor {
             precise: options.precise,
             threads: Threads::new(options.threads.unwrap_or(available).max(1)),
             poison,
+            target: Target { off: options.rules, ..TARGET },
             programs: Vec::new(),
             by_key: HashMap::new(),
             weights: WeightStore::default(),
@@ -84,6 +88,11 @@ impl CpuExecutor {
             timed: false,
             step_times: Vec::new(),
         }
+    }
+
+    /// What this executor asks of plans.
+    pub fn target(&self) -> Target {
+        self.target
     }
 
     /// Whether the following runs note how long each of their steps takes.
@@ -142,7 +151,7 @@ impl Executor for CpuExecutor {
         if let Some(&program) = self.by_key.get(&key) {
             return Ok(program);
         }
-        let plan = crate::plan::compile(&graph, &outputs, options, &TARGET)?;
+        let plan = crate::plan::compile(&graph, &outputs, options, &self.target)?;
         let program = self.load(plan)?;
         self.by_key.insert(key, program);
         Ok(program)

@@ -95,7 +95,7 @@ impl OneStep {
 
 /// An executor of `threads` threads on one level of instructions.
 pub fn executor(isa: Isa, threads: usize, precise: bool) -> CpuExecutor {
-    CpuExecutor::new(CpuOptions { precise, threads: Some(threads), isa: Some(isa), poison: false })
+    CpuExecutor::new(CpuOptions { precise, threads: Some(threads), isa: Some(isa), ..CpuOptions::default() })
 }
 
 /// A weight of `rows` rows of `k` values and its exact values.

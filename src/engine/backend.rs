@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::cpu::{self, CpuExecutor, CpuOptions};
-use crate::gpu::{self, AdapterSummary, GpuExecutor, GpuOptions, adapters};
+use crate::gpu::{self, AdapterSummary, GpuExecutor, GpuOptions, Variant, adapters};
 use crate::graph::Executor;
 use crate::lang::SharedExecutor;
-use crate::plan::Target;
+use crate::plan::{Off, Rule, Target};
 use crate::reference::ReferenceExecutor;
 
 use super::EngineError;
@@ -47,6 +47,9 @@ pub struct DeviceRequest {
     pub adapter: Option<String>,
     /// f32 throughout.
     pub precise: bool,
+    /// Rewrite rules to do without, and kernel variants where a GPU runs.
+    pub rules: Off<Rule>,
+    pub kernels: Off<Variant>,
 }
 
 /// Tokens of a prefill run to begin with: a guess that the generate loop corrects by what runs take.
@@ -79,7 +82,7 @@ impl Backend {
     pub fn open(request: &DeviceRequest) -> Result<Backend, EngineError> {
         let named = request.adapter.is_some() || !matches!(request.backend, BackendChoice::Auto);
         if request.backend == BackendChoice::Cpu {
-            return Ok(Backend::cpu(request.precise, ""));
+            return Ok(Backend::cpu(request, ""));
         }
         let options = gpu_options(request);
         match GpuExecutor::new(&options) {
@@ -95,16 +98,18 @@ impl Backend {
                 let present = Backend::list().join("; ");
                 Err(EngineError::NoDevice(format!("{error}; here there is: {present}")))
             }
-            Err(_) => Ok(Backend::cpu(request.precise, " (no GPU found)")),
+            Err(_) => Ok(Backend::cpu(request, " (no GPU found)")),
         }
     }
 
-    fn cpu(precise: bool, why: &str) -> Backend {
-        let executor = CpuExecutor::new(CpuOptions { precise, ..CpuOptions::default() });
+    fn cpu(request: &DeviceRequest, why: &str) -> Backend {
+        let precise = request.precise;
+        let executor = CpuExecutor::new(CpuOptions { precise, rules: request.rules, ..CpuOptions::default() });
         let note = format!("{}{why}", executor.describe());
         let levels: Vec<&str> = cpu::Isa::available().into_iter().map(cpu::Isa::name).collect();
         let facts = vec![("vector instructions".to_owned(), levels.join(", "))];
-        Backend { executor: Rc::new(RefCell::new(executor)), note, chunk: CHUNK_CPU, is_cpu: true, precise, target: cpu::TARGET, facts }
+        let target = executor.target();
+        Backend { executor: Rc::new(RefCell::new(executor)), note, chunk: CHUNK_CPU, is_cpu: true, precise, target, facts }
     }
 
     /// The definition of every op in f64: slow, and exact but for what a weight's own type rounds.
@@ -131,6 +136,8 @@ fn gpu_options(request: &DeviceRequest) -> GpuOptions {
     };
     GpuOptions {
         precise: request.precise,
+        rules: request.rules,
+        kernels: request.kernels,
         backend,
         adapter: request.adapter.clone(),
         cache_dir: gpu::cache_dir(),

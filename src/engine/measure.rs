@@ -26,6 +26,8 @@ pub struct BenchRequest {
     pub kernels: bool,
     /// Decoding with more and more tokens in the cache.
     pub over_context: bool,
+    /// A decode step through the generate loop and straight from its recording.
+    pub recording: bool,
     /// First measure the shapes of the decode step's kernels, and keep the best.
     pub tune: bool,
 }
@@ -85,6 +87,9 @@ pub fn measure(
         on_progress("kernels");
         bench.kernels(request, runs, &mut report)?;
     }
+    if request.recording {
+        report.step_paths = bench.step_paths(request.new_tokens.max(1), runs, &mut on_progress)?;
+    }
     if request.over_context {
         bench.over_context(request.new_tokens.clamp(1, POINT_TOKENS), runs.min(3), &mut report, &mut on_progress)?;
     }
@@ -94,10 +99,10 @@ pub fn measure(
     Ok(report)
 }
 
-struct Bench<'a> {
-    model: &'a LoadedModel,
+pub(super) struct Bench<'a> {
+    pub(super) model: &'a LoadedModel,
     backend: &'a Backend,
-    generator: Generator<ModelSteps>,
+    pub(super) generator: Generator<ModelSteps>,
     bandwidth: Option<f64>,
     /// By the tokens of the step.
     plans: HashMap<usize, Plan>,
@@ -211,7 +216,7 @@ impl Bench<'_> {
     }
 
     /// The program and arguments of a run of `n_tokens` after `before` others, which are fed first.
-    fn one_run(&mut self, before: usize, n_tokens: usize) -> Result<(ProgramId, RunArgs), EngineError> {
+    pub(super) fn one_run(&mut self, before: usize, n_tokens: usize) -> Result<(ProgramId, RunArgs), EngineError> {
         let ids = prompt(before + n_tokens, self.model.config.vocab_len);
         self.generator.context_mut().clear();
         if before > 0 {
@@ -314,7 +319,7 @@ fn kernel_group(plan: &Plan, step: &Step) -> String {
 }
 
 /// Fixed ids without a pattern: a linear congruential generator (Knuth's MMIX constants) from a seed of 1.
-fn prompt(n: usize, vocab_len: usize) -> Vec<TokenId> {
+pub(super) fn prompt(n: usize, vocab_len: usize) -> Vec<TokenId> {
     let mut state = 1u64;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

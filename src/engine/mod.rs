@@ -7,6 +7,7 @@ mod forward;
 mod host;
 mod measure;
 mod model;
+mod step_paths;
 mod steps;
 
 pub use backend::{Backend, BackendChoice, DeviceRequest};

@@ -1,6 +1,6 @@
 //! Steps that a fusion rule could have folded into another, and why it did not.
 
-use crate::plan::{Buf, Elementwise, Epilogue, ExprOp, Kernel, Linear, Plan, Step, Target};
+use crate::plan::{Buf, Choice, Elementwise, Epilogue, ExprOp, Kernel, Linear, Plan, Rule, Step, Target};
 
 use super::dot::kernel_name;
 
@@ -11,6 +11,8 @@ pub struct Unfused {
     pub step: usize,
     /// The step's name, or its kernel.
     pub name: String,
+    /// The rule that could have folded it.
+    pub rule: Rule,
     /// What it could have been part of, and what stood against it.
     pub why: String,
 }
@@ -19,19 +21,33 @@ pub struct Unfused {
 pub fn unfused(plan: &Plan, target: &Target) -> Vec<Unfused> {
     let mut found = Vec::new();
     for (i, step) in plan.steps.iter().enumerate() {
-        if let Some(why) = why(plan, target, i, step) {
+        let rules @ [.., rule] = rules(&step.kernel) else { continue };
+        let off = rules.iter().find(|&&rule| target.off.has(rule)).map(|rule| format!("the rule {} is off", rule.name()));
+        let why = match &step.kernel {
+            _ if !plan.options.fuse => Some("fusion is off: every node is a step, so that its value can be seen".to_owned()),
+            Kernel::Norm(_) if off.is_some() => off,
+            _ => why(plan, target, i, step).map(|why| off.unwrap_or(why)),
+        };
+        if let Some(why) = why {
             let name = if step.name.is_empty() { kernel_name(&step.kernel) } else { step.name.clone() };
-            found.push(Unfused { step: i, name, why });
+            found.push(Unfused { step: i, name, rule: *rule, why });
         }
     }
     found
 }
 
-fn why(plan: &Plan, target: &Target, at: usize, step: &Step) -> Option<String> {
-    if !plan.options.fuse {
-        return matches!(step.kernel, Kernel::Norm(_) | Kernel::Rope(_) | Kernel::CacheStore(_) | Kernel::Elementwise(_))
-            .then(|| "fusion is off: every node is a step, so that its value can be seen".to_owned());
+/// The rules that it takes to fold such a step into a linear, the one that does it last.
+fn rules(kernel: &Kernel) -> &'static [Rule] {
+    match kernel {
+        Kernel::Norm(_) => &[Rule::NormInLinear],
+        Kernel::Rope(_) | Kernel::CacheStore(_) => &[Rule::MergeLinears, Rule::RotateKeysWhileStoring, Rule::RotateAndStoreInLinear],
+        Kernel::Elementwise(e) if is_gate(e) => &[Rule::FuseChains, Rule::MergeLinears, Rule::GateInLinear],
+        Kernel::Elementwise(_) => &[Rule::AddToLinear],
+        _ => &[],
     }
+}
+
+fn why(plan: &Plan, target: &Target, at: usize, step: &Step) -> Option<String> {
     match &step.kernel {
         Kernel::Norm(norm) => {
             let readers = readers(plan, at, norm.out);

@@ -2,6 +2,8 @@
 
 use super::assemble::Target;
 use super::options::{GpuOptions, Profile};
+use super::variants::Variant;
+use crate::plan::Off;
 
 /// What Vulkan promises of immediates where it has them; no kernel's numbers are longer.
 const MOST_IMMEDIATE_BYTES: u32 = 128;
@@ -30,11 +32,18 @@ pub struct Caps {
     pub workgroups_per_dimension: u32,
     /// A CPU behind a graphics interface: wide workgroups cost, gaps between dispatches do not.
     pub software: bool,
-    /// f32 activations and arithmetic only.
-    pub precise: bool,
+    /// Activations may be rounded to eight bits.
+    pub int8: bool,
+    /// Kernel variants to do without.
+    pub off: Off<Variant>,
 }
 
 impl Caps {
+    /// Whether kernels of this variant may be chosen.
+    pub fn uses(&self, variant: Variant) -> bool {
+        !self.off.has(variant)
+    }
+
     pub fn new(device: &wgpu::Device, info: &wgpu::AdapterInfo, options: &GpuOptions) -> Self {
         let (features, limits) = (device.features(), device.limits());
         let uniform = info.subgroup_min_size == info.subgroup_max_size && info.subgroup_min_size.is_power_of_two();
@@ -45,16 +54,14 @@ impl Caps {
             && limits.max_compute_workgroup_storage_size >= 32 << 10;
         // Under a profile a software adapter runs the kernels that the profile's devices run.
         let software = info.device_type == wgpu::DeviceType::Cpu && options.profile.is_none();
+        let uses = |variant: Variant| !options.kernels.has(variant);
+        let immediates = features.contains(wgpu::Features::IMMEDIATES) && uses(Variant::Immediates);
         Caps {
-            words_64: software && features.contains(wgpu::Features::SHADER_INT64),
-            cooperative: cooperative && !options.precise,
+            words_64: software && features.contains(wgpu::Features::SHADER_INT64) && uses(Variant::Words64),
+            cooperative: cooperative && !options.precise && uses(Variant::Cooperative),
             subgroup: if usable { info.subgroup_min_size } else { 0 },
-            coherent: features.contains(wgpu::Features::MEMORY_DECORATION_COHERENT),
-            immediate_bytes: if features.contains(wgpu::Features::IMMEDIATES) {
-                limits.max_immediate_size.min(MOST_IMMEDIATE_BYTES)
-            } else {
-                0
-            },
+            coherent: features.contains(wgpu::Features::MEMORY_DECORATION_COHERENT) && uses(Variant::JoinedAttention),
+            immediate_bytes: if immediates { limits.max_immediate_size.min(MOST_IMMEDIATE_BYTES) } else { 0 },
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             pipeline_cache: features.contains(wgpu::Features::PIPELINE_CACHE),
             max_binding: limits.max_storage_buffer_binding_size.min(1 << 32) & !255,
@@ -63,7 +70,8 @@ impl Caps {
             workgroup_threads: limits.max_compute_invocations_per_workgroup,
             workgroups_per_dimension: limits.max_compute_workgroups_per_dimension.min(65_535),
             software,
-            precise: options.precise,
+            int8: !options.precise && uses(Variant::Int8),
+            off: options.kernels,
         }
     }
 

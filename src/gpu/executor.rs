@@ -1,11 +1,12 @@
 //! The GPU as a `graph::Executor`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::bind_groups::BindGroupCache;
 use super::cache::Cache;
+use super::caps::Caps;
 use super::device::{CountedBuffer, Gpu};
 use super::errors::GpuError;
 use super::lower::{RunShape, matvec_work};
@@ -19,13 +20,15 @@ use super::run_clock::RunClock;
 use super::submit::{Encoded, encode};
 use super::timer::Timer;
 use super::tuning::{MatvecTuning, candidates};
+use super::uploads::UploadRing;
+use super::variants::Variant;
 use super::weights::Weights;
 use super::{bandwidth, params, submit, tune};
 use crate::graph::{
     Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, DeviceTime, ExecError, Executor, Graph, GraphKey, NodeId, Origin,
     ProgramId, Released, RunArgs, StepTimes, TuneReport, Tuned,
 };
-use crate::plan::{Buf, Kernel, Plan, Target};
+use crate::plan::{Buf, Kernel, Off, Plan, Rule, Target};
 use crate::tensor::{DType, HostData, HostTensor};
 
 /// Timed runs of each shape in tuning; the shortest time of each dispatch counts.
@@ -40,6 +43,7 @@ pub struct GpuExecutor {
     arena: SlotArena,
     pool: Pool,
     readbacks: ReadbackRing,
+    uploads: UploadRing,
     programs: Vec<Program>,
     by_key: HashMap<(GraphKey, CompileOptions), ProgramId>,
     caches: Vec<Option<Cache>>,
@@ -85,6 +89,7 @@ impl GpuExecutor {
             arena: SlotArena::default(),
             pool: Pool::default(),
             readbacks: ReadbackRing::default(),
+            uploads: UploadRing::default(),
             programs: Vec::new(),
             by_key: HashMap::new(),
             caches: Vec::new(),
@@ -102,7 +107,14 @@ impl GpuExecutor {
         let rows = super::lower::MATVEC_ROWS;
         // Where x is narrowed for the matrix units, its norm costs nothing more.
         let normed = if self.gpu.caps.cooperative { usize::MAX } else { rows };
-        Target { norm_prologue_rows: normed, epilogue_rows: rows }
+        Target { norm_prologue_rows: normed, epilogue_rows: rows, off: self.gpu.options.rules }
+    }
+
+    /// Compiles from now on as other options ask; what was compiled stays as it is. The device stays, with the features that it was opened with.
+    pub fn restrict(&mut self, precise: bool, rules: Off<Rule>, kernels: Off<Variant>) {
+        self.gpu.options = GpuOptions { precise, rules, kernels, ..self.gpu.options.clone() };
+        self.gpu.caps = Caps::new(&self.gpu.device, &self.gpu.info, &self.gpu.options);
+        self.by_key.clear();
     }
 
     /// Prepares a plan that was made elsewhere.
@@ -287,7 +299,10 @@ impl GpuExecutor {
         let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
         let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
         let recording = &mut self.programs[index].recording;
-        let words = params::write(&self.gpu, recording, args);
+        let (block, words) = params::words(recording, args);
+        let upload = self.uploads.write(&self.gpu, &recording.run_block, bytemuck::cast_slice(&block))?;
+        let uploaded = upload.is_some();
+        copies.extend(upload);
         let groups = recording.bind(&self.gpu, &mut self.groups, &buffers);
         let positions: Vec<usize> = args.caches.iter().map(|c| c.position).collect();
         let shape = RunShape { n_tokens: args.n_tokens, positions: &positions, words: &words };
@@ -328,6 +343,9 @@ impl GpuExecutor {
             }
             Ok(())
         })?;
+        if uploaded {
+            self.uploads.map();
+        }
         self.counters.steps += 1;
         if self.gpu.options.faults.lost_after == Some(self.counters.steps) {
             self.gpu.lose();
@@ -431,6 +449,71 @@ impl Executor for GpuExecutor {
 
     fn watched_runs(&mut self) -> Result<Option<DeviceTime>, ExecError> {
         self.clock.take().map(|clock| clock.read(&self.gpu)).transpose()
+    }
+
+    fn replay(
+        &mut self,
+        program: ProgramId,
+        args: &RunArgs,
+        times: usize,
+        in_flight: usize,
+        begin: &mut dyn FnMut(),
+    ) -> Result<bool, ExecError> {
+        let index = program.0 as usize;
+        // A run as any other makes the buffers, which its tensors hold until the end.
+        let results = self.start(program, args, None)?;
+        let specs = &self.programs[index].recording.plan.outputs;
+        if specs.len() != 1 || specs[0].buf != Buf::Output(0) {
+            return Ok(false);
+        }
+        let outputs: Vec<Option<Rc<CountedBuffer>>> = results.iter().map(|r| Some(self.tensors.get(&r.id())?.buffer.clone())).collect();
+        let [Some(output)] = &outputs[..] else { return Ok(false) };
+        let len_bytes = specs[0].shape.len() * 4;
+        let inputs = self.bind_inputs(index, args, &mut Vec::new())?;
+        self.read(&results[0])?;
+        let mut args = args.clone();
+        let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
+        let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
+        let recording = &mut self.programs[index].recording;
+        let groups = recording.bind(&self.gpu, &mut self.groups, &buffers);
+        let recording = &*recording;
+        let mut submitted = VecDeque::new();
+        begin();
+        for step in 0..times + in_flight {
+            if step < times {
+                args.caches.iter_mut().for_each(|cache| cache.position += 1);
+                let (block, words) = params::words(recording, &args);
+                let upload = self.uploads.write(&self.gpu, &recording.run_block, bytemuck::cast_slice(&block))?;
+                let positions: Vec<usize> = args.caches.iter().map(|c| c.position).collect();
+                let shape = RunShape { n_tokens: args.n_tokens, positions: &positions, words: &words };
+                let run = Encoded {
+                    recording,
+                    groups: &groups,
+                    shape: &shape,
+                    before: upload.as_slice(),
+                    after: &[],
+                    poisoned: &[],
+                    timer: None,
+                };
+                let (ring, gpu) = (&mut self.readbacks, &self.gpu);
+                let mut readback = None;
+                let submission = encode(gpu, &run, &mut None, &mut self.counters, |encoder| {
+                    readback = Some(ring.copy(gpu, encoder, output, len_bytes)?);
+                    Ok(())
+                })?;
+                if upload.is_some() {
+                    self.uploads.map();
+                }
+                self.counters.steps += 1;
+                submitted.extend(readback.inspect(Readback::map).map(|readback| (readback, submission)));
+            }
+            if submitted.len() >= in_flight || step >= times {
+                let Some((readback, submission)) = submitted.pop_front() else { break };
+                self.readbacks.finish(&self.gpu, &readback, &submission, |_| ())?;
+                self.readbacks.recycle(readback);
+            }
+        }
+        Ok(true)
     }
 
     fn tune(

@@ -2,7 +2,7 @@
 //!
 //! A [`crate::plan::Plan`] is lowered to dispatches (`lower`), whose kernels are assembled from `shaders/wgsl` (`assemble`) and compiled
 //! once (`pipelines`). Weights are repacked as their format's fragment wants them (`quant`, `weights`). A run writes one block of numbers
-//! (`params`), binds what changed (`recording`), encodes one pass (`submit`) and copies small outputs out (`readback`).
+//! (`params`, `uploads`), binds what changed (`recording`), encodes one pass (`submit`) and copies small outputs out (`readback`).
 
 mod assemble;
 mod bandwidth;
@@ -28,6 +28,8 @@ mod timer;
 mod translate;
 mod tune;
 mod tuning;
+mod uploads;
+mod variants;
 mod weights;
 
 pub use caps::Caps;
@@ -38,3 +40,4 @@ pub use executor::GpuExecutor;
 pub use options::{Faults, GpuOptions, KernelFault, Profile};
 pub use quant::{Rows, WeightFormat, add_weight_format};
 pub use translate::{Language, translate};
+pub use variants::Variant;

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::variants::Variant;
+use crate::plan::{Off, Rule};
+
 /// How a [`super::GpuExecutor`] is made.
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
@@ -19,6 +22,9 @@ pub struct GpuOptions {
     pub poison: bool,
     /// Do without subgroup operations.
     pub no_subgroups: bool,
+    /// Rewrite rules and kernel variants to do without.
+    pub rules: Off<Rule>,
+    pub kernels: Off<Variant>,
     /// Software adapters count as devices.
     pub allow_software: bool,
     /// Where pipelines and measured kernel shapes are kept between runs; none keeps nothing.

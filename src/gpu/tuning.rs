@@ -97,7 +97,7 @@ fn default_matvec(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
     // Quants, scales and sums of the activations, and what reductions take.
     let fits = groups * 48 + 128 + 4096 <= caps.workgroup_memory as usize;
     let whole = work.k.is_multiple_of(32) && work.k >= LEAST_INT8_WIDTH;
-    let int8 = !caps.precise && work.format.integer && work.n_tokens == 1 && whole && fits;
+    let int8 = caps.int8 && work.format.integer && work.n_tokens == 1 && whole && fits;
     if caps.software {
         let lanes = if caps.subgroup > 0 { caps.subgroup as usize } else { 4 };
         // Wide workgroups cost a switch at each barrier; the prologue is shared by many rows instead, and activations that were read by as
@@ -130,7 +130,7 @@ pub fn candidates(caps: &Caps) -> Vec<MatvecTuning> {
                 for rows in [1, 2, 4] {
                     let t = MatvecTuning { int8, workgroup, lanes, rows, cols: 1, passes: 1 };
                     let whole = caps.software || (8..=128).contains(&t.slots());
-                    if lanes <= workgroup && whole && fits(caps, &t, !caps.precise) {
+                    if lanes <= workgroup && whole && fits(caps, &t, caps.int8) {
                         all.push(t);
                     }
                 }

@@ -52,7 +52,7 @@ pub enum GenerateError {
 }
 
 /// Steps submitted before the oldest one's token is read.
-const STEPS_IN_FLIGHT: usize = 2;
+pub const STEPS_IN_FLIGHT: usize = 2;
 
 /// A chunk of a prefill should not take longer, so that Ctrl-C is seen and no driver kills it.
 const CHUNK_TARGET: Duration = Duration::from_millis(250);

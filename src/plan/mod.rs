@@ -27,6 +27,7 @@ mod operands;
 mod place;
 mod scalars;
 mod slots;
+mod switches;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -35,12 +36,14 @@ mod view;
 
 pub use compile::compile;
 pub use error::PlanError;
+pub use fuse::Rule;
 pub use kernel::{
     Attention, CacheStore, Copy, Cumulate, EinsumKernel, Elementwise, Embedding, Epilogue, Expr, ExprOp, Gather, Kernel, Linear, Norm,
     Reduce, Rope, RopeTable, Rows, Sample, ScatterAdd, Softmax, View,
 };
 pub use operands::{Operand, Role};
 pub use scalars::{ScalarExpr, ScalarRef, Scalars};
+pub use switches::{Choice, Off};
 pub use verify::verify;
 
 use std::sync::Arc;
@@ -164,4 +167,6 @@ pub struct Target {
     pub norm_prologue_rows: usize,
     /// The most rows for which gating, and RoPE with the cache write, become epilogues of the linear before them.
     pub epilogue_rows: usize,
+    /// The rules to do without.
+    pub off: Off<Rule>,
 }

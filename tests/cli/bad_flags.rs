@@ -1,6 +1,6 @@
 //! Arguments that do not fit: the exit codes of usage and of devices.
 
-use crate::process::{tiny, tl};
+use crate::process::{command, tiny, tl};
 use crate::scratch::assert_contains;
 
 #[test]
@@ -42,6 +42,22 @@ fn arguments_that_do_not_parse_are_usage_errors() {
         assert_eq!((run.code, &run.stdout[..]), (Some(2), ""), "{args:?}: {run:?}");
         assert!(!run.stderr.is_empty() && !run.stderr.contains("panicked"), "{run:?}");
     }
+}
+
+#[test]
+fn a_rule_or_variant_that_does_not_exist_is_an_error_that_lists_those_that_do() {
+    for (variable, words) in [
+        ("TL_RULES", ["no rule is called `flash`", "-norm_in_linear"]),
+        ("TL_KERNELS", ["no kernel variant is called `flash`", "-split_attention"]),
+    ] {
+        let output = command(&["explain", &tiny("f32")]).env(variable, "-flash").output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        words.iter().for_each(|word| assert!(stderr.contains(word), "{stderr}"));
+    }
+    let output = command(&["explain", &tiny("f32")]).env("TL_RULES", "-norm_in_linear").output().unwrap();
+    let plan = String::from_utf8_lossy(&output.stdout);
+    assert!(plan.contains("blk.0.attn_norm; norm_in_linear): the rule norm_in_linear is off"), "{plan}");
 }
 
 #[test]

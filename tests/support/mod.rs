@@ -7,6 +7,7 @@
     reason = "each test file uses its part, and fails on what it does not expect"
 )]
 
+pub mod bounds;
 pub mod faulty;
 pub mod programs;
 pub mod traced;
@@ -298,6 +299,14 @@ pub fn run_logits(
     logits.as_f32().unwrap()[..ids.len() * vocab].to_vec()
 }
 
+/// Feeds `ids` in chunks to an empty cache and returns all logits.
+pub fn all_logits(executor: &mut dyn tensorlogic::graph::Executor, llama: &Llama, spec: &CacheSpec, ids: &[i32], chunk: usize) -> Vec<f32> {
+    let cache = executor.new_cache(spec).unwrap();
+    let logits = ids.chunks(chunk).enumerate().flat_map(|(i, ids)| run_logits(executor, llama, cache, spec, i * chunk, ids)).collect();
+    executor.free_cache(cache);
+    logits
+}
+
 /// A backend under test: `open` takes whether it is to compute precisely.
 pub struct Backend {
     pub name: &'static str,
@@ -318,7 +327,7 @@ pub fn backends() -> Vec<Backend> {
 /// What the engine is asked for on each backend of this machine, in the same order as `backends`.
 pub fn device_requests(precise: bool) -> Vec<tensorlogic::engine::DeviceRequest> {
     use tensorlogic::engine::{BackendChoice, DeviceRequest};
-    let of = |backend| DeviceRequest { backend, adapter: None, precise };
+    let of = |backend| DeviceRequest { backend, precise, ..DeviceRequest::default() };
     let mut requests = vec![of(BackendChoice::Cpu)];
     if gpu_is_there() {
         requests.push(of(native_gpu()));

@@ -70,5 +70,5 @@ fn open(gpu: bool, precise: bool) -> Backend {
         BackendChoice::Vulkan
     };
     let backend = if gpu { native } else { BackendChoice::Cpu };
-    Backend::open(&DeviceRequest { backend, adapter: None, precise }).unwrap()
+    Backend::open(&DeviceRequest { backend, precise, ..DeviceRequest::default() }).unwrap()
 }

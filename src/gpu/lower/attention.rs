@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::super::assemble::Source;
+use super::super::variants::Variant;
 use super::neural::neox;
 use super::{Grid, Lowering, Operand, RunShape, Work, rows_words};
 use crate::graph::{CacheIdx, CacheSpec, ExecError, KvType};
@@ -41,7 +42,11 @@ impl Lowering<'_> {
         let group = k.n_heads / spec.n_kv_heads;
         let quads = layout.head_dim / 4;
         let software = self.caps.software;
-        let most_heads = if software { MOST_SOFTWARE_HEADS } else { MOST_HEADS };
+        let most_heads = match self.caps.uses(Variant::GroupedHeads) {
+            true if software => MOST_SOFTWARE_HEADS,
+            true => MOST_HEADS,
+            false => 1,
+        };
         let least = if software { SOFTWARE_WORKGROUP } else { WORKGROUP.min(self.caps.workgroup_threads as usize) };
         let workgroup = least.max(quads.next_power_of_two());
         // Queries twice, a weight and a quad of sums an invocation, totals, maxima and totals of parts, and what reductions take.
@@ -52,7 +57,8 @@ impl Lowering<'_> {
             return Err(self.unsupported(format!("heads of {} elements do not fit into the workgroup memory of this device", k.head_dim)));
         };
         // Prefill has enough workgroups without parts, and would need room for each token's.
-        let max_splits = if k.rows.count > MOST_SPLIT_ROWS { 1 } else { MAX_SPLITS };
+        let splits = k.rows.count <= MOST_SPLIT_ROWS && self.caps.uses(Variant::SplitAttention);
+        let max_splits = if splits { MAX_SPLITS } else { 1 };
         let within = max_splits > 1 && self.caps.coherent && k.rows.count * k.n_heads <= N_ARRIVALS;
         let source = self
             .attention_source("attention", spec, layout.head_dim, workgroup)

@@ -4,6 +4,7 @@ use super::super::assemble::Source;
 use super::super::caps::Caps;
 use super::super::quant::WeightFormat;
 use super::super::tuning::{MatvecTuning, MatvecWork};
+use super::super::variants::Variant;
 use super::super::weights::{PieceRows, Placed};
 use super::{Grid, Lowering, Operand, RunShape, Work, fold, rows_words};
 use crate::graph::{ExecError, KvType, RopeStyle, UnaryOp};
@@ -34,7 +35,7 @@ impl Lowering<'_> {
                 let Some(act_number) = activation_number(*act) else {
                     return Err(self.unsupported(format!("{act:?} as a gate on the GPU").to_lowercase()));
                 };
-                if few && one_piece {
+                if few && one_piece && self.caps.uses(Variant::GatedEpilogue) {
                     self.gated(k, &prepared, &placed, act_number, *out);
                 } else {
                     let y = self.scratch(k.rows.count * k.n);
@@ -48,7 +49,7 @@ impl Lowering<'_> {
             }
             Epilogue::RopeStore { .. } => {
                 let tuning = self.tuning(k, placed.format());
-                if few && one_piece && self.rope_store_fits(k, &tuning) {
+                if few && one_piece && self.caps.uses(Variant::RopeStoreEpilogue) && self.rope_store_fits(k, &tuning) {
                     self.rope_store(k, &prepared, &placed)?;
                 } else {
                     self.rope_store_apart(k, &prepared, &placed);
@@ -60,7 +61,7 @@ impl Lowering<'_> {
 
     /// Whether a matrix-vector kernel takes these rows. On software adapters registers hold more than one token best.
     fn few(&self, k: &Linear) -> bool {
-        k.rows.count <= if self.caps.software { 1 } else { MATVEC_ROWS }
+        self.caps.uses(Variant::Matvec) && k.rows.count <= if self.caps.software { 1 } else { MATVEC_ROWS }
     }
 
     /// Norm as a prologue where the matvec can take it, as a kernel of its own otherwise; f16 for the matrix units.
@@ -71,7 +72,7 @@ impl Lowering<'_> {
         let Some((weight, eps)) = k.norm else {
             return Prepared { x: k.x.into(), norm: None };
         };
-        if self.few(k) && k.k.is_multiple_of(32) {
+        if self.few(k) && k.k.is_multiple_of(32) && self.caps.uses(Variant::NormPrologue) {
             return Prepared { x: k.x.into(), norm: Some((weight, self.word(eps))) };
         }
         let out = self.scratch(k.rows.count * k.k);

@@ -16,28 +16,75 @@ pub(super) use elementwise::simplify_dims;
 use super::Target;
 use super::draft::Draft;
 use super::edit::Edit;
+use super::switches::Choice;
 
-/// A rule: what it finds and rewrites is said at its function.
-type Rule = fn(&mut Edit<'_, '_>, &Target);
+/// A rewrite rule: what it finds and rewrites is said at the function of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rule {
+    SelectRowsEarly,
+    DropCopies,
+    AddToLinear,
+    FuseChains,
+    RotateKeysWhileStoring,
+    MergeLinears,
+    NormInLinear,
+    GateInLinear,
+    RotateAndStoreInLinear,
+}
 
-/// In this order: copies that a selection left without a purpose go first; sums join their linears before elementwise chains swallow them; linears merge while their norm is still a step of its
-/// own; epilogues that need merged linears come last.
-const RULES: &[Rule] = &[
-    copies::drop_copies,
-    store_epilogue::add_to_linear,
-    elementwise::fuse_chains,
-    key_rotation::rotate_keys_while_storing,
-    merge_linears::merge_linears,
-    norm_prologue::norm_in_linear,
-    gated::gate_in_linear,
-    rope_store::rotate_and_store_in_linear,
-];
+impl Choice for Rule {
+    const KIND: &'static str = "rule";
+
+    /// In the order in which they are applied: copies that a selection left without a purpose go first; sums join their linears before
+    /// elementwise chains swallow them; linears merge while their norm is still a step of its own; epilogues that need merged linears come last.
+    const ALL: &'static [Rule] = &[
+        Rule::SelectRowsEarly,
+        Rule::DropCopies,
+        Rule::AddToLinear,
+        Rule::FuseChains,
+        Rule::RotateKeysWhileStoring,
+        Rule::MergeLinears,
+        Rule::NormInLinear,
+        Rule::GateInLinear,
+        Rule::RotateAndStoreInLinear,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Rule::SelectRowsEarly => "select_rows_early",
+            Rule::DropCopies => "drop_copies",
+            Rule::AddToLinear => "add_to_linear",
+            Rule::FuseChains => "fuse_chains",
+            Rule::RotateKeysWhileStoring => "rotate_keys_while_storing",
+            Rule::MergeLinears => "merge_linears",
+            Rule::NormInLinear => "norm_in_linear",
+            Rule::GateInLinear => "gate_in_linear",
+            Rule::RotateAndStoreInLinear => "rotate_and_store_in_linear",
+        }
+    }
+}
+
+impl Rule {
+    fn apply(self, draft: &mut Draft<'_>, target: &Target) {
+        let rewrite: fn(&mut Edit<'_, '_>, &Target) = match self {
+            Rule::SelectRowsEarly => return select_rows::select_rows_early(draft),
+            Rule::DropCopies => copies::drop_copies,
+            Rule::AddToLinear => store_epilogue::add_to_linear,
+            Rule::FuseChains => elementwise::fuse_chains,
+            Rule::RotateKeysWhileStoring => key_rotation::rotate_keys_while_storing,
+            Rule::MergeLinears => merge_linears::merge_linears,
+            Rule::NormInLinear => norm_prologue::norm_in_linear,
+            Rule::GateInLinear => gated::gate_in_linear,
+            Rule::RotateAndStoreInLinear => rope_store::rotate_and_store_in_linear,
+        };
+        let mut edit = Edit::new(draft);
+        rewrite(&mut edit, target);
+        edit.finish();
+    }
+}
 
 pub(super) fn fuse(draft: &mut Draft<'_>, target: &Target) {
-    select_rows::select_rows_early(draft);
-    for rule in RULES {
-        let mut edit = Edit::new(draft);
-        rule(&mut edit, target);
-        edit.finish();
+    for rule in Rule::ALL.iter().filter(|&&rule| !target.off.has(rule)) {
+        rule.apply(draft, target);
     }
 }

@@ -6,7 +6,7 @@ use crate::graph::{
     BinaryOp, CacheIdx, CacheSpec, CompileOptions, Graph, KvType, NodeId, Op, RopeRowsKind, RopeScaling, RopeSpec, RopeStyle,
     RuntimeScalar, UnaryOp, Weight,
 };
-use crate::plan::{Plan, PlanError, Target, compile, verify};
+use crate::plan::{Off, Plan, PlanError, Target, compile, verify};
 use crate::tensor::quant::{Q4_0, Q6_K};
 use crate::tensor::{DType, Quant};
 
@@ -14,7 +14,7 @@ pub const Q4: DType = DType::Quant(Quant(&Q4_0));
 pub const Q6: DType = DType::Quant(Quant(&Q6_K));
 
 /// What a device with epilogues asks for.
-pub const TARGET: Target = Target { norm_prologue_rows: 8, epilogue_rows: 8 };
+pub const TARGET: Target = Target { norm_prologue_rows: 8, epilogue_rows: 8, off: Off::NONE };
 
 pub const H: usize = 4;
 pub const G: usize = 2;

@@ -1,0 +1,99 @@
+//! One decode step by two ways: through the generate loop as chat runs it, and straight from its recording.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use crate::bench::{StepPath, Summary};
+use crate::graph::Sampling;
+use crate::model::STEPS_IN_FLIGHT;
+
+use super::EngineError;
+use super::measure::{Bench, prompt};
+
+/// Tokens before the steps that are measured.
+const CACHED: usize = 1;
+
+/// The wall's and the processor's clock.
+#[derive(Clone, Copy)]
+struct Clocks {
+    wall: Instant,
+    processor: Option<f64>,
+}
+
+impl Clocks {
+    fn now() -> Self {
+        Clocks { wall: Instant::now(), processor: processor_seconds() }
+    }
+}
+
+/// Sums over measurements of one way.
+#[derive(Default)]
+struct Spent {
+    wall: Vec<f64>,
+    processor: Vec<f64>,
+}
+
+impl Spent {
+    fn add(&mut self, since: Clocks, steps: usize) {
+        let now = Clocks::now();
+        self.wall.push(now.wall.duration_since(since.wall).as_secs_f64() / steps as f64);
+        self.processor.extend(now.processor.zip(since.processor).map(|(now, before)| (now - before) / steps as f64));
+    }
+
+    fn path(&self, name: &str) -> StepPath {
+        let processor_seconds = (!self.processor.is_empty()).then(|| Summary::of(&self.processor));
+        StepPath { name: name.to_owned(), seconds: Summary::of(&self.wall), processor_seconds }
+    }
+}
+
+impl Bench<'_> {
+    /// Both ways in turn, each for `n` steps; empty where the backend runs no recordings.
+    pub(super) fn step_paths(&mut self, n: usize, runs: usize, on_progress: &mut impl FnMut(&str)) -> Result<Vec<StepPath>, EngineError> {
+        let (mut by_loop, mut by_recording) = (Spent::default(), Spent::default());
+        // One more than is counted: its buffers and bind groups may be new.
+        for run in 0..=runs {
+            on_progress("decode through the generate loop");
+            let began = self.through_loop(n)?;
+            by_loop.add(began, n);
+            on_progress("decode straight from the recording");
+            let Some(began) = self.by_recording(n)? else { return Ok(Vec::new()) };
+            by_recording.add(began, n);
+            if run == 0 {
+                (by_loop, by_recording) = Default::default();
+            }
+        }
+        Ok(vec![by_loop.path("through the generate loop"), by_recording.path("straight from the recording")])
+    }
+
+    /// Generates `n` tokens after the first one; the clocks when the first one was there.
+    fn through_loop(&mut self, n: usize) -> Result<Clocks, EngineError> {
+        self.generator.context_mut().clear();
+        let ids = prompt(CACHED, self.model.config.vocab_len);
+        let mut began = None;
+        let on_token = |_| {
+            began.get_or_insert_with(Clocks::now);
+            ControlFlow::Continue(())
+        };
+        self.generator.generate(&ids, Sampling::default(), n + 1, |_| false, |_| ControlFlow::Continue(()), on_token)?;
+        Ok(began.unwrap_or_else(Clocks::now))
+    }
+
+    /// The same steps from the recording; the clocks before the first.
+    fn by_recording(&mut self, n: usize) -> Result<Option<Clocks>, EngineError> {
+        let (program, args) = self.one_run(CACHED, 1)?;
+        let mut began = None;
+        let mut begin = || began = Some(Clocks::now());
+        let ran = self.model.executor.borrow_mut().replay(program, &args, n, STEPS_IN_FLIGHT, &mut begin)?;
+        Ok(began.filter(|_| ran))
+    }
+}
+
+/// What all threads of this process have used of the processors, where the system tells (Linux).
+fn processor_seconds() -> Option<f64> {
+    let threads = std::fs::read_dir("/proc/self/task").ok()?;
+    let of_thread = |thread: std::fs::DirEntry| -> Option<f64> {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse().ok()
+    };
+    Some(threads.flatten().filter_map(of_thread).sum::<f64>() * 1e-9)
+}
