@@ -278,7 +278,7 @@ fn random_vocabularies() {
     let names = ["default", "llama-bpe", "gpt-2", "qwen2", "deepseek-llm", "superbpe", "nothing"];
     fuzz(|random| {
         let n = random.below(60);
-        let tokens: Vec<String> = (0..n).map(|_| random.pick(&pieces).repeat(1 + random.below(3))).collect();
+        let tokens = (0..n).map(|_| random.pick(&pieces).repeat(1 + random.below(3))).collect();
         let id = |random: &mut Random| [None, Some(random.below(n + 2) as u32), Some(u32::MAX)][random.below(3)];
         let n_scores = if random.below(9) == 0 { random.below(70) } else { n };
         let spec = VocabSpec {
@@ -309,7 +309,7 @@ fn random_vocabularies() {
 fn long_uniform_texts_take_linear_time() {
     let sentencepiece = VocabSpec {
         model: "llama".to_string(),
-        tokens: ["<unk>", "<s>", "</s>", "▁", "a", "aa", "aaaa", "▁a", "▁▁", "▁▁▁▁"].map(String::from).to_vec(),
+        tokens: ["<unk>", "<s>", "</s>", "▁", "a", "aa", "aaaa", "▁a", "▁▁", "▁▁▁▁"].iter().collect(),
         scores: vec![0.0, 0.0, 0.0, -9.0, -8.0, -1.0, -2.0, -3.0, -4.0, -5.0],
         token_types: vec![2, 3, 3, 1, 1, 1, 1, 1, 1, 1],
         ..VocabSpec::default()

@@ -41,8 +41,8 @@ const MEASUREMENT_LEAST: Duration = Duration::from_millis(250);
 /// Runs before those that count, at most: until the prefill chunk has its size.
 const WARM_UPS_MAX: usize = 4;
 
-/// A warm-up that takes longer is not repeated.
-const WARM_UP_LONG: Duration = Duration::from_secs(3);
+/// A warm-up, or a run whose kernels are timed, is not repeated where it takes longer: what a first run makes is little beside that.
+const RUN_LONG: Duration = Duration::from_secs(3);
 
 /// Measures `model`, whose loading has taken `load_seconds` so far. `on_progress` hears what is being measured.
 ///
@@ -129,7 +129,7 @@ impl Bench<'_> {
         for _ in 0..WARM_UPS_MAX {
             let chunk = self.generator.chunk();
             let took = self.seconds(ids, 1)?;
-            if self.generator.chunk() == chunk || took > WARM_UP_LONG.as_secs_f64() {
+            if self.generator.chunk() == chunk || took > RUN_LONG.as_secs_f64() {
                 break;
             }
         }
@@ -244,18 +244,20 @@ impl Bench<'_> {
         timed_by: &mut Option<String>,
     ) -> Result<Vec<KernelTime>, EngineError> {
         let (program, args) = self.one_run(before, n_tokens)?;
-        let mut times = Vec::with_capacity(runs);
-        // The first run is not counted: its buffers and bind groups may be new.
+        let mut times = Vec::with_capacity(runs + 1);
         for _ in 0..=runs {
-            match self.model.executor.borrow_mut().run_timed(program, &args)? {
-                Some(run) => {
-                    *timed_by = Some(run.timed_by);
-                    times.push(run.steps);
-                }
-                None => return Ok(Vec::new()),
+            let start = Instant::now();
+            let Some(run) = self.model.executor.borrow_mut().run_timed(program, &args)? else { return Ok(Vec::new()) };
+            *timed_by = Some(run.timed_by);
+            times.push(run.steps);
+            if start.elapsed() > RUN_LONG {
+                break;
             }
         }
-        times.remove(0);
+        // The first run is not counted where others follow: its buffers and bind groups may be new.
+        if times.len() > 1 {
+            times.remove(0);
+        }
         Ok(by_kernel(self.plan(n_tokens)?, &times, n_tokens, before))
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::sampling::SamplingError;
 use super::tokenizer::JsonSpecials;
-use super::{ChatTemplate, RenderContext, SamplingOverrides, TemplateError, Tokenizer, TokenizerError, VocabSpec};
+use super::{ChatTemplate, RenderContext, SamplingOverrides, TemplateError, Texts, Tokenizer, TokenizerError, VocabSpec};
 use crate::format::{Metadata, MetadataArray, ModelFile, ValueType};
 
 impl Tokenizer {
@@ -22,9 +22,9 @@ impl VocabSpec {
     /// The `tokenizer.ggml.*` keys; fails where the file has no vocabulary or a key has another type than it should.
     pub fn from_metadata(metadata: &Metadata) -> Result<VocabSpec, TokenizerError> {
         let model = metadata.str("tokenizer.ggml.model").ok_or(TokenizerError::Absent)?;
-        let strings = |key: &'static str| -> Result<Vec<String>, TokenizerError> {
-            let Some(array) = array(metadata, key, ValueType::String)? else { return Ok(Vec::new()) };
-            Ok(array.strs().into_iter().flatten().map(str::to_string).collect())
+        let strings = |key: &'static str| -> Result<Texts, TokenizerError> {
+            let Some(array) = array(metadata, key, ValueType::String)? else { return Ok(Texts::default()) };
+            Ok(array.strs().into_iter().flatten().collect())
         };
         let scores = array(metadata, "tokenizer.ggml.scores", ValueType::F32)?;
         let token_types = array(metadata, "tokenizer.ggml.token_type", ValueType::I32)?;

@@ -9,4 +9,4 @@ pub mod tokenizer;
 pub use sampling::{SamplingOverrides, SamplingParams};
 pub use template::{ChatTemplate, Message, Prompt, RenderContext, Stops, TemplateError};
 pub use think::{AnswerPart, ThinkFilter, without_thinking};
-pub use tokenizer::{Decoder, Specials, TokenId, Tokenizer, TokenizerError, VocabSpec};
+pub use tokenizer::{Decoder, Specials, Texts, TokenId, Tokenizer, TokenizerError, VocabSpec};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::*;
-use crate::text::{Specials, Tokenizer, VocabSpec};
+use crate::text::{Specials, Texts, Tokenizer, VocabSpec};
 
 fn render(source: &str) -> Result<String, TemplateError> {
     render_with(source, &[Message::new("user", "Hi")], json!({}))
@@ -105,14 +105,14 @@ fn the_default_is_chatml() {
 /// A byte-level vocabulary with ChatML's marks and a few more.
 fn tokenizer() -> Tokenizer {
     let specials = ["<|im_start|>", "<|im_end|>", "<think>", "</think>", "[INST]", "[/INST]", "<s>", "</s>"];
-    let mut tokens: Vec<String> =
+    let mut tokens: Texts =
         (0..256u32).map(|i| char::from_u32(if i < 0x21 { 0x100 + i } else { i }).expect("a character").to_string()).collect();
-    tokens.push("ab".to_string());
+    tokens.push("ab");
     let mut token_types = vec![1; tokens.len()];
-    tokens.extend(specials.map(String::from));
+    tokens.extend(specials);
     token_types.resize(tokens.len(), 3);
     let bos = Some(tokens.len() as u32 - 2);
-    let merges = vec!["a b".to_string()];
+    let merges = ["a b"].iter().collect();
     Tokenizer::from_spec(VocabSpec {
         model: "gpt2".to_string(),
         pre: Some("gpt-2".to_string()),

@@ -13,8 +13,8 @@ use super::{TokenId, TokenizerError};
 
 pub struct ByteLevelBpe {
     pre: PreTokenizer,
-    /// By the ids of two neighbours.
-    merges: HashMap<(u32, u32), Merge>,
+    /// By the ids of two neighbours, as `pair` joins them.
+    merges: HashMap<u64, Merge>,
     /// The character of each byte, and its token.
     chars: [char; 256],
     bytes: [Option<TokenId>; 256],
@@ -40,17 +40,20 @@ impl ByteLevelBpe {
         // No merge may arrive at a token of structure.
         let mergeable = |text: &str| vocab.id(text).filter(|&id| vocab.is_mergeable(id));
         // The look-ups are most of the time that loading takes, and independent of one another.
-        let resolve = |(rank, merge): (usize, &String)| {
-            let (left, right) = split_merge(merge).ok_or_else(|| TokenizerError::Merge { index: rank, merge: merge.clone() })?;
-            let ids = (mergeable(left), mergeable(right), mergeable(&[left, right].concat()));
+        let resolve = |union: &mut String, rank: usize| {
+            let merge = spec.merges.get(rank).unwrap_or_default();
+            let (left, right) = split_merge(merge).ok_or_else(|| TokenizerError::Merge { index: rank, merge: merge.to_owned() })?;
+            union.clear();
+            union.extend([left, right]);
+            let ids = (mergeable(left), mergeable(right), mergeable(union));
             // Files carry merges whose pieces were cut from the vocabulary; they can never apply.
             let (Some(left), Some(right), Some(id)) = ids else { return Ok(None) };
-            Ok(Some(((left.0, right.0), Merge { rank: rank as u32, id: id.0 })))
+            Ok(Some((pair(left.0, right.0), Merge { rank: rank as u32, id: id.0 })))
         };
-        let resolved: Vec<_> = spec.merges.par_iter().enumerate().map(resolve).collect::<Result<_, _>>()?;
+        let resolved: Vec<_> = (0..spec.merges.len()).into_par_iter().map_init(String::new, resolve).collect::<Result<_, _>>()?;
         let mut merges = HashMap::with_capacity(resolved.len());
-        for (pair, merge) in resolved.into_iter().flatten() {
-            merges.entry(pair).or_insert(merge);
+        for (neighbours, merge) in resolved.into_iter().flatten() {
+            merges.entry(neighbours).or_insert(merge);
         }
         let chars = byte_chars();
         let bytes = chars.map(|c| mergeable(c.encode_utf8(&mut [0; 4])));
@@ -71,7 +74,8 @@ impl ByteLevelBpe {
             // Positions within a word are kept in 32 bits.
             for part in word.as_bytes().chunks(PART_BYTES) {
                 let bytes = part.iter().map(|&byte| (1, self.bytes[byte as usize].map_or(NONE, |id| id.0)));
-                let union = |l: &Piece, r: &Piece| self.merges.get(&(l.id, r.id)).map(|merge| Union { urgency: merge.rank, id: merge.id });
+                let union =
+                    |l: &Piece, r: &Piece| self.merges.get(&pair(l.id, r.id)).map(|merge| Union { urgency: merge.rank, id: merge.id });
                 for piece in merger.merge(bytes, union).iter().filter(|piece| piece.len > 0) {
                     match piece.id {
                         NONE => ids.extend(vocab.unknown),
@@ -84,6 +88,11 @@ impl ByteLevelBpe {
 }
 
 const PART_BYTES: usize = 1 << 30;
+
+/// One word is hashed in half the time of two.
+fn pair(left: u32, right: u32) -> u64 {
+    u64::from(left) << 32 | u64::from(right)
+}
 
 /// The space between the pieces; the first piece may itself begin with one.
 fn split_merge(merge: &str) -> Option<(&str, &str)> {

@@ -223,24 +223,24 @@ fn read_vocab(model: &BpeModel, added: &[AddedToken], style: VocabStyle, special
         return Err(TokenizerError::Json("the vocabulary is empty".to_string()));
     }
     check_limit("number of ids without a token", n_tokens.saturating_sub(entries.len()), MAX_GAPS.max(entries.len()))?;
-    let mut texts = vec![String::new(); n_tokens];
+    let mut texts = vec![""; n_tokens];
     let mut kinds = vec![TokenKind::Unused; n_tokens];
     for (id, text) in entries {
-        texts[id as usize] = text.to_string();
+        texts[id as usize] = text;
         let byte = model.byte_fallback && text.len() == 6 && text.starts_with("<0x");
         kinds[id as usize] = if byte { TokenKind::Byte } else { TokenKind::Normal };
     }
     for token in added {
         kinds[token.id as usize] = if token.special { TokenKind::Control } else { TokenKind::UserDefined };
     }
-    let find = |text: &Option<String>| texts.iter().position(|t| Some(t) == text.as_ref() && !t.is_empty()).map(|i| i as u32);
+    let find = |text: &Option<String>| texts.iter().position(|&t| Some(t) == text.as_deref() && !t.is_empty()).map(|i| i as u32);
     let ids = NamedIds {
         bos: find(&specials.bos_token).or(specials.bos_id),
         eos: find(&specials.eos_token).or(specials.eos_id),
         unknown: find(&model.unk_token).or(find(&specials.unk_token)),
         end: specials.end_ids.clone(),
     };
-    let mut vocab = Vocab::new(style, texts, kinds, &ids);
+    let mut vocab = Vocab::new(style, texts.into_iter().collect(), kinds, &ids);
     for token in added {
         vocab.set_strips(TokenId(token.id), token.lstrip, token.rstrip);
     }

@@ -15,6 +15,7 @@ mod special;
 #[cfg(test)]
 mod tests;
 mod text_index;
+mod texts;
 mod vocab;
 
 use std::ops::Range;
@@ -24,6 +25,7 @@ pub use error::TokenizerError;
 pub use json::JsonSpecials;
 pub use pre_tokenizer::names as pre_tokenizer_names;
 pub use spec::VocabSpec;
+pub use texts::Texts;
 pub use vocab::{TokenKind, VocabStyle};
 
 use byte_level::ByteLevelBpe;

@@ -1,6 +1,7 @@
 //! The tokenizer part of a GGUF file's metadata, as plain data.
 
 use super::pre_tokenizer;
+use super::texts::Texts;
 use super::{TokenizerError, VocabStyle};
 
 /// What `tokenizer.ggml.*` says. `None` and empty stand for keys that the file does not have.
@@ -10,12 +11,12 @@ pub struct VocabSpec {
     pub model: String,
     /// `tokenizer.ggml.pre`: the pre-tokenizer's name; used with `gpt2`.
     pub pre: Option<String>,
-    pub tokens: Vec<String>,
+    pub tokens: Texts,
     pub scores: Vec<f32>,
     /// One of GGUF's token types each: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
     pub token_types: Vec<i32>,
     /// `"left right"`, most urgent first.
-    pub merges: Vec<String>,
+    pub merges: Texts,
     pub bos: Option<u32>,
     pub eos: Option<u32>,
     pub eot: Option<u32>,
@@ -45,7 +46,7 @@ impl VocabSpec {
         }
         check_limit("number of tokens", n_tokens, MAX_TOKENS)?;
         check_limit("number of merges", self.merges.len(), MAX_MERGES)?;
-        let longest = self.tokens.iter().map(String::len).max().unwrap_or(0);
+        let longest = self.tokens.iter().map(str::len).max().unwrap_or(0);
         check_limit("bytes of a token", longest, MAX_TOKEN_BYTES)?;
         for (what, found) in [("scores", self.scores.len()), ("token_type", self.token_types.len())] {
             if found != 0 && found != n_tokens {

@@ -6,7 +6,7 @@ use super::*;
 fn sentencepiece(pieces: &[(&str, f32)], with_bytes: bool) -> VocabSpec {
     let mut spec = VocabSpec { model: "llama".to_string(), ..VocabSpec::default() };
     let mut add = |text: &str, score: f32, token_type: i32| {
-        spec.tokens.push(text.to_string());
+        spec.tokens.push(text);
         spec.scores.push(score);
         spec.token_types.push(token_type);
     };
@@ -24,11 +24,11 @@ fn sentencepiece(pieces: &[(&str, f32)], with_bytes: bool) -> VocabSpec {
 fn byte_level(merges: &[&str], control: &[&str]) -> VocabSpec {
     let bytes = byte_level::byte_chars().into_iter().map(|c| c.to_string());
     let unions = merges.iter().map(|merge| merge.replace(' ', ""));
-    let mut tokens: Vec<String> = bytes.chain(unions).collect();
+    let mut tokens: Texts = bytes.chain(unions).collect();
     let mut token_types = vec![1; tokens.len()];
-    tokens.extend(control.iter().map(|text| text.to_string()));
+    tokens.extend(control);
     token_types.resize(tokens.len(), 3);
-    let merges = merges.iter().map(|merge| merge.to_string()).collect();
+    let merges = merges.iter().collect();
     VocabSpec { model: "gpt2".to_string(), pre: Some("gpt-2".to_string()), tokens, token_types, merges, ..VocabSpec::default() }
 }
 
@@ -196,10 +196,10 @@ fn unusable_vocabularies_are_refused_in_one_line() {
     let good = byte_level(&["a b"], &[]);
     assert!(error(VocabSpec { model: "t5".to_string(), ..good.clone() }).contains("`t5` is not supported"));
     assert!(error(VocabSpec { pre: Some("martian".to_string()), ..good.clone() }).contains("`martian`"));
-    assert!(error(VocabSpec { tokens: Vec::new(), ..good.clone() }).contains("empty"));
+    assert!(error(VocabSpec { tokens: Texts::default(), ..good.clone() }).contains("empty"));
     assert!(error(VocabSpec { token_types: vec![1; 3], ..good.clone() }).contains("`tokenizer.ggml.token_type` has 3 entries"));
-    assert!(error(VocabSpec { merges: vec!["ab".to_string()], ..good.clone() }).contains("merge 0 is `ab`"));
-    assert!(error(VocabSpec { merges: Vec::new(), ..good.clone() }).contains("merges"));
+    assert!(error(VocabSpec { merges: ["ab"].iter().collect(), ..good.clone() }).contains("merge 0 is `ab`"));
+    assert!(error(VocabSpec { merges: Texts::default(), ..good.clone() }).contains("merges"));
     // Ids outside of the vocabulary occur in published files and are not used.
     assert_eq!(build(VocabSpec { bos: Some(u32::MAX), add_bos: Some(true), ..good }).encode("ab", Specials::Plain, true).len(), 1);
 }
@@ -207,7 +207,7 @@ fn unusable_vocabularies_are_refused_in_one_line() {
 #[test]
 fn a_json_tokenizer_equals_the_one_from_metadata() {
     let spec = byte_level(&["a b", "Ġ ab"], &["<|bos|>", "<|im_end|>"]);
-    let vocab: serde_json::Map<_, _> = spec.tokens.iter().take(258).enumerate().map(|(i, t)| (t.clone(), i.into())).collect();
+    let vocab: serde_json::Map<_, _> = spec.tokens.iter().take(258).enumerate().map(|(i, t)| (t.to_string(), i.into())).collect();
     let file = serde_json::json!({
         "added_tokens": [{"id": 258, "content": "<|bos|>", "special": true}, {"id": 259, "content": "<|im_end|>", "special": true, "rstrip": true}],
         "normalizer": null,

@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use super::texts::Texts;
+
 /// Open addressing with linear probing, at most half full. The hash is keyed, so a crafted vocabulary cannot make look-ups slow.
 pub struct TextIndex {
     slots: Vec<u32>,
@@ -13,7 +15,7 @@ const FREE: u32 = u32::MAX;
 
 impl TextIndex {
     /// Indexes `texts`; the position is the id. Of equal texts the last wins, as in llama.cpp. Empty texts are not indexed.
-    pub fn new(texts: &[String]) -> TextIndex {
+    pub fn new(texts: &Texts) -> TextIndex {
         let size = (texts.len() * 2).next_power_of_two().max(2);
         let mut index = TextIndex { slots: vec![FREE; size], mask: size - 1, hasher: RandomState::new() };
         for (id, text) in texts.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
@@ -24,15 +26,15 @@ impl TextIndex {
     }
 
     /// The id of `text` among the `texts` that the index was made of.
-    pub fn get(&self, texts: &[String], text: &str) -> Option<u32> {
+    pub fn get(&self, texts: &Texts, text: &str) -> Option<u32> {
         let id = self.slots[self.slot(texts, text)];
         (id != FREE).then_some(id)
     }
 
     /// The slot that holds `text`, or the free one where it would go.
-    fn slot(&self, texts: &[String], text: &str) -> usize {
+    fn slot(&self, texts: &Texts, text: &str) -> usize {
         let mut slot = self.hasher.hash_one(text) as usize & self.mask;
-        while self.slots[slot] != FREE && texts[self.slots[slot] as usize] != text {
+        while self.slots[slot] != FREE && texts.get(self.slots[slot] as usize) != Some(text) {
             slot = (slot + 1) & self.mask;
         }
         slot
@@ -45,12 +47,12 @@ mod tests {
 
     #[test]
     fn finds_what_is_there_and_the_last_of_equals() {
-        let texts: Vec<String> = ["a", "b", "", "a", "ab"].map(String::from).to_vec();
+        let texts: Texts = ["a", "b", "", "a", "ab"].into_iter().collect();
         let index = TextIndex::new(&texts);
         assert_eq!(index.get(&texts, "a"), Some(3));
         assert_eq!(index.get(&texts, "ab"), Some(4));
         assert_eq!(index.get(&texts, "c"), None);
         assert_eq!(index.get(&texts, ""), None);
-        assert_eq!(TextIndex::new(&[]).get(&[], "a"), None);
+        assert_eq!(TextIndex::new(&Texts::default()).get(&Texts::default(), "a"), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::spec::VocabSpec;
 use super::text_index::TextIndex;
+use super::texts::Texts;
 use super::{TokenId, TokenizerError};
 
 /// How a token's text stands for bytes.
@@ -42,7 +43,7 @@ pub struct Vocab {
     pub bos: Option<TokenId>,
     pub eos: Option<TokenId>,
     pub unknown: Option<TokenId>,
-    texts: Vec<String>,
+    texts: Texts,
     tokens: Vec<Token>,
     index: TextIndex,
     /// `<0xNN>` by value, where the vocabulary has them.
@@ -117,7 +118,7 @@ impl Vocab {
         let mut vocab = Vocab::new(style, std::mem::take(&mut spec.tokens), kinds, &ids);
         if spec.specials_strip_right() {
             for i in 0..vocab.tokens.len() {
-                let named = matches!(vocab.texts[i].as_str(), "<unk>" | "<s>" | "<|endoftext|>");
+                let named = matches!(vocab.texts.get(i), Some("<unk>" | "<s>" | "<|endoftext|>"));
                 vocab.tokens[i].strips_right = !named && vocab.is_added(TokenId(i as u32));
             }
         }
@@ -125,11 +126,11 @@ impl Vocab {
     }
 
     /// `texts` and `kinds` are of one length; ids outside of it are dropped with a warning in the log, as files do carry such.
-    pub fn new(style: VocabStyle, texts: Vec<String>, kinds: Vec<TokenKind>, ids: &NamedIds) -> Vocab {
+    pub fn new(style: VocabStyle, texts: Texts, kinds: Vec<TokenKind>, ids: &NamedIds) -> Vocab {
         let index = TextIndex::new(&texts);
         let tokens = kinds
             .iter()
-            .zip(&texts)
+            .zip(texts.iter())
             .map(|(&kind, text)| {
                 let byte = if kind == TokenKind::Byte { parse_byte(text) } else { None };
                 let kind = if kind == TokenKind::Byte && byte.is_none() { TokenKind::Normal } else { kind };
@@ -200,7 +201,7 @@ impl Vocab {
     }
 
     pub fn text(&self, id: TokenId) -> Option<&str> {
-        self.texts.get(id.0 as usize).map(String::as_str)
+        self.texts.get(id.0 as usize)
     }
 
     pub fn id(&self, text: &str) -> Option<TokenId> {
