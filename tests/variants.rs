@@ -324,6 +324,7 @@ fn a_mistake_in_one_variant_is_found_and_goes_with_it() {
     if !gpu_is_there() {
         return;
     }
+    let lighter = |op| KernelFault { op, from: "sum += weight * values[i]", to: "sum += 0.8 * weight * values[i]" };
     let swapped = |op| KernelFault {
         op,
         from: "activation(step.act, sums[at]) * sums[at + half]",
@@ -334,13 +335,9 @@ fn a_mistake_in_one_variant_is_found_and_goes_with_it() {
         (
             Variant::Int8,
             "wide-q4_0",
-            vec![KernelFault { op: "matvec_i8", from: "lanes_sum(acc, local)", to: "lanes_sum(acc, local) * 1.2" }],
+            vec![KernelFault { op: "matvec_i8", from: "lanes_sum(four, local)", to: "lanes_sum(four, local) * 1.2" }],
         ),
-        (
-            Variant::SplitAttention,
-            "long-f16",
-            vec![KernelFault { op: "attention_merge", from: "sum += weight", to: "sum += 0.8 * weight" }],
-        ),
+        (Variant::SplitAttention, "long-f16", vec![lighter("attention"), lighter("attention_merge")]),
     ] {
         let subjects: Vec<Subject> = subjects().into_iter().filter(|s| s.name == subject).collect();
         let faults = Faults { kernels: faults, ..Faults::default() };

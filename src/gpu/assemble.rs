@@ -43,7 +43,7 @@ impl From<bool> for Constant {
 }
 
 /// What of a device a module's text depends on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The size of every subgroup, 0 where they cannot be used.
     pub subgroup: u32,

@@ -112,8 +112,13 @@ impl GpuExecutor {
 
     /// Compiles from now on as other options ask; what was compiled stays as it is. The device stays, with the features that it was opened with.
     pub fn restrict(&mut self, precise: bool, rules: Off<Rule>, kernels: Off<Variant>) {
+        let texts = |caps: &Caps| (caps.target(), caps.immediate_bytes);
+        let before = texts(&self.gpu.caps);
         self.gpu.options = GpuOptions { precise, rules, kernels, ..self.gpu.options.clone() };
         self.gpu.caps = Caps::new(&self.gpu.device, &self.gpu.info, &self.gpu.options);
+        if texts(&self.gpu.caps) != before {
+            self.pipelines.forget();
+        }
         self.by_key.clear();
     }
 

@@ -58,6 +58,11 @@ impl PipelineCache {
         self.pipelines.len()
     }
 
+    /// Compiles anew what is asked for from now on: kernels of the same source would be others.
+    pub fn forget(&mut self) {
+        self.pipelines.clear();
+    }
+
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.pipelines.keys()
     }
