@@ -20,7 +20,6 @@ use super::run_clock::RunClock;
 use super::submit::{Encoded, encode};
 use super::timer::Timer;
 use super::tuning::{MatvecTuning, candidates};
-use super::uploads::UploadRing;
 use super::variants::Variant;
 use super::weights::Weights;
 use super::{bandwidth, params, submit, tune};
@@ -43,7 +42,6 @@ pub struct GpuExecutor {
     arena: SlotArena,
     pool: Pool,
     readbacks: ReadbackRing,
-    uploads: UploadRing,
     programs: Vec<Program>,
     by_key: HashMap<(GraphKey, CompileOptions), ProgramId>,
     caches: Vec<Option<Cache>>,
@@ -89,7 +87,6 @@ impl GpuExecutor {
             arena: SlotArena::default(),
             pool: Pool::default(),
             readbacks: ReadbackRing::default(),
-            uploads: UploadRing::default(),
             programs: Vec::new(),
             by_key: HashMap::new(),
             caches: Vec::new(),
@@ -304,10 +301,7 @@ impl GpuExecutor {
         let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
         let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
         let recording = &mut self.programs[index].recording;
-        let (block, words) = params::words(recording, args);
-        let upload = self.uploads.write(&self.gpu, &recording.run_block, bytemuck::cast_slice(&block))?;
-        let uploaded = upload.is_some();
-        copies.extend(upload);
+        let words = params::write(&self.gpu, recording, args);
         let groups = recording.bind(&self.gpu, &mut self.groups, &buffers);
         let positions: Vec<usize> = args.caches.iter().map(|c| c.position).collect();
         let shape = RunShape { n_tokens: args.n_tokens, positions: &positions, words: &words };
@@ -348,9 +342,6 @@ impl GpuExecutor {
             }
             Ok(())
         })?;
-        if uploaded {
-            self.uploads.map();
-        }
         self.counters.steps += 1;
         if self.gpu.options.faults.lost_after == Some(self.counters.steps) {
             self.gpu.lose();
@@ -487,28 +478,16 @@ impl Executor for GpuExecutor {
         for step in 0..times + in_flight {
             if step < times {
                 args.caches.iter_mut().for_each(|cache| cache.position += 1);
-                let (block, words) = params::words(recording, &args);
-                let upload = self.uploads.write(&self.gpu, &recording.run_block, bytemuck::cast_slice(&block))?;
+                let words = params::write(&self.gpu, recording, &args);
                 let positions: Vec<usize> = args.caches.iter().map(|c| c.position).collect();
                 let shape = RunShape { n_tokens: args.n_tokens, positions: &positions, words: &words };
-                let run = Encoded {
-                    recording,
-                    groups: &groups,
-                    shape: &shape,
-                    before: upload.as_slice(),
-                    after: &[],
-                    poisoned: &[],
-                    timer: None,
-                };
+                let run = Encoded { recording, groups: &groups, shape: &shape, before: &[], after: &[], poisoned: &[], timer: None };
                 let (ring, gpu) = (&mut self.readbacks, &self.gpu);
                 let mut readback = None;
                 let submission = encode(gpu, &run, &mut None, &mut self.counters, |encoder| {
                     readback = Some(ring.copy(gpu, encoder, output, len_bytes)?);
                     Ok(())
                 })?;
-                if upload.is_some() {
-                    self.uploads.map();
-                }
                 self.counters.steps += 1;
                 submitted.extend(readback.inspect(Readback::map).map(|readback| (readback, submission)));
             }

@@ -2,7 +2,7 @@
 //!
 //! A [`crate::plan::Plan`] is lowered to dispatches (`lower`), whose kernels are assembled from `shaders/wgsl` (`assemble`) and compiled
 //! once (`pipelines`). Weights are repacked as their format's fragment wants them (`quant`, `weights`). A run writes one block of numbers
-//! (`params`, `uploads`), binds what changed (`recording`), encodes one pass (`submit`) and copies small outputs out (`readback`).
+//! (`params`), binds what changed (`recording`), encodes one pass (`submit`) and copies small outputs out (`readback`).
 
 mod assemble;
 mod bandwidth;
@@ -28,7 +28,6 @@ mod timer;
 mod translate;
 mod tune;
 mod tuning;
-mod uploads;
 mod variants;
 mod weights;
 
