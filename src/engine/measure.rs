@@ -189,10 +189,11 @@ impl Bench<'_> {
             let plan = self.plan(1)?;
             let cost = (1..=n_new).map(|cached| plan_cost(plan, 1, cached)).sum();
             report.decode = Some(Phase::new(n_new, &decode, cost, self.bandwidth));
-            self.model.executor.borrow_mut().watch_runs();
-            self.generate(&one, n_new + 1)?;
-            let watched = self.model.executor.borrow_mut().watched_runs()?;
-            report.decode_device = watched.as_ref().and_then(DeviceShare::new);
+            if self.model.executor.borrow_mut().watch_runs() {
+                self.generate(&one, n_new + 1)?;
+                let watched = self.model.executor.borrow_mut().watched_runs()?;
+                report.decode_device = watched.as_ref().and_then(DeviceShare::new);
+            }
         }
         Ok(())
     }

@@ -52,8 +52,7 @@ impl Caps {
             && usable
             && info.subgroup_min_size == 32
             && limits.max_compute_workgroup_storage_size >= 32 << 10;
-        // Under a profile a software adapter runs the kernels that the profile's devices run.
-        let software = info.device_type == wgpu::DeviceType::Cpu && options.profile.is_none();
+        let software = is_software(info, options);
         let uses = |variant: Variant| !options.kernels.has(variant);
         let immediates = features.contains(wgpu::Features::IMMEDIATES) && uses(Variant::Immediates);
         Caps {
@@ -81,6 +80,11 @@ impl Caps {
     }
 }
 
+/// Under a profile a software adapter runs the kernels that the profile's devices run.
+fn is_software(info: &wgpu::AdapterInfo, options: &GpuOptions) -> bool {
+    info.device_type == wgpu::DeviceType::Cpu && options.profile.is_none()
+}
+
 /// The features that kernels can use, of those that the adapter has and the options allow.
 pub fn wanted_features(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::Features {
     use wgpu::Features;
@@ -89,8 +93,9 @@ pub fn wanted_features(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::F
         | Features::TIMESTAMP_QUERY_INSIDE_PASSES
         | Features::PIPELINE_CACHE
         | Features::IMMEDIATES;
+    let info = adapter.get_info();
     // A barrier of Metal orders memory within a workgroup alone, coherent or not.
-    if adapter.get_info().backend != wgpu::Backend::Metal {
+    if info.backend != wgpu::Backend::Metal {
         wanted |= Features::MEMORY_DECORATION_COHERENT;
     }
     match options.profile {
@@ -102,7 +107,7 @@ pub fn wanted_features(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::F
         Some(Profile::WebGpu) => wanted = Features::empty(),
         None => {}
     }
-    if adapter.get_info().device_type == wgpu::DeviceType::Cpu && options.profile.is_none() {
+    if is_software(&info, options) {
         wanted |= Features::SHADER_INT64;
     }
     if options.no_subgroups {

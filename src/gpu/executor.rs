@@ -439,8 +439,9 @@ impl Executor for GpuExecutor {
         Ok(Some(StepTimes { timed_by: timer.describe().to_owned(), steps }))
     }
 
-    fn watch_runs(&mut self) {
+    fn watch_runs(&mut self) -> bool {
         self.clock = RunClock::new(&self.gpu);
+        self.clock.is_some()
     }
 
     fn watched_runs(&mut self) -> Result<Option<DeviceTime>, ExecError> {

@@ -24,6 +24,7 @@ mod readback;
 mod recording;
 mod run_clock;
 mod submit;
+mod ticks;
 mod timer;
 mod translate;
 mod tune;

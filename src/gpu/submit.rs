@@ -109,9 +109,6 @@ pub fn encode(
             counters.submits += 1;
         }
     }
-    if let Some(timer) = run.timer {
-        timer.resolve(&mut encoder);
-    }
     run.after.iter().for_each(|copy| copy.encode(&mut encoder));
     finish(&mut encoder)?;
     counters.submits += 1;

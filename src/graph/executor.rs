@@ -244,10 +244,12 @@ pub trait Executor {
         Ok(None)
     }
 
-    /// From now on notes when runs begin and end on the device, where it has a clock.
-    fn watch_runs(&mut self) {}
+    /// From now on notes when runs begin and end on the device; `false` where it has no clock.
+    fn watch_runs(&mut self) -> bool {
+        false
+    }
 
-    /// Waits for the runs since `watch_runs`, and says how long the device computed and waited; `None` where it has no clock.
+    /// Waits for the runs since `watch_runs`, and says how long the device computed and waited; `None` where they were not watched.
     fn watched_runs(&mut self) -> Result<Option<DeviceTime>, ExecError> {
         Ok(None)
     }
