@@ -43,6 +43,7 @@ pub use kernel::{
 };
 pub use operands::{Operand, Role};
 pub use scalars::{ScalarExpr, ScalarRef, Scalars};
+pub(crate) use switches::choices;
 pub use switches::{Choice, Off};
 pub use verify::verify;
 

@@ -14,6 +14,25 @@ pub trait Choice: Copy + Eq + 'static {
     fn name(self) -> &'static str;
 }
 
+/// An enum of choices, each with its name.
+macro_rules! choices {
+    ($(#[$meta:meta])* pub enum $choice:ident ($kind:literal) { $($(#[$doc:meta])* $variant:ident = $name:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $choice { $($(#[$doc])* $variant,)* }
+
+        impl $crate::plan::Choice for $choice {
+            const KIND: &'static str = $kind;
+            const ALL: &'static [Self] = &[$($choice::$variant,)*];
+
+            fn name(self) -> &'static str {
+                match self { $($choice::$variant => $name,)* }
+            }
+        }
+    };
+}
+pub(crate) use choices;
+
 /// The choices of a kind that are switched off. As text `-a,-b`; `-all` is every one, and a name without `-` puts it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Off<T> {

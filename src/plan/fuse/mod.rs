@@ -16,51 +16,23 @@ pub(super) use elementwise::simplify_dims;
 use super::Target;
 use super::draft::Draft;
 use super::edit::Edit;
-use super::switches::Choice;
+use super::switches::{Choice, choices};
 
-/// A rewrite rule: what it finds and rewrites is said at the function of its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rule {
-    SelectRowsEarly,
-    DropCopies,
-    AddToLinear,
-    FuseChains,
-    RotateKeysWhileStoring,
-    MergeLinears,
-    NormInLinear,
-    GateInLinear,
-    RotateAndStoreInLinear,
-}
-
-impl Choice for Rule {
-    const KIND: &'static str = "rule";
-
+choices! {
+    /// A rewrite rule: what it finds and rewrites is said at the function of its name.
+    ///
     /// In the order in which they are applied: copies that a selection left without a purpose go first; sums join their linears before
     /// elementwise chains swallow them; linears merge while their norm is still a step of its own; epilogues that need merged linears come last.
-    const ALL: &'static [Rule] = &[
-        Rule::SelectRowsEarly,
-        Rule::DropCopies,
-        Rule::AddToLinear,
-        Rule::FuseChains,
-        Rule::RotateKeysWhileStoring,
-        Rule::MergeLinears,
-        Rule::NormInLinear,
-        Rule::GateInLinear,
-        Rule::RotateAndStoreInLinear,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Rule::SelectRowsEarly => "select_rows_early",
-            Rule::DropCopies => "drop_copies",
-            Rule::AddToLinear => "add_to_linear",
-            Rule::FuseChains => "fuse_chains",
-            Rule::RotateKeysWhileStoring => "rotate_keys_while_storing",
-            Rule::MergeLinears => "merge_linears",
-            Rule::NormInLinear => "norm_in_linear",
-            Rule::GateInLinear => "gate_in_linear",
-            Rule::RotateAndStoreInLinear => "rotate_and_store_in_linear",
-        }
+    pub enum Rule ("rule") {
+        SelectRowsEarly = "select_rows_early",
+        DropCopies = "drop_copies",
+        AddToLinear = "add_to_linear",
+        FuseChains = "fuse_chains",
+        RotateKeysWhileStoring = "rotate_keys_while_storing",
+        MergeLinears = "merge_linears",
+        NormInLinear = "norm_in_linear",
+        GateInLinear = "gate_in_linear",
+        RotateAndStoreInLinear = "rotate_and_store_in_linear",
     }
 }
 
