@@ -143,6 +143,7 @@ files!(
     "prelude/quantize_subgroup",
     "prelude/quantize_workgroup",
     "prelude/philox",
+    "prelude/radix_select",
     "prelude/ring",
     "prelude/attention",
     "prelude/half",

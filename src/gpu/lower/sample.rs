@@ -32,6 +32,7 @@ impl Lowering<'_> {
         let source = Source::new("sample")
             .with("prelude/reduce")
             .with("prelude/philox")
+            .with("prelude/radix_select")
             .set("WORKGROUP", workgroup)
             .set("LANES", workgroup)
             .set("HAS_HISTORY", has_history);
