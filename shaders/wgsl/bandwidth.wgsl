@@ -1,5 +1,5 @@
-//! Reads every vector of `data` once and keeps nothing: what this adapter's memory can deliver to a kernel. With FILL it writes them first,
-//! numbers without a pattern: memory that holds zeros alone may be compressed on its way.
+//! What this adapter's memory can deliver to a kernel. JOB 0 fills `data` with numbers without a pattern, as memory that holds zeros alone
+//! may be compressed on its way; 1 reads every vector once and keeps nothing; 2 copies the first half of each workgroup's vectors to the second.
 //! Grid: (len / EACH / 256, folded over x and y), EACH vectors an invocation, 256 apart. Arithmetic: bitwise. Needs: nothing.
 
 struct Step {
@@ -25,13 +25,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     var bits = vec4(0xffffffffu);
     for (var i = 0u; i < EACH; i++) {
         let at = first + i * 256u;
-        if FILL {
+        if JOB == 0u {
             data[at] = mixed(vec4(0u, 1u, 2u, 3u) + 4u * at);
-        } else {
+        } else if JOB == 1u {
             bits &= data[at];
+        } else if i < EACH / 2u {
+            data[at + EACH / 2u * 256u] = data[at];
         }
     }
-    if !FILL && all(bits == vec4(0xffffffffu)) {
+    if JOB == 1u && all(bits == vec4(0xffffffffu)) {
         out[0] = bits.x;
     }
 }

@@ -25,6 +25,9 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     )?;
     if let Some(bandwidth) = report.bandwidth_bytes_per_second {
         write!(out, "\nMeasured bandwidth {}/s", bytes(bandwidth))?;
+        if let Some(copy) = report.copy_bytes_per_second {
+            write!(out, " (a copy {}/s)", bytes(copy))?;
+        }
         if let Some(peak) = report.peak_flops_per_second {
             write!(out, ", arithmetic {}", flops(peak))?;
         }

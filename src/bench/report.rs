@@ -40,6 +40,8 @@ pub struct Report {
     pub kv: String,
     /// Measured on this adapter by a plain read loop.
     pub bandwidth_bytes_per_second: Option<f64>,
+    /// The same by a plain copy, what is read and what is written.
+    pub copy_bytes_per_second: Option<f64>,
     /// Measured on this adapter by its fastest matrix kernel.
     pub peak_flops_per_second: Option<f64>,
     pub prefill: Option<Phase>,
@@ -74,6 +76,7 @@ impl Default for Report {
             precise: false,
             kv: "f16".to_owned(),
             bandwidth_bytes_per_second: None,
+            copy_bytes_per_second: None,
             peak_flops_per_second: None,
             prefill: None,
             decode: None,
@@ -236,6 +239,7 @@ pub(super) mod tests {
             model_bytes: 636_000_000,
             backend: "vulkan: NVIDIA H200".to_owned(),
             bandwidth_bytes_per_second: Some(3.95e12),
+            copy_bytes_per_second: Some(3.5e12),
             peak_flops_per_second: Some(3.0e14),
             prefill: Some(Phase::new(512, &[0.014, 0.0138, 0.0141], Cost { bytes: 3e9, flops: 1.1e12 }, Some(3.95e12))),
             decode: Some(Phase::new(

@@ -1,10 +1,12 @@
-//! How fast the processor reads memory: a plain loop in the manner of STREAM (McCalpin, 1995), reading alone as decoding does.
+//! How fast the processor's memory is: plain loops in the manner of STREAM (McCalpin, 1995), one that reads alone as decoding does, one that
+//! copies.
 
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Instant;
 
 use super::isa::{Isa, for_each_isa};
+use crate::graph::Bandwidth;
 
 /// Bytes of all threads' arrays together: well past the last-level cache of a large processor.
 const TOTAL_BYTES: usize = 768 << 20;
@@ -12,16 +14,32 @@ const TOTAL_BYTES: usize = 768 << 20;
 /// The best of these counts, as in STREAM: others' work can only slow a round down.
 const ROUNDS: usize = 9;
 
-/// Bytes a second that `threads` threads read together, each from memory that it touched first. Takes about a second and 768 MB.
-pub(super) fn read_bandwidth(isa: Isa, threads: usize) -> f64 {
-    measure(isa, threads.max(1), TOTAL_BYTES)
+/// What `threads` threads move together, each in memory that it touched first. Takes about two seconds and 768 MB.
+pub(super) fn bandwidth(isa: Isa, threads: usize) -> Bandwidth {
+    let rate = |job: Job| measure(isa, threads.max(1), TOTAL_BYTES, job);
+    Bandwidth { read: rate(read), copy: rate(copy) }
 }
 
-fn measure(isa: Isa, threads: usize, total_bytes: usize) -> f64 {
+/// One pass over a thread's values.
+type Job = fn(Isa, &mut [f32]);
+
+fn read(isa: Isa, values: &mut [f32]) {
+    black_box(sum(isa, values));
+}
+
+/// One half to the other: as many bytes move as the whole has. STREAM's "scale", as a plain copy would become a call of the C library,
+/// which goes past the caches.
+fn copy(isa: Isa, values: &mut [f32]) {
+    let (from, to) = values.split_at_mut(values.len() / 2);
+    scale(isa, from, to);
+    black_box(to);
+}
+
+fn measure(isa: Isa, threads: usize, total_bytes: usize, job: Job) -> f64 {
     let len = (total_bytes / threads / size_of::<f32>()).max(1024);
     let barrier = Barrier::new(threads);
     let times: Vec<Vec<(Instant, Instant)>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| rounds(isa, len, &barrier))).collect();
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| rounds(isa, len, &barrier, job))).collect();
         workers.into_iter().map(|w| w.join().unwrap_or_default()).collect()
     });
     let bytes = (len * size_of::<f32>() * threads) as f64;
@@ -35,12 +53,12 @@ fn measure(isa: Isa, threads: usize, total_bytes: usize) -> f64 {
     (0..ROUNDS).map(rate).fold(0.0, f64::max)
 }
 
-fn rounds(isa: Isa, len: usize, barrier: &Barrier) -> Vec<(Instant, Instant)> {
-    let values = vec![1.0f32; len];
+fn rounds(isa: Isa, len: usize, barrier: &Barrier, job: Job) -> Vec<(Instant, Instant)> {
+    let mut values = vec![1.0f32; len];
     let round = |_| {
         barrier.wait();
         let start = Instant::now();
-        black_box(sum(isa, &values));
+        job(isa, &mut values);
         (start, Instant::now())
     };
     (0..ROUNDS).map(round).collect()
@@ -60,6 +78,14 @@ for_each_isa! {
     }
 }
 
+for_each_isa! {
+    fn scale(from: &[f32], to: &mut [f32]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = 3.0 * from;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,8 +93,10 @@ mod tests {
     #[test]
     fn a_small_measurement_is_positive_and_finite() {
         for threads in [1, 2] {
-            let rate = measure(Isa::detect(), threads, 3 << 20);
-            assert!(rate > 1e8 && rate.is_finite(), "{rate}");
+            for job in [read as Job, copy] {
+                let rate = measure(Isa::detect(), threads, 3 << 20, job);
+                assert!(rate > 1e8 && rate.is_finite(), "{rate}");
+            }
         }
     }
 }

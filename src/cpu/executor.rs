@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::graph::{
-    Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, NodeId, Origin, ProgramId,
-    RopeRowsKind, RunArgs, StepTimes, rope_rows,
+    Bandwidth, Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, NodeId, Origin,
+    ProgramId, RopeRowsKind, RunArgs, StepTimes, rope_rows,
 };
 use crate::plan::{Buf, Off, Plan, Rule, Target};
 use crate::tensor::{DType, HostData, HostTensor};
 
-use super::bandwidth::read_bandwidth;
+use super::bandwidth::bandwidth;
 use super::buffer::{Buffer, Mem};
 use super::cache::KvCache;
 use super::isa::Isa;
@@ -293,8 +293,8 @@ impl Executor for CpuExecutor {
         result.map(|_| Some(StepTimes { timed_by: "the host's clock".to_owned(), steps: self.step_times() }))
     }
 
-    fn read_bandwidth(&mut self) -> Result<Option<f64>, ExecError> {
-        Ok(Some(read_bandwidth(self.isa, self.threads.count())))
+    fn bandwidth(&mut self) -> Result<Option<Bandwidth>, ExecError> {
+        Ok(Some(bandwidth(self.isa, self.threads.count())))
     }
 }
 

@@ -61,7 +61,8 @@ pub fn measure(
     model.executor.borrow_mut().finish()?;
     let load_seconds = loading_since.elapsed().as_secs_f64();
     on_progress("bandwidth");
-    let bandwidth = backend.executor.borrow_mut().read_bandwidth()?;
+    let moved = backend.executor.borrow_mut().bandwidth()?;
+    let bandwidth = moved.map(|b| b.read);
     let mut bench = Bench { model, backend, generator, bandwidth, plans: HashMap::new() };
     let mut report = Report {
         model: model.file().path().file_name().map_or_else(|| model.config.name.clone(), |n| n.to_string_lossy().into_owned()),
@@ -75,6 +76,7 @@ pub fn measure(
         }
         .to_owned(),
         bandwidth_bytes_per_second: bandwidth,
+        copy_bytes_per_second: moved.map(|b| b.copy),
         load_seconds: Some(Summary::of(&[load_seconds])),
         ..Report::default()
     };

@@ -1,4 +1,4 @@
-//! How fast the device reads its own memory: the ceiling that every kernel's bytes are compared with.
+//! How fast the device's own memory is: what a plain loop reads, the ceiling that every kernel's bytes are compared with, and what one copies.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use super::assemble::Source;
 use super::device::Gpu;
 use super::lower::{RUN_WORDS, fold};
 use super::pipelines::PipelineCache;
-use crate::graph::ExecError;
+use crate::graph::{Bandwidth, ExecError};
 
 /// Well past the last-level cache of a large GPU, of which a thirtieth still lies there; software adapters share the processor's.
 const LEN_BYTES: u64 = 2 << 30;
@@ -19,20 +19,24 @@ const EACH: u64 = 16;
 const SUBMIT_SECONDS: f64 = 0.1;
 const MOST_REPEATS: f64 = 24.0;
 const ROUNDS: usize = 5;
+/// What the kernel is to do.
+const FILL: u32 = 0;
+const READ: u32 = 1;
+const COPY: u32 = 2;
 
-/// Bytes a second of a plain read loop, the median of several rounds; `None` where no buffer of a useful size can be had.
+/// What plain loops move, the medians of several rounds; `None` where no buffer of a useful size can be had.
 ///
 /// # Errors
 /// When the device was lost, or the kernel does not compile.
-pub fn read(gpu: &Gpu, pipelines: &mut PipelineCache) -> Result<Option<f64>, ExecError> {
+pub fn measure(gpu: &Gpu, pipelines: &mut PipelineCache) -> Result<Option<Bandwidth>, ExecError> {
     // What a model needs is not what measuring took.
     let peak = gpu.allocated.peak();
-    let rate = measure(gpu, pipelines);
+    let rates = rates(gpu, pipelines);
     gpu.allocated.restore_peak(peak);
-    rate
+    rates
 }
 
-fn measure(gpu: &Gpu, pipelines: &mut PipelineCache) -> Result<Option<f64>, ExecError> {
+fn rates(gpu: &Gpu, pipelines: &mut PipelineCache) -> Result<Option<Bandwidth>, ExecError> {
     let group_bytes = 256 * EACH * 16;
     let storage = wgpu::BufferUsages::STORAGE;
     // Of the adapter itself: under a profile a software one runs other kernels, but its memory stays what it is.
@@ -54,11 +58,11 @@ fn measure(gpu: &Gpu, pipelines: &mut PipelineCache) -> Result<Option<f64>, Exec
     let numbers = [width, 0, 0, 0];
     gpu.queue.write_buffer(&step.buffer, 0, bytemuck::cast_slice(&numbers));
 
-    let source = |fill: bool| Source::new("bandwidth").set("EACH", EACH as usize).set("FILL", fill);
-    pipelines.prepare(gpu, &[&source(true), &source(false)])?;
+    let source = |job: u32| Source::new("bandwidth").set("EACH", EACH as usize).set("JOB", job);
+    pipelines.prepare(gpu, &[&source(FILL), &source(READ), &source(COPY)])?;
     let buffers = [&run, &step, &data, &out];
-    let timed = |fill: bool, times: usize| -> Result<f64, ExecError> {
-        let Some(pipeline) = pipelines.get(&source(fill)) else { return Ok(0.0) };
+    let timed = |job: u32, times: usize| -> Result<f64, ExecError> {
+        let Some(pipeline) = pipelines.get(&source(job)) else { return Ok(0.0) };
         let entry = |binding: u32| wgpu::BindGroupEntry { binding, resource: buffers[binding as usize].buffer.as_entire_binding() };
         let entries: Vec<wgpu::BindGroupEntry> = pipeline.bindings.iter().map(|&(binding, _)| entry(binding)).collect();
         let layout = &pipeline.layout.bind_group;
@@ -77,14 +81,18 @@ fn measure(gpu: &Gpu, pipelines: &mut PipelineCache) -> Result<Option<f64>, Exec
         gpu.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| ExecError::DeviceLost(e.to_string()))?;
         Ok(start.elapsed().as_secs_f64())
     };
-    timed(true, 1)?;
-    timed(false, 1)?;
-    let repeats = (SUBMIT_SECONDS / timed(false, 1)?).clamp(1.0, MOST_REPEATS) as usize;
-    let mut rates = Vec::with_capacity(ROUNDS);
-    for _ in 0..ROUNDS {
-        rates.push((len_bytes * repeats as u64) as f64 / timed(false, repeats)?);
-    }
-    rates.sort_by(f64::total_cmp);
+    let rate = |job: u32| -> Result<f64, ExecError> {
+        timed(job, 1)?;
+        let repeats = (SUBMIT_SECONDS / timed(job, 1)?).clamp(1.0, MOST_REPEATS) as usize;
+        let mut rates = Vec::with_capacity(ROUNDS);
+        for _ in 0..ROUNDS {
+            rates.push((len_bytes * repeats as u64) as f64 / timed(job, repeats)?);
+        }
+        rates.sort_by(f64::total_cmp);
+        Ok(rates[ROUNDS / 2])
+    };
+    timed(FILL, 1)?;
+    let bandwidth = Bandwidth { read: rate(READ)?, copy: rate(COPY)? };
     gpu.faults.check()?;
-    Ok(Some(rates[ROUNDS / 2]).filter(|rate| rate.is_finite()))
+    Ok(Some(bandwidth).filter(|b| b.read.is_finite() && b.copy.is_finite()))
 }

@@ -24,8 +24,8 @@ use super::variants::Variant;
 use super::weights::Weights;
 use super::{bandwidth, params, submit, tune};
 use crate::graph::{
-    Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, DeviceTime, ExecError, Executor, Graph, GraphKey, NodeId, Origin,
-    ProgramId, Released, RunArgs, StepTimes, TuneReport, Tuned,
+    Bandwidth, Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, DeviceTime, ExecError, Executor, Graph, GraphKey,
+    NodeId, Origin, ProgramId, Released, RunArgs, StepTimes, TuneReport, Tuned,
 };
 use crate::plan::{Buf, Kernel, Off, Plan, Rule, Target};
 use crate::tensor::{DType, HostData, HostTensor};
@@ -526,8 +526,8 @@ impl Executor for GpuExecutor {
         Ok(Some(TuneReport { works: choices.into_iter().map(tuned).collect(), kept }))
     }
 
-    fn read_bandwidth(&mut self) -> Result<Option<f64>, ExecError> {
-        bandwidth::read(&self.gpu, &mut self.pipelines)
+    fn bandwidth(&mut self) -> Result<Option<Bandwidth>, ExecError> {
+        bandwidth::measure(&self.gpu, &mut self.pipelines)
     }
 
     fn upload(&mut self, tensor: &HostTensor) -> Result<DeviceTensor, ExecError> {

@@ -180,6 +180,15 @@ pub struct StepTimes {
     pub steps: Vec<(String, Duration)>,
 }
 
+/// Bytes that a device's memory moves in a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bandwidth {
+    /// By a loop that reads alone, as a decode step nearly does.
+    pub read: f64,
+    /// By a loop that writes each vector that it reads, both counted, as STREAM's copy counts them.
+    pub copy: f64,
+}
+
 /// How long a device computed in some runs, and how long it waited between them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceTime {
@@ -286,8 +295,8 @@ pub trait Executor {
         Vec::new()
     }
 
-    /// Bytes a second that a plain loop reads on this device from memory that no cache holds; `None` where the backend has no such loop.
-    fn read_bandwidth(&mut self) -> Result<Option<f64>, ExecError> {
+    /// What plain loops move on this device in memory that no cache holds; `None` where the backend has no such loops.
+    fn bandwidth(&mut self) -> Result<Option<Bandwidth>, ExecError> {
         Ok(None)
     }
 }

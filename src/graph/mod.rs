@@ -19,8 +19,8 @@ mod weight;
 pub use build::GraphError;
 pub use einsum::EinsumSpec;
 pub use executor::{
-    Binding, CacheId, CacheSpec, CacheUse, CompileOptions, Counters, DeviceTensor, DeviceTime, ExecError, Executor, KvType, ProgramId,
-    Released, RunArgs, StepTimes, TuneReport, Tuned,
+    Bandwidth, Binding, CacheId, CacheSpec, CacheUse, CompileOptions, Counters, DeviceTensor, DeviceTime, ExecError, Executor, KvType,
+    ProgramId, Released, RunArgs, StepTimes, TuneReport, Tuned,
 };
 pub use key::GraphKey;
 pub use node::{Graph, InputId, Node, NodeId, Origin};
