@@ -20,6 +20,7 @@ mod params;
 mod pipelines;
 mod pool;
 mod quant;
+mod prune;
 mod readback;
 mod recording;
 mod run_clock;

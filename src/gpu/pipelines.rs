@@ -8,6 +8,7 @@ use super::assemble::Source;
 use super::device::Gpu;
 use super::disk;
 use super::errors::first_lines;
+use super::prune::prune;
 use crate::graph::{ExecError, Origin};
 
 /// A bind-group layout, shared by all pipelines whose bindings have the same kinds.
@@ -20,7 +21,7 @@ pub struct Layout {
 pub struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
     pub layout: Rc<Layout>,
-    /// The bindings that the module declares.
+    /// The bindings that the module uses.
     pub bindings: Vec<(u32, BindingKind)>,
     /// Bytes of the step's numbers that come with the dispatch, where they do not lie in a buffer.
     immediate_bytes: Option<usize>,
@@ -87,6 +88,7 @@ impl PipelineCache {
             let text = gpu.options.faults.planted(source.op, source.assemble(gpu.caps.target()));
             let mut module = naga::front::wgsl::parse_str(&text)
                 .map_err(|e| device_error(format!("kernel {} does not parse: {}", source.name(), e.emit_to_string(&text))))?;
+            prune(&mut module);
             let immediate_bytes = take_step_as_immediate(&mut module, gpu.caps.immediate_bytes);
             let bindings = bindings_of(&module);
             let layout = self.layout(gpu, &bindings, immediate_bytes);
