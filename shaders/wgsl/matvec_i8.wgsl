@@ -37,6 +37,7 @@ fn main(
         var acc: array<f32, ROWS>;
         for (var group = lane; group < GROUPS; group += LANES) {
             let a = activations(group);
+            let f = factors(a.q);
             for (var r = 0u; r < ROWS; r++) {
                 if !AHEAD {
                     ahead[r] = load_block(first_group[r] + group);
@@ -45,7 +46,7 @@ fn main(
                 if AHEAD && group + LANES < GROUPS {
                     ahead[r] = load_block(first_group[r] + group + LANES);
                 }
-                acc[r] += block_dot_i8(b, a.q, a.scale, a.halves);
+                acc[r] += block_dot(b, f, a.scale, a.halves);
             }
         }
         for (var first = 0u; first < ROWS; first += 4u) {
@@ -63,4 +64,20 @@ fn main(
         finish(block, 0u, 1u, local);
         workgroupBarrier();
     }
+}
+
+// With activations a_scale · a, `sums` those of a over each half.
+fn block_dot(b: Block, a: Factors, a_scale: f32, sums: vec2<i32>) -> f32 {
+    let s = block_scales(b) * a_scale;
+    let dots = dot_halves(block_packed(b), a) - WEIGHT_ZERO * sums;
+    var total = 0.0;
+    if WEIGHT_HALVES {
+        total = s.x * f32(dots.x) + s.y * f32(dots.y);
+    } else {
+        total = s.x * f32(dots.x + dots.y);
+    }
+    if WEIGHT_HAS_MIN {
+        total -= s.z * f32(sums.x) + s.w * f32(sums.y);
+    }
+    return total;
 }

@@ -138,6 +138,8 @@ files!(
     "prelude/run",
     "prelude/words",
     "prelude/words_64",
+    "prelude/dot_packed",
+    "prelude/dot_pairs",
     "prelude/reduce_subgroup",
     "prelude/reduce_workgroup",
     "prelude/quantize_subgroup",

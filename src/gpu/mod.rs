@@ -39,6 +39,6 @@ pub use disk::cache_dir;
 pub use errors::GpuError;
 pub use executor::GpuExecutor;
 pub use options::{Faults, GpuOptions, KernelFault, Profile};
-pub use quant::{Rows, WeightFormat, add_weight_format};
+pub use quant::{Quants, Rows, WeightFormat, add_weight_format};
 pub use translate::{Language, translate};
 pub use variants::Variant;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::caps::Caps;
-use super::quant::WeightFormat;
+use super::quant::{Quants, WeightFormat};
 
 /// The shape of a matrix-vector kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct MatvecTuning {
     pub workgroup: usize,
     /// Invocations that share a row.
     pub lanes: usize,
-    /// Rows of one lane group: at most 4, with eight-bit activations 8.
+    /// Rows of one lane group: at most 4, with eight-bit activations 16.
     pub rows: usize,
     /// Tokens of one workgroup.
     pub cols: usize,
@@ -85,7 +85,7 @@ impl Tuning {
 fn fits(caps: &Caps, t: &MatvecTuning, int8: bool) -> bool {
     let whole = t.lanes > 0 && t.workgroup.is_multiple_of(t.lanes) && t.workgroup.is_power_of_two() && t.lanes.is_power_of_two();
     let subgroups = caps.subgroup == 0 || t.lanes.is_multiple_of(caps.subgroup as usize);
-    let most_rows = if t.int8 { 8 } else { 4 };
+    let most_rows = if t.int8 { 16 } else { 4 };
     let rows = (1..=most_rows).contains(&t.rows) && t.rows.min(4) <= t.lanes && (1..=64).contains(&t.passes) && t.slots() >= 2;
     whole && subgroups && rows && t.cols == 1 && t.workgroup <= caps.workgroup_threads as usize && (!t.int8 || int8)
 }
@@ -97,15 +97,15 @@ fn default_matvec(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
     // Quants, scales and sums of the activations, and what reductions take.
     let fits = groups * 48 + 128 + 4096 <= caps.workgroup_memory as usize;
     let whole = work.k.is_multiple_of(32) && work.k >= LEAST_INT8_WIDTH;
-    let int8 = caps.int8 && work.format.integer && work.n_tokens == 1 && whole && fits;
+    let int8 = caps.int8 && work.format.quants != Quants::Floats && work.n_tokens == 1 && whole && fits;
     if caps.software {
         let lanes = if caps.subgroup > 0 { caps.subgroup as usize } else { 4 };
         // Wide workgroups cost a switch at each barrier; the prologue is shared by many rows instead, and activations that were read by as
         // many as registers hold.
         if int8 {
-            let (workgroup, rows) = (lanes * 4, 8);
+            let (workgroup, rows) = (lanes * 2, 16);
             let blocks = work.n / (workgroup / lanes * rows);
-            return MatvecTuning { int8, workgroup, lanes, rows, cols, passes: (blocks / 16).clamp(1, 8) };
+            return MatvecTuning { int8, workgroup, lanes, rows, cols, passes: (blocks / 16).clamp(1, 16) };
         }
         let passes = if work.normed { (work.n / 256).clamp(1, 8) } else { 1 };
         return MatvecTuning { int8, workgroup: lanes * 2, lanes, rows: 4, cols, passes };

@@ -78,25 +78,3 @@ fn weight_dot(group: u32, x: Values) -> f32 {
     }
     return total;
 }
-
-// With activations a_scale · a, `sums` those of a over each half.
-fn block_dot_i8(b: Block, a: Packed, a_scale: f32, sums: vec2<i32>) -> f32 {
-    let q = block_packed(b);
-    let s = block_scales(b) * a_scale;
-    var lo = dot4I8Packed(q.lo.x, a.lo.x) + dot4I8Packed(q.lo.y, a.lo.y) + dot4I8Packed(q.lo.z, a.lo.z) + dot4I8Packed(q.lo.w, a.lo.w);
-    var hi = dot4I8Packed(q.hi.x, a.hi.x) + dot4I8Packed(q.hi.y, a.hi.y) + dot4I8Packed(q.hi.z, a.hi.z) + dot4I8Packed(q.hi.w, a.hi.w);
-    if WEIGHT_ZERO != 0 {
-        lo -= WEIGHT_ZERO * sums.x;
-        hi -= WEIGHT_ZERO * sums.y;
-    }
-    var total = 0.0;
-    if WEIGHT_HALVES {
-        total = s.x * f32(lo) + s.y * f32(hi);
-    } else {
-        total = s.x * f32(lo + hi);
-    }
-    if WEIGHT_HAS_MIN {
-        total -= s.z * f32(sums.x) + s.w * f32(sums.y);
-    }
-    return total;
-}

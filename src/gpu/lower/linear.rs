@@ -2,7 +2,7 @@
 
 use super::super::assemble::Source;
 use super::super::caps::Caps;
-use super::super::quant::WeightFormat;
+use super::super::quant::{Quants, WeightFormat};
 use super::super::tuning::{MatvecTuning, MatvecWork};
 use super::super::variants::Variant;
 use super::super::weights::{PieceRows, Placed};
@@ -247,6 +247,16 @@ impl Lowering<'_> {
         }
     }
 
+    /// Words whose products add up in 16 bits, where `prelude/dot_pairs` takes these weights.
+    fn words_at_once(&self, format: &WeightFormat) -> Option<usize> {
+        match format.quants {
+            Quants::Unsigned(..=4) if self.caps.dot_pairs => Some(4),
+            Quants::Unsigned(5) if self.caps.dot_pairs => Some(2),
+            Quants::Unsigned(6) if self.caps.dot_pairs => Some(1),
+            _ => None,
+        }
+    }
+
     fn tuning(&self, k: &Linear, format: &WeightFormat) -> MatvecTuning {
         self.tuning.matvec(self.caps, &matvec_work(k, format))
     }
@@ -274,6 +284,10 @@ impl Lowering<'_> {
             .with(prologue)
             .with_weight(format);
         if tuning.int8 {
+            source = match self.words_at_once(format) {
+                Some(n_words) => source.with("prelude/dot_pairs").set("WORDS_AT_ONCE", n_words),
+                None => source.with("prelude/dot_packed"),
+            };
             source.fragments.push("prelude/quantize");
         }
         let mut operands = vec![(2, prepared.x), (3, Operand::Quants(k.weight, piece))];

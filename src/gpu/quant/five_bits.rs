@@ -1,10 +1,10 @@
 //! Q5_0 and Q5_1 on the device: nibbles as in the file; high bits, spread as the kernels take them, beside the scales.
 
-use super::{Rows, WeightFormat, spread_bits, u16_at, u32_at};
+use super::{Quants, Rows, WeightFormat, spread_bits, u16_at, u32_at};
 
 pub static Q5_0: WeightFormat = WeightFormat {
     fragments: &["quant/common", "quant/five_bits", "quant/q5_0"],
-    integer: true,
+    quants: Quants::Unsigned(5),
     quant_words: 4,
     scale_bits: 64,
     repack: q5_0,
@@ -12,7 +12,7 @@ pub static Q5_0: WeightFormat = WeightFormat {
 
 pub static Q5_1: WeightFormat = WeightFormat {
     fragments: &["quant/common", "quant/five_bits", "quant/q5_1"],
-    integer: true,
+    quants: Quants::Unsigned(5),
     quant_words: 4,
     scale_bits: 64,
     repack: q5_1,

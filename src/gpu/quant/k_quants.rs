@@ -1,10 +1,10 @@
 //! The formats of 256 values a block on the device. Quants go by groups of 32 in one array, all scales of a block in another.
 
-use super::{Rows, WeightFormat, pack_nibbles, pack_pairs, spread_bits, u16_at, u32_at};
+use super::{Quants, Rows, WeightFormat, pack_nibbles, pack_pairs, spread_bits, u16_at, u32_at};
 
 pub static Q2_K: WeightFormat = WeightFormat {
     fragments: &["quant/common", "quant/two_bits", "quant/q2_k"],
-    integer: true,
+    quants: Quants::Unsigned(2),
     quant_words: 2,
     scale_bits: 20,
     repack: q2_k,
@@ -12,18 +12,18 @@ pub static Q2_K: WeightFormat = WeightFormat {
 
 pub static Q3_K: WeightFormat = WeightFormat {
     fragments: &["quant/common", "quant/two_bits", "quant/q3_k"],
-    integer: true,
+    quants: Quants::Unsigned(3),
     quant_words: 2,
     scale_bits: 52,
     repack: q3_k,
 };
 
 pub static Q4_K: WeightFormat =
-    WeightFormat { fragments: &["quant/common", "quant/q4_k"], integer: true, quant_words: 4, scale_bits: 20, repack: q4_k };
+    WeightFormat { fragments: &["quant/common", "quant/q4_k"], quants: Quants::Unsigned(4), quant_words: 4, scale_bits: 20, repack: q4_k };
 
 pub static Q5_K: WeightFormat = WeightFormat {
     fragments: &["quant/common", "quant/five_bits", "quant/q5_k"],
-    integer: true,
+    quants: Quants::Unsigned(5),
     quant_words: 4,
     scale_bits: 52,
     repack: q5_k,
@@ -31,7 +31,7 @@ pub static Q5_K: WeightFormat = WeightFormat {
 
 pub static IQ4_XS: WeightFormat = WeightFormat {
     fragments: &["quant/common", "quant/iq4_values", "quant/iq4_xs"],
-    integer: true,
+    quants: Quants::Signed,
     quant_words: 4,
     scale_bits: 12,
     repack: iq4_xs,

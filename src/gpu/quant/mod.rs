@@ -67,14 +67,24 @@ pub(super) fn added_fragment(name: &str) -> Option<&'static str> {
 pub struct WeightFormat {
     /// The fragment that says what kernels may ask, and those of the format.
     pub fragments: &'static [&'static str],
-    /// Whether the weights are integers times scales: `weight_dot_i8` is there.
-    pub integer: bool,
+    /// What `block_packed` gives.
+    pub quants: Quants,
     /// 32-bit words of quants for each group.
     pub quant_words: usize,
     /// Bits of scales for each group.
     pub scale_bits: usize,
     /// Writes rows of a weight.
     pub repack: fn(&Rows, &mut [u32], &mut [u32]),
+}
+
+/// The bytes that stand for weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quants {
+    /// None: the weights are floats.
+    Floats,
+    Signed,
+    /// Without sign, of this many bits.
+    Unsigned(u32),
 }
 
 /// Rows of a weight as they lie in a file.

@@ -1,23 +1,28 @@
 //! Formats of 32 four-bit quants a block, which the device keeps as they lie in the file: Q4_0, Q4_1, IQ4_NL and MXFP4.
 
-use super::{Rows, WeightFormat, put_half, u16_at, u32_at};
+use super::{Quants, Rows, WeightFormat, put_half, u16_at, u32_at};
 
-pub static Q4_0: WeightFormat =
-    WeightFormat { fragments: &["quant/common", "quant/q4_0"], integer: true, quant_words: 4, scale_bits: 16, repack: half_scale };
+pub static Q4_0: WeightFormat = WeightFormat {
+    fragments: &["quant/common", "quant/q4_0"],
+    quants: Quants::Unsigned(4),
+    quant_words: 4,
+    scale_bits: 16,
+    repack: half_scale,
+};
 
 pub static Q4_1: WeightFormat =
-    WeightFormat { fragments: &["quant/common", "quant/q4_1"], integer: true, quant_words: 4, scale_bits: 32, repack: q4_1 };
+    WeightFormat { fragments: &["quant/common", "quant/q4_1"], quants: Quants::Unsigned(4), quant_words: 4, scale_bits: 32, repack: q4_1 };
 
 pub static IQ4_NL: WeightFormat = WeightFormat {
     fragments: &["quant/common", "quant/iq4_values", "quant/iq4_nl"],
-    integer: true,
+    quants: Quants::Signed,
     quant_words: 4,
     scale_bits: 16,
     repack: half_scale,
 };
 
 pub static MXFP4: WeightFormat =
-    WeightFormat { fragments: &["quant/common", "quant/mxfp4"], integer: true, quant_words: 4, scale_bits: 8, repack: mxfp4 };
+    WeightFormat { fragments: &["quant/common", "quant/mxfp4"], quants: Quants::Signed, quant_words: 4, scale_bits: 8, repack: mxfp4 };
 
 /// An f16, then nibbles.
 fn half_scale(rows: &Rows, quants: &mut [u32], scales: &mut [u32]) {

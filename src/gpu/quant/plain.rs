@@ -1,15 +1,15 @@
 //! F32, F16 and BF16 on the device: as in the file, each row padded with 0 to whole groups of 32.
 
-use super::{Rows, WeightFormat, u16_at, u32_at};
+use super::{Quants, Rows, WeightFormat, u16_at, u32_at};
 
 pub static F32: WeightFormat =
-    WeightFormat { fragments: &["quant/plain", "quant/f32"], integer: false, quant_words: 32, scale_bits: 0, repack: words };
+    WeightFormat { fragments: &["quant/plain", "quant/f32"], quants: Quants::Floats, quant_words: 32, scale_bits: 0, repack: words };
 
 pub static F16: WeightFormat =
-    WeightFormat { fragments: &["quant/plain", "quant/f16"], integer: false, quant_words: 16, scale_bits: 0, repack: halves };
+    WeightFormat { fragments: &["quant/plain", "quant/f16"], quants: Quants::Floats, quant_words: 16, scale_bits: 0, repack: halves };
 
 pub static BF16: WeightFormat =
-    WeightFormat { fragments: &["quant/plain", "quant/bf16"], integer: false, quant_words: 16, scale_bits: 0, repack: halves };
+    WeightFormat { fragments: &["quant/plain", "quant/bf16"], quants: Quants::Floats, quant_words: 16, scale_bits: 0, repack: halves };
 
 fn words(rows: &Rows, quants: &mut [u32], _scales: &mut [u32]) {
     let padded = rows.row_len.next_multiple_of(32);

@@ -1,9 +1,9 @@
 //! Q6_K on the device: in 48 bytes the low nibbles of two groups, then their high bits; a word of scales for each group.
 
-use super::{Rows, WeightFormat, pack_nibbles, pack_pairs, u16_at};
+use super::{Quants, Rows, WeightFormat, pack_nibbles, pack_pairs, u16_at};
 
 pub static Q6_K: WeightFormat =
-    WeightFormat { fragments: &["quant/common", "quant/q6_k"], integer: true, quant_words: 6, scale_bits: 32, repack };
+    WeightFormat { fragments: &["quant/common", "quant/q6_k"], quants: Quants::Unsigned(6), quant_words: 6, scale_bits: 32, repack };
 
 fn repack(rows: &Rows, quants: &mut [u32], scales: &mut [u32]) {
     for (i, (block, words)) in rows.bytes.chunks_exact(210).zip(quants.chunks_exact_mut(48)).enumerate() {

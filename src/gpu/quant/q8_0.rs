@@ -1,9 +1,9 @@
 //! Q8_0 on the device: bytes as they lie in the file, scales in an array of their own.
 
-use super::{Rows, WeightFormat, put_half, u16_at, u32_at};
+use super::{Quants, Rows, WeightFormat, put_half, u16_at, u32_at};
 
 pub static Q8_0: WeightFormat =
-    WeightFormat { fragments: &["quant/common", "quant/q8_0"], integer: true, quant_words: 8, scale_bits: 16, repack };
+    WeightFormat { fragments: &["quant/common", "quant/q8_0"], quants: Quants::Signed, quant_words: 8, scale_bits: 16, repack };
 
 fn repack(rows: &Rows, quants: &mut [u32], scales: &mut [u32]) {
     for (i, (block, words)) in rows.bytes.chunks_exact(34).zip(quants.chunks_exact_mut(8)).enumerate() {

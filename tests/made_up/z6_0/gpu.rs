@@ -1,11 +1,11 @@
 //! Z6_0 on the device: a byte a quant, and both scales in a word.
 
-use tensorlogic::gpu::{Rows, WeightFormat};
+use tensorlogic::gpu::{Quants, Rows, WeightFormat};
 
 use super::tensor::quant;
 
 pub static LAYOUT: WeightFormat =
-    WeightFormat { fragments: &["quant/common", "quant/z6_0"], integer: true, quant_words: 8, scale_bits: 32, repack };
+    WeightFormat { fragments: &["quant/common", "quant/z6_0"], quants: Quants::Unsigned(6), quant_words: 8, scale_bits: 32, repack };
 
 fn repack(rows: &Rows, quants: &mut [u32], scales: &mut [u32]) {
     for (i, (block, words)) in rows.bytes.chunks_exact(28).zip(quants.chunks_exact_mut(8)).enumerate() {
