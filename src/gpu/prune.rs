@@ -28,9 +28,7 @@ fn taken(block: Block, function: &Function, known: &[Option<bool>]) -> Block {
                 match value {
                     Some(true) => Statement::Block(taken(accept, function, known)),
                     Some(false) => Statement::Block(taken(reject, function, known)),
-                    None => {
-                        Statement::If { condition, accept: taken(accept, function, known), reject: taken(reject, function, known) }
-                    }
+                    None => Statement::If { condition, accept: taken(accept, function, known), reject: taken(reject, function, known) },
                 }
             }
             Statement::Block(inner) => Statement::Block(taken(inner, function, known)),

@@ -116,7 +116,9 @@ fn default_matvec(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
     let wanted = if int8 { 512 } else { 256 };
     let wide = if int8 { work.epilogue == "store" } else { groups >= 64 };
     let lanes = if wide { 64.max(least) } else { 32.max(least) };
-    MatvecTuning { int8, workgroup: wanted.min(caps.workgroup_threads as usize).max(lanes), lanes, rows: 2, cols, passes: 1 }
+    // One token's f32 activations, and the norm's weights, are read anew for each group of rows: the more of them, the fewer loads.
+    let rows = if !int8 && groups >= 64 && work.n_tokens == 1 { 4 } else { 2 };
+    MatvecTuning { int8, workgroup: wanted.min(caps.workgroup_threads as usize).max(lanes), lanes, rows, cols, passes: 1 }
 }
 
 /// The shapes that tuning tries on this device, for work of one token.
