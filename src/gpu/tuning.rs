@@ -113,11 +113,15 @@ fn default_matvec(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
     let least = if caps.subgroup > 0 { caps.subgroup as usize } else { 16 };
     // Quantizing a row is shared by as many rows as a workgroup holds. More lanes a row hide more of memory's latency; where an epilogue
     // follows, more rows a workgroup were faster (NVIDIA H200).
-    let wanted = if int8 { 512 } else { 256 };
     let wide = if int8 { work.epilogue == "store" } else { groups >= 64 };
     let lanes = if wide { 64.max(least) } else { 32.max(least) };
     // One token's f32 activations, and the norm's weights, are read anew for each group of rows: the more of them, the fewer loads.
-    let rows = if !int8 && groups >= 64 && work.n_tokens == 1 { 4 } else { 2 };
+    let rows = if !int8 && wide && work.n_tokens == 1 { 4 } else { 2 };
+    let wanted = match (int8, rows) {
+        (true, _) => 512,
+        (false, 4) => 128,
+        (false, _) => 256,
+    };
     MatvecTuning { int8, workgroup: wanted.min(caps.workgroup_threads as usize).max(lanes), lanes, rows, cols, passes: 1 }
 }
 
