@@ -1,11 +1,10 @@
 //! One decode step by two ways: through the generate loop as chat runs it, and straight from its recording.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::bench::{StepPath, Summary};
 use crate::graph::Sampling;
-use crate::model::STEPS_IN_FLIGHT;
 
 use super::EngineError;
 use super::measure::{Bench, prompt};
@@ -56,7 +55,8 @@ impl Bench<'_> {
             let began = self.through_loop(n)?;
             by_loop.add(began, n);
             on_progress("decode straight from the recording");
-            let Some(began) = self.by_recording(n)? else { return Ok(Vec::new()) };
+            let step = began.wall.elapsed() / n as u32;
+            let Some(began) = self.by_recording(n, step)? else { return Ok(Vec::new()) };
             by_recording.add(began, n);
             if run == 0 {
                 (by_loop, by_recording) = Default::default();
@@ -78,12 +78,14 @@ impl Bench<'_> {
         Ok(began.unwrap_or_else(Clocks::now))
     }
 
-    /// The same steps from the recording; the clocks before the first.
-    fn by_recording(&mut self, n: usize) -> Result<Option<Clocks>, EngineError> {
+    /// The same steps from the recording, as many a submit as the loop gives that knows how long a step takes; the clocks before the first.
+    fn by_recording(&mut self, n: usize, step: Duration) -> Result<Option<Clocks>, EngineError> {
         let (program, args) = self.one_run(CACHED, 1)?;
         let mut began = None;
         let mut begin = || began = Some(Clocks::now());
-        let ran = self.model.executor.borrow_mut().replay(program, &args, n, STEPS_IN_FLIGHT, &mut begin)?;
+        let mut executor = self.model.executor.borrow_mut();
+        let a_submit = executor.runs_a_submit(step);
+        let ran = executor.replay(program, &args, n, a_submit, &mut begin)?;
         Ok(began.filter(|_| ran))
     }
 }

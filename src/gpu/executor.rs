@@ -9,6 +9,7 @@ use super::cache::Cache;
 use super::caps::Caps;
 use super::device::{CountedBuffer, Gpu};
 use super::errors::GpuError;
+use super::held::Held;
 use super::lower::{RunShape, matvec_work};
 use super::options::GpuOptions;
 use super::pipelines::PipelineCache;
@@ -28,7 +29,11 @@ use crate::graph::{
     NodeId, Origin, ProgramId, Released, RunArgs, StepTimes, TuneReport, Tuned,
 };
 use crate::plan::{Buf, Kernel, Off, Plan, Rule, Target};
-use crate::tensor::{DType, HostData, HostTensor};
+use crate::tensor::{DType, HostData, HostTensor, Shape};
+
+/// Runs that follow one another share a submit of up to this time: making and awaiting one takes a fifth of a short run's processor time.
+const SUBMIT_TIME: Duration = Duration::from_micros(2_500);
+const MOST_RUNS: f64 = 4.0;
 
 /// Timed runs of each shape in tuning; the shortest time of each dispatch counts.
 const TUNE_RUNS: usize = 6;
@@ -49,6 +54,7 @@ pub struct GpuExecutor {
     next_tensor: u64,
     released: Released,
     spare: Spare,
+    held: Held,
     /// While runs are watched.
     clock: Option<RunClock>,
     counters: Counters,
@@ -60,10 +66,10 @@ struct Program {
     staged: Vec<Option<Rc<CountedBuffer>>>,
 }
 
-/// A tensor's buffer, and its copy to the host where one is under way.
+/// A tensor's buffer, and its copy to the host where there is one.
 struct Tensor {
     buffer: Rc<CountedBuffer>,
-    readback: Option<(Readback, wgpu::SubmissionIndex)>,
+    readback: Option<Rc<Readback>>,
 }
 
 impl GpuExecutor {
@@ -94,6 +100,7 @@ impl GpuExecutor {
             next_tensor: 0,
             released: Released::default(),
             spare,
+            held: Held::default(),
             clock: None,
             counters: Counters::default(),
         })
@@ -145,7 +152,7 @@ impl GpuExecutor {
         let released: Vec<u64> = self.released.borrow_mut().drain(..).collect();
         for id in released {
             let Some(tensor) = self.tensors.remove(&id) else { continue };
-            if let Some((readback, _)) = tensor.readback {
+            if let Some(readback) = tensor.readback {
                 self.readbacks.recycle(readback);
             }
             if let Ok(buffer) = Rc::try_unwrap(tensor.buffer) {
@@ -156,10 +163,10 @@ impl GpuExecutor {
         }
     }
 
-    fn add_tensor(&mut self, buffer: Rc<CountedBuffer>, shape: crate::tensor::Shape, dtype: DType) -> DeviceTensor {
+    fn add_tensor(&mut self, buffer: Rc<CountedBuffer>, readback: Option<Rc<Readback>>, shape: Shape, dtype: DType) -> DeviceTensor {
         let id = self.next_tensor;
         self.next_tensor += 1;
-        self.tensors.insert(id, Tensor { buffer, readback: None });
+        self.tensors.insert(id, Tensor { buffer, readback });
         DeviceTensor::new(id, shape, dtype, &self.released)
     }
 
@@ -280,12 +287,15 @@ impl GpuExecutor {
         Ok(())
     }
 
-    /// Encodes and submits a run, each dispatch timed where there is a timer.
+    /// Encodes a run, each dispatch timed where there is a timer. What the host writes comes before all that is held.
     fn start(&mut self, program: ProgramId, args: &RunArgs, timer: Option<&Timer>) -> Result<Vec<DeviceTensor>, ExecError> {
         self.gpu.faults.check()?;
         self.collect_released();
         let index = program.0 as usize;
         self.check_args(index, args)?;
+        if args.inputs.iter().any(|input| matches!(input, Binding::Host(_))) {
+            self.submit_held();
+        }
         let mut copies = Vec::new();
         let inputs = self.bind_inputs(index, args, &mut copies)?;
         let specs = self.programs[index].recording.plan.outputs.clone();
@@ -301,7 +311,8 @@ impl GpuExecutor {
         let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
         let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
         let recording = &mut self.programs[index].recording;
-        let words = params::write(&self.gpu, recording, args);
+        let (words, block) = params::of_run(recording, args);
+        self.held.write(&self.gpu, &recording.run_block, bytemuck::cast_slice(&block), &mut self.counters)?;
         let groups = recording.bind(&self.gpu, &mut self.groups, &buffers);
         let positions: Vec<usize> = args.caches.iter().map(|c| c.position).collect();
         let shape = RunShape { n_tokens: args.n_tokens, positions: &positions, words: &words };
@@ -331,33 +342,24 @@ impl GpuExecutor {
         }
         let encoded =
             Encoded { recording, groups: &groups, shape: &shape, before: &copies, after: &final_copies, poisoned: &poisoned, timer };
-        let mut readbacks: Vec<Option<Readback>> = Vec::new();
-        let ring = &mut self.readbacks;
-        let gpu = &self.gpu;
-        let submission = encode(gpu, &encoded, &mut self.clock, &mut self.counters, |encoder| {
-            for (spec, buffer) in specs.iter().zip(&results) {
-                let len_bytes = spec.shape.len() * 4;
-                let eager = len_bytes > 0 && len_bytes <= EAGER_BYTES;
-                readbacks.push(if eager { Some(ring.copy(gpu, encoder, buffer, len_bytes)?) } else { None });
-            }
-            Ok(())
-        })?;
+        encode(&self.gpu, &mut self.held, &encoded, &mut self.clock, &mut self.counters)?;
+        let mut tensors = Vec::with_capacity(specs.len());
+        for (spec, buffer) in specs.iter().zip(results) {
+            let len_bytes = spec.shape.len() * 4;
+            let eager = len_bytes > 0 && len_bytes <= EAGER_BYTES;
+            let readback = if eager { Some(self.readbacks.copy(&self.gpu, &mut self.held, &buffer, len_bytes)?) } else { None };
+            tensors.push(self.add_tensor(buffer, readback, spec.shape.clone(), spec.dtype));
+        }
         self.counters.steps += 1;
         if self.gpu.options.faults.lost_after == Some(self.counters.steps) {
+            self.submit_held();
             self.gpu.lose();
         }
-        let mut tensors = Vec::with_capacity(specs.len());
-        for ((spec, buffer), readback) in specs.iter().zip(results).zip(readbacks) {
-            let tensor = self.add_tensor(buffer, spec.shape.clone(), spec.dtype);
-            if let Some(readback) = readback {
-                readback.map();
-                if let Some(entry) = self.tensors.get_mut(&tensor.id()) {
-                    entry.readback = Some((readback, submission.clone()));
-                }
-            }
-            tensors.push(tensor);
-        }
         Ok(tensors)
+    }
+
+    fn submit_held(&mut self) {
+        self.held.submit(&self.gpu, &mut self.counters);
     }
 
     fn check_args(&self, program: usize, args: &RunArgs) -> Result<(), ExecError> {
@@ -388,17 +390,14 @@ impl GpuExecutor {
 
     fn read_bytes<T>(&mut self, tensor: &DeviceTensor, read: impl FnOnce(&[u8]) -> T) -> Result<T, ExecError> {
         let entry = self.tensors.get_mut(&tensor.id()).ok_or_else(|| unsupported("a tensor of another device".to_owned()))?;
-        let (readback, submission) = match entry.readback.take() {
-            Some(started) => started,
-            None => {
-                let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                let readback = self.readbacks.copy(&self.gpu, &mut encoder, &entry.buffer, tensor.shape.len() * 4)?;
-                let submission = self.gpu.queue.submit([encoder.finish()]);
-                readback.map();
-                (readback, submission)
-            }
+        let readback = match entry.readback.take() {
+            Some(copied) => copied,
+            None => self.readbacks.copy(&self.gpu, &mut self.held, &entry.buffer, tensor.shape.len() * 4)?,
         };
-        let value = self.readbacks.finish(&self.gpu, &readback, &submission, read);
+        if !readback.is_submitted() {
+            self.submit_held();
+        }
+        let value = self.readbacks.finish(&self.gpu, &readback, read);
         self.readbacks.recycle(readback);
         value
     }
@@ -423,13 +422,25 @@ impl Executor for GpuExecutor {
     }
 
     fn run(&mut self, program: ProgramId, args: &RunArgs) -> Result<Vec<DeviceTensor>, ExecError> {
+        let outputs = self.start(program, args, None)?;
+        self.submit_held();
+        Ok(outputs)
+    }
+
+    fn run_ahead(&mut self, program: ProgramId, args: &RunArgs) -> Result<Vec<DeviceTensor>, ExecError> {
         self.start(program, args, None)
+    }
+
+    fn runs_a_submit(&self, run: Duration) -> usize {
+        if self.gpu.caps.software { 1 } else { (SUBMIT_TIME.as_secs_f64() / run.as_secs_f64()).clamp(1.0, MOST_RUNS) as usize }
     }
 
     fn run_timed(&mut self, program: ProgramId, args: &RunArgs) -> Result<Option<StepTimes>, ExecError> {
         let recording = &self.programs[program.0 as usize].recording;
         let Some(timer) = Timer::new(&self.gpu, recording.dispatches.len()) else { return Ok(None) };
+        self.submit_held();
         self.start(program, args, Some(&timer))?;
+        self.submit_held();
         let times = timer.read(&self.gpu)?;
         let recording = &self.programs[program.0 as usize].recording;
         let mut steps: Vec<(String, Duration)> = recording.plan.steps.iter().map(|s| (s.name.clone(), Duration::ZERO)).collect();
@@ -440,11 +451,13 @@ impl Executor for GpuExecutor {
     }
 
     fn watch_runs(&mut self) -> bool {
+        self.submit_held();
         self.clock = RunClock::new(&self.gpu);
         self.clock.is_some()
     }
 
     fn watched_runs(&mut self) -> Result<Option<DeviceTime>, ExecError> {
+        self.submit_held();
         self.clock.take().map(|clock| clock.read(&self.gpu)).transpose()
     }
 
@@ -453,7 +466,7 @@ impl Executor for GpuExecutor {
         program: ProgramId,
         args: &RunArgs,
         times: usize,
-        in_flight: usize,
+        runs_a_submit: usize,
         begin: &mut dyn FnMut(),
     ) -> Result<bool, ExecError> {
         let index = program.0 as usize;
@@ -474,27 +487,29 @@ impl Executor for GpuExecutor {
         let recording = &mut self.programs[index].recording;
         let groups = recording.bind(&self.gpu, &mut self.groups, &buffers);
         let recording = &*recording;
-        let mut submitted = VecDeque::new();
+        let mut copied = VecDeque::new();
         begin();
-        for step in 0..times + in_flight {
-            if step < times {
-                args.caches.iter_mut().for_each(|cache| cache.position += 1);
-                let words = params::write(&self.gpu, recording, &args);
-                let positions: Vec<usize> = args.caches.iter().map(|c| c.position).collect();
-                let shape = RunShape { n_tokens: args.n_tokens, positions: &positions, words: &words };
-                let run = Encoded { recording, groups: &groups, shape: &shape, before: &[], after: &[], poisoned: &[], timer: None };
-                let (ring, gpu) = (&mut self.readbacks, &self.gpu);
-                let mut readback = None;
-                let submission = encode(gpu, &run, &mut None, &mut self.counters, |encoder| {
-                    readback = Some(ring.copy(gpu, encoder, output, len_bytes)?);
-                    Ok(())
-                })?;
-                self.counters.steps += 1;
-                submitted.extend(readback.inspect(Readback::map).map(|readback| (readback, submission)));
+        let mut step = 0;
+        while step < times || !copied.is_empty() {
+            // As the generate loop: at most one submit is under way while the next is made.
+            if copied.len() <= runs_a_submit && step < times {
+                for _ in 0..runs_a_submit.min(times - step) {
+                    args.caches.iter_mut().for_each(|cache| cache.position += 1);
+                    let (words, block) = params::of_run(recording, &args);
+                    self.held.write(&self.gpu, &recording.run_block, bytemuck::cast_slice(&block), &mut self.counters)?;
+                    let positions: Vec<usize> = args.caches.iter().map(|c| c.position).collect();
+                    let shape = RunShape { n_tokens: args.n_tokens, positions: &positions, words: &words };
+                    let run = Encoded { recording, groups: &groups, shape: &shape, before: &[], after: &[], poisoned: &[], timer: None };
+                    encode(&self.gpu, &mut self.held, &run, &mut None, &mut self.counters)?;
+                    copied.push_back(self.readbacks.copy(&self.gpu, &mut self.held, output, len_bytes)?);
+                    self.counters.steps += 1;
+                    step += 1;
+                }
+                self.held.submit(&self.gpu, &mut self.counters);
             }
-            if submitted.len() >= in_flight || step >= times {
-                let Some((readback, submission)) = submitted.pop_front() else { break };
-                self.readbacks.finish(&self.gpu, &readback, &submission, |_| ())?;
+            if copied.len() > runs_a_submit || step == times {
+                let Some(readback) = copied.pop_front() else { break };
+                self.readbacks.finish(&self.gpu, &readback, |_| ())?;
                 self.readbacks.recycle(readback);
             }
         }
@@ -532,9 +547,10 @@ impl Executor for GpuExecutor {
 
     fn upload(&mut self, tensor: &HostTensor) -> Result<DeviceTensor, ExecError> {
         self.collect_released();
+        self.submit_held();
         let buffer = self.pool.take_for_write(&self.gpu, "a tensor", tensor.bytes().len())?;
         self.gpu.queue.write_buffer(&buffer.buffer, 0, tensor.bytes());
-        Ok(self.add_tensor(buffer, tensor.shape.clone(), tensor.dtype))
+        Ok(self.add_tensor(buffer, None, tensor.shape.clone(), tensor.dtype))
     }
 
     fn read(&mut self, tensor: &DeviceTensor) -> Result<HostTensor, ExecError> {
@@ -557,6 +573,7 @@ impl Executor for GpuExecutor {
     }
 
     fn finish(&mut self) -> Result<(), ExecError> {
+        self.submit_held();
         self.gpu.queue.submit([]);
         self.gpu.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| ExecError::DeviceLost(e.to_string()))?;
         self.gpu.faults.check()
@@ -576,6 +593,7 @@ impl Executor for GpuExecutor {
     }
 
     fn record_history(&mut self, cache: CacheId, position: usize, ids: &[i32]) -> Result<(), ExecError> {
+        self.submit_held();
         match self.caches.get(cache.0 as usize) {
             Some(Some(cache)) => {
                 cache.record(&self.gpu, position, ids);

@@ -2,7 +2,8 @@
 //!
 //! A [`crate::plan::Plan`] is lowered to dispatches (`lower`), whose kernels are assembled from `shaders/wgsl` (`assemble`) and compiled
 //! once (`pipelines`). Weights are repacked as their format's fragment wants them (`quant`, `weights`). A run writes one block of numbers
-//! (`params`), binds what changed (`recording`), encodes one pass (`submit`) and copies small outputs out (`readback`).
+//! (`params`), binds what changed (`recording`), encodes one pass (`submit`) and copies small outputs out (`readback`); short runs that
+//! follow one another share a submit (`held`).
 
 mod assemble;
 mod bandwidth;
@@ -13,6 +14,7 @@ mod device;
 mod disk;
 mod errors;
 mod executor;
+mod held;
 pub mod lint;
 mod lower;
 mod options;

@@ -1,13 +1,11 @@
-//! The numbers of a run: token count, positions, scalars and rope rows, in one write that the queue orders before the run.
+//! The numbers of a run: token count, positions, scalars and rope rows.
 
-use super::device::Gpu;
 use super::lower::HEADER_WORDS;
 use super::recording::Recording;
 use crate::graph::{RopeRowsKind, RunArgs, rope_rows};
 
-/// Writes the run's block and returns the plan's scalars. Each run's block lies in the same buffer: a write is carried out after the
-/// submits before it and before those after it.
-pub fn write(gpu: &Gpu, recording: &Recording, args: &RunArgs) -> Vec<u32> {
+/// The plan's scalars, and the run's block as its kernels read it.
+pub fn of_run(recording: &Recording, args: &RunArgs) -> (Vec<u32>, Vec<u32>) {
     let plan = &recording.plan;
     let scalars = plan.scalars.evaluate(args);
     let mut block: Vec<u32> = vec![0; HEADER_WORDS];
@@ -26,6 +24,5 @@ pub fn write(gpu: &Gpu, recording: &Recording, args: &RunArgs) -> Vec<u32> {
         block.resize(offset as usize / 4, 0);
         block.extend(values.iter().map(|v| v.to_bits()));
     }
-    gpu.queue.write_buffer(&recording.run_block.buffer, 0, bytemuck::cast_slice(&block));
-    scalars
+    (scalars, block)
 }

@@ -1,11 +1,13 @@
-//! Reading tensors back: a ring of mappable buffers. Small outputs are copied in their own submit, so that reading one never waits for
-//! the runs after it.
+//! Reading tensors back: a ring of mappable buffers. Small outputs are copied in the submit of their run, so that reading one never waits
+//! for later submits.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::device::{CountedBuffer, Gpu};
+use super::held::Held;
 use crate::graph::{ExecError, Origin};
 
 /// Outputs of at most this many bytes are copied along with their run.
@@ -22,6 +24,8 @@ pub struct Readback {
     buffer: Rc<CountedBuffer>,
     len_bytes: usize,
     state: Arc<AtomicU8>,
+    /// The submit that holds the copy, once it is given to the device.
+    submission: OnceCell<wgpu::SubmissionIndex>,
 }
 
 const PENDING: u8 = 0;
@@ -29,17 +33,11 @@ const MAPPED: u8 = 1;
 const FAILED: u8 = 2;
 
 impl ReadbackRing {
-    /// Encodes a copy of the first `len_bytes` of `source`; call [`Readback::map`] after the submit.
+    /// Encodes a copy of the first `len_bytes` of `source` behind what is held.
     ///
     /// # Errors
     /// When the device is out of memory.
-    pub fn copy(
-        &mut self,
-        gpu: &Gpu,
-        encoder: &mut wgpu::CommandEncoder,
-        source: &CountedBuffer,
-        len_bytes: usize,
-    ) -> Result<Readback, ExecError> {
+    pub fn copy(&mut self, gpu: &Gpu, held: &mut Held, source: &CountedBuffer, len_bytes: usize) -> Result<Rc<Readback>, ExecError> {
         let size = (len_bytes.max(EAGER_BYTES) as u64).next_power_of_two();
         let buffer = match self.free.iter().position(|b| b.buffer.size() == size) {
             Some(at) => self.free.swap_remove(at),
@@ -50,24 +48,21 @@ impl ReadbackRing {
                 Rc::new(gpu.buffer("a read-back", "read smaller tensors", size, usage)?)
             }
         };
-        encoder.copy_buffer_to_buffer(&source.buffer, 0, &buffer.buffer, 0, (len_bytes as u64).next_multiple_of(4));
-        Ok(Readback { buffer, len_bytes, state: Arc::new(AtomicU8::new(PENDING)) })
+        let readback = Rc::new(Readback { buffer, len_bytes, state: Arc::new(AtomicU8::new(PENDING)), submission: OnceCell::new() });
+        let n = (len_bytes as u64).next_multiple_of(4);
+        held.encoder(gpu).copy_buffer_to_buffer(&source.buffer, 0, &readback.buffer.buffer, 0, n);
+        held.map_later(readback.clone());
+        Ok(readback)
     }
 
     /// Waits for the copy's submit alone, and gives its bytes.
     ///
     /// # Errors
     /// When the device was lost.
-    pub fn finish<T>(
-        &mut self,
-        gpu: &Gpu,
-        readback: &Readback,
-        submission: &wgpu::SubmissionIndex,
-        read: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T, ExecError> {
+    pub fn finish<T>(&mut self, gpu: &Gpu, readback: &Readback, read: impl FnOnce(&[u8]) -> T) -> Result<T, ExecError> {
         let mut waits = 0;
         while readback.state.load(Ordering::Acquire) == PENDING {
-            let wait = wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: None };
+            let wait = wgpu::PollType::Wait { submission_index: readback.submission.get().cloned(), timeout: None };
             if let Err(error) = gpu.device.poll(wait) {
                 gpu.faults.check()?;
                 return Err(ExecError::DeviceLost(error.to_string()));
@@ -86,16 +81,23 @@ impl ReadbackRing {
         Ok(read(&view[..readback.len_bytes]))
     }
 
-    /// Takes the buffer of a copy back.
-    pub fn recycle(&mut self, readback: Readback) {
-        readback.buffer.buffer.unmap();
-        self.free.push(readback.buffer);
+    /// Takes the buffer of a copy back, unless the copy is still to be submitted.
+    pub fn recycle(&mut self, readback: Rc<Readback>) {
+        if let Ok(readback) = Rc::try_unwrap(readback) {
+            readback.buffer.buffer.unmap();
+            self.free.push(readback.buffer);
+        }
     }
 }
 
 impl Readback {
-    /// Asks for the mapping. To be called right after the submit that holds the copy.
-    pub fn map(&self) {
+    pub fn is_submitted(&self) -> bool {
+        self.submission.get().is_some()
+    }
+
+    /// Asks for the mapping, right after the submit that holds the copy.
+    pub fn map(&self, submission: &wgpu::SubmissionIndex) {
+        self.submission.get_or_init(|| submission.clone());
         let state = self.state.clone();
         self.buffer.buffer.map_async(wgpu::MapMode::Read, .., move |result| {
             state.store(if result.is_ok() { MAPPED } else { FAILED }, Ordering::Release);

@@ -1,8 +1,9 @@
-//! Encoding a run: one encoder and one compute pass, cut where a submit would hold more than a quarter second of work.
+//! Encoding a run: one compute pass, cut where a submit would hold more than a quarter second of work.
 
 use std::rc::Rc;
 
 use super::device::{CountedBuffer, Gpu, POISON_BYTES};
+use super::held::Held;
 use super::lower::{RunShape, Work};
 use super::recording::Recording;
 use super::run_clock::RunClock;
@@ -53,22 +54,15 @@ pub struct Encoded<'a> {
     pub timer: Option<&'a Timer>,
 }
 
-/// Encodes and submits; `finish` adds copies to the last encoder. Returns the last submission.
+/// Encodes a run behind what is held.
 ///
 /// # Errors
-/// What `finish` returns.
-pub fn encode(
-    gpu: &Gpu,
-    run: &Encoded,
-    clock: &mut Option<RunClock>,
-    counters: &mut Counters,
-    finish: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<(), ExecError>,
-) -> Result<wgpu::SubmissionIndex, ExecError> {
+/// When the device is out of memory.
+pub fn encode(gpu: &Gpu, held: &mut Held, run: &Encoded, clock: &mut Option<RunClock>, counters: &mut Counters) -> Result<(), ExecError> {
     let most = if gpu.caps.software { MOST_SOFTWARE_WORK } else { MOST_WORK };
-    let new_encoder = || gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-    let mut encoder = new_encoder();
-    poison(gpu, &mut encoder, run.poisoned)?;
-    run.before.iter().for_each(|copy| copy.encode(&mut encoder));
+    let encoder = held.encoder(gpu);
+    poison(gpu, encoder, run.poisoned)?;
+    run.before.iter().for_each(|copy| copy.encode(encoder));
     let mut next = 0;
     while next < run.groups.len() {
         let mut work = 0.0;
@@ -78,7 +72,7 @@ pub fn encode(
                 Some(timer) => timer.of_pass(first),
                 None => clock.as_mut().and_then(RunClock::next_pass),
             };
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
+            let mut pass = held.encoder(gpu).begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
             if let Some(timer) = run.timer.filter(|_| first == 0) {
                 timer.mark(&mut pass, 0);
             }
@@ -105,14 +99,12 @@ pub fn encode(
             }
         }
         if next < run.groups.len() && !run.timer.is_some_and(Timer::splits_passes) {
-            gpu.queue.submit([std::mem::replace(&mut encoder, new_encoder()).finish()]);
-            counters.submits += 1;
+            held.submit(gpu, counters);
         }
     }
-    run.after.iter().for_each(|copy| copy.encode(&mut encoder));
-    finish(&mut encoder)?;
-    counters.submits += 1;
-    Ok(gpu.queue.submit([encoder.finish()]))
+    let encoder = held.encoder(gpu);
+    run.after.iter().for_each(|copy| copy.encode(encoder));
+    Ok(())
 }
 
 fn macs(work: &Work, shape: &RunShape) -> f64 {

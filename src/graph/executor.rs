@@ -229,9 +229,20 @@ pub trait Executor {
     /// Starts a run and returns handles to its outputs without waiting for it.
     fn run(&mut self, program: ProgramId, args: &RunArgs) -> Result<Vec<DeviceTensor>, ExecError>;
 
+    /// Starts a run as `run` does, and lets it wait for one that follows at once; it begins at the latest when something is read.
+    fn run_ahead(&mut self, program: ProgramId, args: &RunArgs) -> Result<Vec<DeviceTensor>, ExecError> {
+        self.run(program, args)
+    }
+
+    /// How many runs of this length are best given to the device at once.
+    fn runs_a_submit(&self, run: Duration) -> usize {
+        let _ = run;
+        1
+    }
+
     fn upload(&mut self, tensor: &HostTensor) -> Result<DeviceTensor, ExecError>;
 
-    /// Waits for the tensor and copies it to the host. While later runs are in flight, waits for this one's run alone.
+    /// Waits for the tensor and copies it to the host. While later runs are in flight, waits for this one's submit alone.
     fn read(&mut self, tensor: &DeviceTensor) -> Result<HostTensor, ExecError>;
 
     /// Waits for everything submitted.
@@ -264,17 +275,17 @@ pub trait Executor {
     }
 
     /// Runs the program `times` times straight from what is recorded for it, each run one position further: nothing is looked up or bound anew.
-    /// Each run's first output is read once `in_flight` runs are submitted. `begin` is called when all is prepared. `false` where the backend
+    /// Each run's first output is read, with so many runs a submit and two submits under way. `begin` is called when all is prepared. `false` where the backend
     /// records nothing, or not for such a program.
     fn replay(
         &mut self,
         program: ProgramId,
         args: &RunArgs,
         times: usize,
-        in_flight: usize,
+        runs_a_submit: usize,
         begin: &mut dyn FnMut(),
     ) -> Result<bool, ExecError> {
-        let _ = (program, args, times, in_flight, begin);
+        let _ = (program, args, times, runs_a_submit, begin);
         Ok(false)
     }
 

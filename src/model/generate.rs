@@ -51,9 +51,6 @@ pub enum GenerateError {
     EmptyPrompt,
 }
 
-/// Steps submitted before the oldest one's token is read.
-pub const STEPS_IN_FLIGHT: usize = 2;
-
 /// A chunk of a prefill should not take longer, so that Ctrl-C is seen and no driver kills it.
 const CHUNK_TARGET: Duration = Duration::from_millis(250);
 
@@ -138,15 +135,16 @@ where
         let mut in_flight = VecDeque::from([first]);
         // Position of the step that would feed the newest token in flight.
         let mut next_position = self.context.position();
+        let mut a_submit = 1;
         let finish = loop {
-            let newest = in_flight.back().cloned();
-            if let Some(newest) = newest
-                && in_flight.len() < STEPS_IN_FLIGHT
-                && timing.decode_tokens + in_flight.len() < max_tokens
-            {
-                in_flight.push_back(self.decode_step(newest, next_position, sampling)?);
-                next_position += 1;
-                continue;
+            // While one submit is under way the next is made; steps behind an end are discarded.
+            if in_flight.len() <= a_submit {
+                let wanted = max_tokens - timing.decode_tokens - in_flight.len();
+                for left in (0..a_submit.min(wanted)).rev() {
+                    let Some(newest) = in_flight.back().cloned() else { break };
+                    in_flight.push_back(self.decode_step(newest, next_position, sampling, left > 0)?);
+                    next_position += 1;
+                }
             }
             let Some(oldest) = in_flight.pop_front() else { break Finish::Length };
             let id = self.read_id(&oldest)?;
@@ -166,6 +164,11 @@ where
             }
             if timing.decode_tokens >= max_tokens {
                 break Finish::Length;
+            }
+            let steps = timing.decode_tokens as u32 - 1;
+            if steps > 0 {
+                let decode = start.elapsed().saturating_sub(timing.prefill);
+                a_submit = self.executor.borrow().runs_a_submit(decode / steps);
             }
         };
         self.context.wrote_to(next_position);
@@ -208,7 +211,7 @@ where
         let mut rows = values;
         rows.resize(bucket, 0);
         let input = Binding::Host(Arc::new(HostTensor::i32([bucket], rows)));
-        let sampled = self.submit(program, input, position, chunk.len(), sampling)?;
+        let sampled = self.run(program, input, position, chunk.len(), sampling, false)?;
         self.context.feed(chunk);
         if chunk.len() == self.chunk {
             self.executor.borrow_mut().finish()?;
@@ -222,18 +225,20 @@ where
         Ok(sampled)
     }
 
-    fn decode_step(&mut self, token: DeviceTensor, position: usize, sampling: Sampling) -> Result<DeviceTensor, P::Error> {
+    /// The step that feeds `token`; `ahead` of another one.
+    fn decode_step(&mut self, token: DeviceTensor, position: usize, sampling: Sampling, ahead: bool) -> Result<DeviceTensor, P::Error> {
         let (program, _) = self.programs.step(1, position)?;
-        self.submit(program, Binding::Device(token), position, 1, sampling)
+        self.run(program, Binding::Device(token), position, 1, sampling, ahead)
     }
 
-    fn submit(
+    fn run(
         &mut self,
         program: ProgramId,
         tokens: Binding,
         position: usize,
         n_tokens: usize,
         sampling: Sampling,
+        ahead: bool,
     ) -> Result<DeviceTensor, P::Error> {
         let args = RunArgs {
             inputs: vec![tokens],
@@ -242,7 +247,8 @@ where
             n_tokens,
             sampling,
         };
-        let mut outputs = self.executor.borrow_mut().run(program, &args)?;
+        let mut executor = self.executor.borrow_mut();
+        let mut outputs = if ahead { executor.run_ahead(program, &args)? } else { executor.run(program, &args)? };
         Ok(outputs.swap_remove(0))
     }
 

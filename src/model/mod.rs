@@ -12,5 +12,5 @@ pub use cache_plan::{CacheRequest, SINKS_MIN, WindowError};
 pub use chat::{Answer, ChatError, ChatEvent, ChatSession, ChatSettings};
 pub use config::{ModelConfig, ModelError};
 pub use context::Context;
-pub use generate::{Finish, GenerateError, Generator, STEPS_IN_FLIGHT, StepPrograms, Timing};
+pub use generate::{Finish, GenerateError, Generator, StepPrograms, Timing};
 pub use weights::ModelWeights;

@@ -1,0 +1,67 @@
+//! Runs that are encoded and not yet given to the device: one, or several that follow at once, which then cost one submit.
+
+use std::rc::Rc;
+
+use super::device::{CountedBuffer, Gpu};
+use super::readback::Readback;
+use crate::graph::{Counters, ExecError};
+
+/// Room for the numbers of the runs after the first: a decode step has some hundred bytes of them.
+const NUMBERS_BYTES: u64 = 1 << 16;
+
+/// The encoder of the next submit, and what belongs to it.
+#[derive(Default)]
+pub struct Held {
+    encoder: Option<wgpu::CommandEncoder>,
+    /// Numbers of the runs after the first, which copy them from `staging`: a write of the queue comes before all that a submit holds.
+    numbers: Vec<u8>,
+    staging: Option<CountedBuffer>,
+    /// To be mapped once they are submitted.
+    readbacks: Vec<Rc<Readback>>,
+}
+
+impl Held {
+    pub fn encoder(&mut self, gpu: &Gpu) -> &mut wgpu::CommandEncoder {
+        self.encoder.get_or_insert_with(|| gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default()))
+    }
+
+    /// Sets the numbers of the run that is encoded next.
+    ///
+    /// # Errors
+    /// When the device is out of memory.
+    pub fn write(&mut self, gpu: &Gpu, to: &CountedBuffer, numbers: &[u8], counters: &mut Counters) -> Result<(), ExecError> {
+        let offset = self.numbers.len() as u64;
+        let fits = offset + numbers.len() as u64 <= NUMBERS_BYTES;
+        if self.encoder.is_none() || !fits {
+            self.submit(gpu, counters);
+            gpu.queue.write_buffer(&to.buffer, 0, numbers);
+            return Ok(());
+        }
+        if self.staging.is_none() {
+            let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+            self.staging = Some(gpu.buffer("numbers of runs", "close other programs", NUMBERS_BYTES, usage)?);
+        }
+        if let (Some(encoder), Some(staging)) = (&mut self.encoder, &self.staging) {
+            encoder.copy_buffer_to_buffer(&staging.buffer, offset, &to.buffer, 0, numbers.len() as u64);
+            self.numbers.extend_from_slice(numbers);
+        }
+        Ok(())
+    }
+
+    /// Maps the copy after the submit that holds it.
+    pub fn map_later(&mut self, readback: Rc<Readback>) {
+        self.readbacks.push(readback);
+    }
+
+    /// Gives the device what is held; nothing where nothing is.
+    pub fn submit(&mut self, gpu: &Gpu, counters: &mut Counters) {
+        let Some(encoder) = self.encoder.take() else { return };
+        if let Some(staging) = self.staging.as_ref().filter(|_| !self.numbers.is_empty()) {
+            gpu.queue.write_buffer(&staging.buffer, 0, &self.numbers);
+            self.numbers.clear();
+        }
+        counters.submits += 1;
+        let submission = gpu.queue.submit([encoder.finish()]);
+        self.readbacks.drain(..).for_each(|readback| readback.map(&submission));
+    }
+}
