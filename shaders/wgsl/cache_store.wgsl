@@ -32,9 +32,15 @@ fn element(head: i32, t: u32, d: u32) -> f32 {
         return 0.0;
     }
     let own = x[u32(head + i32(d) * step.stride_d)];
-    if !ROTATE || d >= step.n_dims {
-        return own;
+    if ROTATE {
+        if d < step.n_dims {
+            return rotated(head, t, d, own);
+        }
     }
+    return own;
+}
+
+fn rotated(head: i32, t: u32, d: u32, own: f32) -> f32 {
     let half = step.n_dims / 2u;
     let neox = step.neox == 1u;
     let second = select((d & 1u) == 1u, d >= half, neox);

@@ -34,8 +34,6 @@ pub struct Caps {
     pub software: bool,
     /// Activations may be rounded to eight bits.
     pub int8: bool,
-    /// Packed dot products are emulated byte by byte.
-    pub dot_pairs: bool,
     /// Kernel variants to do without.
     pub off: Off<Variant>,
 }
@@ -71,7 +69,6 @@ impl Caps {
             workgroup_threads: limits.max_compute_invocations_per_workgroup,
             workgroups_per_dimension: limits.max_compute_workgroups_per_dimension.min(65_535),
             software,
-            dot_pairs: software && uses(Variant::DotPairs),
             int8: !options.precise && uses(Variant::Int8),
             off: options.kernels,
         }

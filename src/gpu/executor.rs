@@ -16,7 +16,7 @@ use super::pipelines::PipelineCache;
 use super::pool::Pool;
 use super::quant::WeightFormat;
 use super::readback::{EAGER_BYTES, Readback, ReadbackRing};
-use super::recording::{Recording, RunBuffers, Shared, SlotArena, Spare};
+use super::recording::{Recording, RunBuffers, Shared, SlotArena};
 use super::run_clock::RunClock;
 use super::submit::{Encoded, encode};
 use super::timer::Timer;
@@ -53,7 +53,6 @@ pub struct GpuExecutor {
     tensors: HashMap<u64, Tensor>,
     next_tensor: u64,
     released: Released,
-    spare: Spare,
     held: Held,
     /// While runs are watched.
     clock: Option<RunClock>,
@@ -80,11 +79,6 @@ impl GpuExecutor {
     pub fn new(options: &GpuOptions) -> Result<Self, GpuError> {
         let mut gpu = Gpu::open(options)?;
         gpu.tuning.measured = tune::load(&gpu);
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM;
-        let nothing = gpu
-            .buffer("nothing", "close other programs", 256, usage)
-            .map_err(|e| GpuError::Open { adapter: gpu.describe(), message: e.to_string() })?;
-        let spare = Spare { nothing: Rc::new(nothing), arrivals: Rc::default() };
         Ok(GpuExecutor {
             gpu,
             weights: Weights::default(),
@@ -99,7 +93,6 @@ impl GpuExecutor {
             tensors: HashMap::new(),
             next_tensor: 0,
             released: Released::default(),
-            spare,
             held: Held::default(),
             clock: None,
             counters: Counters::default(),
@@ -268,13 +261,7 @@ impl GpuExecutor {
     }
 
     fn record(&mut self, plan: Plan) -> Result<Recording, ExecError> {
-        let mut shared = Shared {
-            gpu: &self.gpu,
-            weights: &mut self.weights,
-            pipelines: &mut self.pipelines,
-            arena: &mut self.arena,
-            spare: &self.spare,
-        };
+        let mut shared = Shared { gpu: &self.gpu, weights: &mut self.weights, pipelines: &mut self.pipelines, arena: &mut self.arena };
         let recording = Recording::new(&mut shared, plan)?;
         self.gpu.faults.check()?;
         Ok(recording)
@@ -313,7 +300,7 @@ impl GpuExecutor {
         let recording = &mut self.programs[index].recording;
         let (words, block) = params::of_run(recording, args);
         self.held.write(&self.gpu, &recording.run_block, bytemuck::cast_slice(&block), &mut self.counters)?;
-        let groups = recording.bind(&self.gpu, &mut self.groups, &buffers);
+        let groups = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
         let positions: Vec<usize> = args.caches.iter().map(|c| c.position).collect();
         let shape = RunShape { n_tokens: args.n_tokens, positions: &positions, words: &words };
 
@@ -330,7 +317,8 @@ impl GpuExecutor {
                 Some(buffer) => buffer,
                 None => {
                     let copy = self.pool.take_for_write(&self.gpu, "an output", len_bytes)?;
-                    let (from, offset) = recording.source_of(spec.buf, &buffers);
+                    let made = recording.source_of(spec.buf, &buffers);
+                    let (from, offset) = made.ok_or_else(|| unsupported("an output that nothing makes".to_owned()))?;
                     final_copies.push(submit::Copy::new(from, copy.clone(), len_bytes).at(offset));
                     copy
                 }
@@ -485,7 +473,7 @@ impl Executor for GpuExecutor {
         let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
         let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
         let recording = &mut self.programs[index].recording;
-        let groups = recording.bind(&self.gpu, &mut self.groups, &buffers);
+        let groups = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
         let recording = &*recording;
         let mut copied = VecDeque::new();
         begin();

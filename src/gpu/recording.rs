@@ -1,6 +1,5 @@
 //! A plan on a device: pipelines, buffers, grids. Made once; each run only binds what changes and encodes.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -39,7 +38,7 @@ pub struct Recording {
     scratch: Vec<Rc<CountedBuffer>>,
     placed: Vec<Rc<Placed>>,
     dense: HashMap<u32, Rc<CountedBuffer>>,
-    spare: Spare,
+    arrivals: Option<Rc<CountedBuffer>>,
     /// Bind groups by the buffers that differ from run to run.
     bound: HashMap<Vec<u64>, Rc<Vec<wgpu::BindGroup>>>,
 }
@@ -58,6 +57,8 @@ pub struct RunBuffers<'a> {
 #[derive(Default)]
 pub struct SlotArena {
     buffers: Vec<Rc<CountedBuffer>>,
+    /// Counters that are 0 between dispatches.
+    arrivals: Option<Rc<CountedBuffer>>,
 }
 
 impl SlotArena {
@@ -87,24 +88,14 @@ impl SlotArena {
         }
         Ok(taken.into_iter().flatten().collect())
     }
-}
 
-/// Buffers that belong to no program.
-#[derive(Clone)]
-pub struct Spare {
-    /// Bound where a kernel declares a buffer that this use does not read.
-    pub nothing: Rc<CountedBuffer>,
-    /// Counters that are 0 between dispatches; made when first needed.
-    pub arrivals: Rc<OnceCell<Rc<CountedBuffer>>>,
-}
-
-impl Spare {
-    fn make_arrivals(&self, gpu: &Gpu) -> Result<(), ExecError> {
-        if self.arrivals.get().is_none() {
-            let made = gpu.buffer("counters", "close other programs", N_ARRIVALS as u64 * 4, wgpu::BufferUsages::STORAGE)?;
-            let _ = self.arrivals.set(Rc::new(made));
+    fn arrivals(&mut self, gpu: &Gpu) -> Result<Rc<CountedBuffer>, ExecError> {
+        if let Some(made) = &self.arrivals {
+            return Ok(made.clone());
         }
-        Ok(())
+        let made = Rc::new(gpu.buffer("counters", "close other programs", N_ARRIVALS as u64 * 4, wgpu::BufferUsages::STORAGE)?);
+        self.arrivals = Some(made.clone());
+        Ok(made)
     }
 }
 
@@ -114,7 +105,6 @@ pub struct Shared<'a> {
     pub weights: &'a mut Weights,
     pub pipelines: &'a mut PipelineCache,
     pub arena: &'a mut SlotArena,
-    pub spare: &'a Spare,
 }
 
 impl Recording {
@@ -141,9 +131,8 @@ impl Recording {
         let mut lowering = Lowering::new(&plan, &gpu.caps, &gpu.tuning, &placed);
         lowering.run()?;
         let (dispatches, scratch_sizes) = (lowering.dispatches, lowering.scratch);
-        if dispatches.iter().any(|d| d.operands.iter().any(|(_, operand)| *operand == Operand::Arrivals)) {
-            shared.spare.make_arrivals(gpu)?;
-        }
+        let counts = dispatches.iter().any(|d| d.operands.iter().any(|(_, operand)| *operand == Operand::Arrivals));
+        let arrivals = if counts { Some(shared.arena.arrivals(gpu)?) } else { None };
         let sources: Vec<_> = dispatches.iter().map(|d| &d.source).collect();
         shared.pipelines.prepare(gpu, &sources)?;
         let sizes: Vec<usize> = plan.slots.iter().map(|len| len * 4).chain(scratch_sizes.iter().copied()).collect();
@@ -167,70 +156,72 @@ impl Recording {
             scratch,
             placed,
             dense,
-            spare: shared.spare.clone(),
+            arrivals,
             bound: HashMap::new(),
         })
     }
 
     /// The bind groups for a run with these buffers.
-    pub fn bind(&mut self, gpu: &Gpu, groups: &mut BindGroupCache, run: &RunBuffers) -> Rc<Vec<wgpu::BindGroup>> {
+    ///
+    /// # Errors
+    /// When a kernel uses a buffer that its step does not give it.
+    pub fn bind(&mut self, gpu: &Gpu, groups: &mut BindGroupCache, run: &RunBuffers) -> Result<Rc<Vec<wgpu::BindGroup>>, ExecError> {
         let given = run.inputs.iter().chain(run.outputs).map(|b| b.as_ref().map_or(0, |b| b.id));
         let key: Vec<u64> = given.chain(run.caches.iter().map(|c| c.history.id)).collect();
         if let Some(bound) = self.bound.get(&key) {
-            return bound.clone();
+            return Ok(bound.clone());
         }
         // Programs of the language may bring other buffers each time; the groups themselves stay cached by what they bind.
         if self.bound.len() > 64 {
             self.bound.clear();
         }
-        let bound: Vec<wgpu::BindGroup> = self
-            .dispatches
-            .iter()
-            .map(|dispatch| {
-                let bindings: Vec<(u32, BufferRange)> =
-                    dispatch.pipeline.bindings.iter().map(|&(binding, kind)| (binding, self.range(dispatch, binding, kind, run))).collect();
-                groups.get(gpu, &dispatch.pipeline.layout, &bindings)
-            })
-            .collect();
-        let bound = Rc::new(bound);
+        let group_of = |dispatch: &Recorded| -> Result<wgpu::BindGroup, ExecError> {
+            let range = |&(binding, kind)| Some((binding, self.range(dispatch, binding, kind, run)?));
+            let bindings: Option<Vec<(u32, BufferRange)>> = dispatch.pipeline.bindings.iter().map(range).collect();
+            let unbound = || {
+                let message = format!("a kernel of step {} uses a buffer that it is not given", self.plan.steps[dispatch.step_idx].name);
+                ExecError::Device { message, origin: Default::default() }
+            };
+            Ok(groups.get(gpu, &dispatch.pipeline.layout, &bindings.ok_or_else(unbound)?))
+        };
+        let bound = Rc::new(self.dispatches.iter().map(group_of).collect::<Result<Vec<_>, _>>()?);
         self.bound.insert(key, bound.clone());
-        bound
+        Ok(bound)
     }
 
-    fn range(&self, dispatch: &Recorded, binding: u32, kind: BindingKind, run: &RunBuffers) -> BufferRange {
+    fn range(&self, dispatch: &Recorded, binding: u32, kind: BindingKind, run: &RunBuffers) -> Option<BufferRange> {
         match binding {
-            0 => return BufferRange { buffer: self.run_block.clone(), offset: 0, size: Some(RUN_WORDS as u64 * 4) },
+            0 => return Some(BufferRange { buffer: self.run_block.clone(), offset: 0, size: Some(RUN_WORDS as u64 * 4) }),
             1 => {
                 let (offset, size) = dispatch.step_range;
-                return BufferRange { buffer: self.steps.clone(), offset, size: Some(size) };
+                return Some(BufferRange { buffer: self.steps.clone(), offset, size: Some(size) });
             }
             _ => {}
         }
-        let operand = dispatch.operands.iter().find(|(b, _)| *b == binding).map_or(Operand::Nothing, |(_, o)| *o);
-        let whole = |buffer: Option<&Rc<CountedBuffer>>| BufferRange::whole(buffer.unwrap_or(&self.spare.nothing));
-        match operand {
-            Operand::Buf(buf) => self.buf(buf, kind, run),
-            Operand::Quants(placed, piece) => whole(self.placed[placed.0 as usize].pieces().get(piece).map(|p| &p.quants)),
-            Operand::Scales(placed, piece) => whole(self.placed[placed.0 as usize].pieces().get(piece).and_then(|p| p.scales.as_ref())),
-            Operand::Keys(cache, layer) => whole(run.caches.get(cache.0 as usize).and_then(|c| c.keys.get(layer))),
-            Operand::Values(cache, layer) => whole(run.caches.get(cache.0 as usize).and_then(|c| c.values.get(layer))),
-            Operand::History(cache) => whole(run.caches.get(cache.0 as usize).map(|c| &c.history)),
-            Operand::Scratch(i) => whole(self.scratch.get(i)),
-            Operand::Arrivals => whole(self.spare.arrivals.get()),
-            Operand::Nothing => BufferRange::whole(&self.spare.nothing),
-        }
+        let (_, operand) = dispatch.operands.iter().find(|(b, _)| *b == binding)?;
+        let buffer = match *operand {
+            Operand::Buf(buf) => return self.buf(buf, kind, run),
+            Operand::Quants(placed, piece) => self.placed[placed.0 as usize].pieces().get(piece).map(|p| &p.quants),
+            Operand::Scales(placed, piece) => self.placed[placed.0 as usize].pieces().get(piece).and_then(|p| p.scales.as_ref()),
+            Operand::Keys(cache, layer) => run.caches.get(cache.0 as usize).and_then(|c| c.keys.get(layer)),
+            Operand::Values(cache, layer) => run.caches.get(cache.0 as usize).and_then(|c| c.values.get(layer)),
+            Operand::History(cache) => run.caches.get(cache.0 as usize).map(|c| &c.history),
+            Operand::Scratch(i) => self.scratch.get(i),
+            Operand::Arrivals => self.arrivals.as_ref(),
+        };
+        buffer.map(BufferRange::whole)
     }
 
-    fn buf(&self, buf: Buf, kind: BindingKind, run: &RunBuffers) -> BufferRange {
+    fn buf(&self, buf: Buf, kind: BindingKind, run: &RunBuffers) -> Option<BufferRange> {
         if let Buf::RopeRows(i) = buf {
             let offset = self.rope_offsets[i as usize];
             // A uniform table has a fixed length; as storage it runs to the end.
             let spec = &self.plan.rope_rows[i as usize];
             let uniform = super::lower::rope_table_len(spec.spec.n_dims) as u64 * 16;
             let size = (kind == BindingKind::Uniform).then_some(uniform);
-            return BufferRange { buffer: self.run_block.clone(), offset, size };
+            return Some(BufferRange { buffer: self.run_block.clone(), offset, size });
         }
-        BufferRange::whole(self.buffer(buf, run).unwrap_or(&self.spare.nothing))
+        self.buffer(buf, run).map(BufferRange::whole)
     }
 
     /// The whole buffer behind a plan's name for it; none for rope rows.
@@ -245,10 +236,10 @@ impl Recording {
     }
 
     /// The buffer behind any name, and the byte at which its values begin.
-    pub fn source_of(&self, buf: Buf, run: &RunBuffers) -> (Rc<CountedBuffer>, u64) {
+    pub fn source_of(&self, buf: Buf, run: &RunBuffers) -> Option<(Rc<CountedBuffer>, u64)> {
         match buf {
-            Buf::RopeRows(i) => (self.run_block.clone(), self.rope_offsets[i as usize]),
-            _ => (self.buffer(buf, run).unwrap_or(&self.spare.nothing).clone(), 0),
+            Buf::RopeRows(i) => Some((self.run_block.clone(), self.rope_offsets[i as usize])),
+            _ => Some((self.buffer(buf, run)?.clone(), 0)),
         }
     }
 

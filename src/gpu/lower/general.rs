@@ -1,7 +1,7 @@
 //! Reductions, contractions, indexing and the small kernels.
 
 use super::super::assemble::Source;
-use super::{Grid, Lowering, Operand, Work, is_int};
+use super::{Grid, Lowering, Work, is_int};
 use crate::graph::{ExecError, RandomKind, ReduceOp};
 use crate::plan::{Buf, Copy, Cumulate, EinsumKernel, Gather, Reduce, Rows, ScalarRef, ScatterAdd, Softmax};
 use crate::tensor::DType;
@@ -71,9 +71,9 @@ impl Lowering<'_> {
             step.extend([size as u32, stride(&k.a.strides), k.b.as_ref().map_or(0, |b| stride(&b.strides)), 0]);
         }
         step.resize(8 + 4 * MOST_EINSUM_DIMS, 0);
-        let b = k.b.as_ref().map_or(Operand::Nothing, |b| b.buf.into());
         let source = Source::new("einsum").set("HAS_B", k.b.is_some());
-        let operands = vec![(2, k.a.buf.into()), (3, b), (4, k.out.into())];
+        let mut operands = vec![(2, k.a.buf.into()), (4, k.out.into())];
+        operands.extend(k.b.as_ref().map(|b| (3, b.buf.into())));
         let work = Work { each_row: count as f64 * k.sum_dims.iter().product::<usize>() as f64, rows: None };
         self.push(source, operands, step, Grid::flat(count.div_ceil(64)), work);
         Ok(())

@@ -109,8 +109,8 @@ impl Lowering<'_> {
         let few = self.few(k);
         for part in placed.pieces_of(k.first_row, k.n) {
             let switches = |source: Source| source.set("HAS_BIAS", bias.is_some()).set("HAS_RESIDUAL", residual.is_some());
-            let epilogue =
-                [(6, out), (7, bias.map_or(Operand::Nothing, Operand::Buf)), (8, residual.map_or(Operand::Nothing, Operand::Buf))];
+            let given = [Some((6, out)), bias.map(|b| (7, b.into())), residual.map(|r| (8, r.into()))];
+            let epilogue = given.into_iter().flatten();
             let [rows, dynamic] = rows_words(k.rows);
             if few {
                 let (source, tuning, mut operands) = self.matvec(k, prepared, placed, part.index);
@@ -208,7 +208,7 @@ impl Lowering<'_> {
             operands.push((6, (*q_out).into()));
             operands.push((7, Operand::Keys(*cache, *layer)));
             operands.push((8, Operand::Values(*cache, *layer)));
-            operands.push((9, bias.map_or(Operand::Nothing, Operand::Buf)));
+            operands.extend(bias.map(|b| (9, b.into())));
             operands.push((10, rope.table.into()));
             let [rows, dynamic] = rows_words(k.rows);
             let mut step = vec![rows, dynamic, k.n as u32, part.row as u32, prepared.norm.map_or(0, |n| n.1)];
@@ -249,10 +249,13 @@ impl Lowering<'_> {
 
     /// Words whose products add up in 16 bits, where `prelude/dot_pairs` takes these weights.
     fn words_at_once(&self, format: &WeightFormat) -> Option<usize> {
+        if !(self.caps.software && self.caps.uses(Variant::DotPairs)) {
+            return None;
+        }
         match format.quants {
-            Quants::Unsigned(..=4) if self.caps.dot_pairs => Some(4),
-            Quants::Unsigned(5) if self.caps.dot_pairs => Some(2),
-            Quants::Unsigned(6) if self.caps.dot_pairs => Some(1),
+            Quants::Unsigned(..=4) => Some(4),
+            Quants::Unsigned(5) => Some(2),
+            Quants::Unsigned(6) => Some(1),
             _ => None,
         }
     }

@@ -33,7 +33,7 @@ pub struct Dispatch {
     /// Index of the plan's step that it belongs to.
     pub step_idx: usize,
     pub source: Source,
-    /// By binding number; bindings 0 and 1 are the run's and the step's numbers.
+    /// By binding number; bindings 0 and 1 are the run's and the step's numbers. A kernel may use fewer than are given.
     pub operands: Vec<(u32, Operand)>,
     /// The step's numbers, as the kernel's `Step` struct lays them out.
     pub step: Vec<u32>,
@@ -56,8 +56,6 @@ pub enum Operand {
     Scratch(usize),
     /// Counters that are 0 between dispatches.
     Arrivals,
-    /// A few bytes, bound where a kernel declares a buffer that this use does not read.
-    Nothing,
 }
 
 /// Estimated multiply-adds.

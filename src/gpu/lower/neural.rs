@@ -74,7 +74,8 @@ impl Lowering<'_> {
             .with(fragment)
             .set("D_PAD", layout.head_dim)
             .set("ROTATE", rope.is_some());
-        let table = rope.map_or(Operand::Nothing, |r| r.table.into());
+        let mut operands = vec![(2, x), (4, cache)];
+        operands.extend(rope.map(|r| (3, r.table.into())));
         let [rows, dynamic] = rows_words(k.rows);
         let mut step = vec![rows, dynamic, k.n_kv_heads as u32, k.head_dim as u32];
         step.extend(rope.map_or([0, 0], |r| [r.n_dims as u32, neox(&r)]));
@@ -82,7 +83,7 @@ impl Lowering<'_> {
         step.push(self.position_word(k.cache));
         step.extend([spec.sinks, spec.slots, spec.slots * spec.n_kv_heads].map(|n| n as u32));
         let units = layout.head_dim / unit;
-        self.push(source, vec![(2, x), (3, table), (4, cache)], step, Grid::rows(k.rows, k.n_kv_heads * units, 64), Work::default());
+        self.push(source, operands, step, Grid::rows(k.rows, k.n_kv_heads * units, 64), Work::default());
     }
 }
 

@@ -12,7 +12,7 @@ const PARTS: u32 = 64;
 impl Lowering<'_> {
     pub(super) fn sample(&mut self, k: &Sample) {
         let has_history = k.history.is_some();
-        let history = k.history.map_or(Operand::Nothing, Operand::History);
+        let history = |binding: u32| k.history.map(|cache| (binding, Operand::History(cache)));
         let spec = k.history.and_then(|c| self.cache(c).ok()).map(|(spec, _)| *spec);
         let history_len = spec.map_or(1, |s| history_len(&s)) as u32;
         let [temperature, .., repeat_penalty, repeat_last_n, _] = k.settings;
@@ -24,7 +24,8 @@ impl Lowering<'_> {
         self.push(source, vec![(2, k.logits.into()), (3, parts)], vec![k.vocab as u32], Grid::PerRun(Rc::new(grid)), Work::default());
         let source = Source::new("argmax_final").set("PARTS", PARTS).set("HAS_HISTORY", has_history);
         let grid = move |run: &RunShape| [u32::from(greedy(run)), 1, 1];
-        let operands = vec![(2, parts), (3, self.writable(history)), (4, k.out.into())];
+        let mut operands = vec![(2, parts), (4, k.out.into())];
+        operands.extend(history(3));
         let step = vec![self.word(k.position), history_len];
         self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), Work::default());
 
@@ -37,17 +38,13 @@ impl Lowering<'_> {
             .set("LANES", workgroup)
             .set("HAS_HISTORY", has_history);
         let punished = self.scratch(k.vocab);
-        let operands = vec![(2, k.logits.into()), (3, punished), (4, self.writable(history)), (5, k.out.into())];
+        let mut operands = vec![(2, k.logits.into()), (3, punished), (5, k.out.into())];
+        operands.extend(history(4));
         let mut step = vec![k.vocab as u32, history_len];
         step.extend(k.settings.map(|s| self.word(s)));
         step.push(self.word(k.position));
         let grid = move |run: &RunShape| [u32::from(!greedy(run)), 1, 1];
         self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), Work::default());
-    }
-
-    /// An operand for a binding that is declared writable: where nothing is bound, a buffer of its own.
-    fn writable(&mut self, operand: Operand) -> Operand {
-        if operand == Operand::Nothing { self.scratch(4) } else { operand }
     }
 }
 
