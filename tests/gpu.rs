@@ -10,15 +10,16 @@
 mod support;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use support::{Sizes, made_up};
 use tensorlogic::doctor::{Arithmetic, cases, check};
 use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, LoadRequest, LoadedModel};
 use tensorlogic::gpu::{GpuExecutor, GpuOptions};
-use tensorlogic::graph::{Executor, Sampling};
+use tensorlogic::graph::{BinaryOp, Binding, CompileOptions, DeviceTensor, Executor, Graph, Literal, RunArgs, Sampling};
 use tensorlogic::model::StepPrograms;
 use tensorlogic::tensor::quant::Q4_0;
-use tensorlogic::tensor::{DType, Quant};
+use tensorlogic::tensor::{DType, HostTensor, Quant};
 use tensorlogic::text::TokenId;
 
 /// The executor of the adapter at hand, software adapters included. Without one the test is skipped, or fails under `TL_REQUIRE_GPU=1`.
@@ -78,4 +79,48 @@ fn device_memory_is_weights_cache_and_little_more() {
     let peak = generator.counters().peak_device_bytes as usize;
     println!("{peak} bytes, {weights} of weights, {cache} of the cache");
     assert!(peak > weights + cache && peak - weights - cache < 128_000_000, "{peak} bytes, {weights} of weights, {cache} of the cache");
+}
+
+/// Runs that share a submit each have numbers of their own, are told apart when they are read, and take no later write of the host.
+#[test]
+fn runs_of_one_submit_are_as_runs_of_their_own() {
+    let Some(mut executor) = executor(true) else { return };
+    let mut graph = Graph::default();
+    let x = graph.input([3], DType::F32);
+    let factor = graph.literal_f32(0.0);
+    let y = graph.binary(BinaryOp::Mul, x, factor).unwrap();
+    let program = executor.compile(&graph, &[y], &CompileOptions { fuse: true, caches: Vec::new() }).unwrap();
+    let args = |x: Binding, factor: f32| RunArgs { inputs: vec![x], literals: vec![Literal::F32(factor)], ..RunArgs::default() };
+    let host = |values: [f32; 3]| HostTensor::f32([3], values.to_vec());
+    let scaled = |factor: f32| host([1.0, 2.0, 3.0].map(|v| v * factor));
+
+    let first = executor.upload(&host([1.0, 2.0, 3.0])).unwrap();
+    let chain = |executor: &mut GpuExecutor, ahead: bool| -> Vec<DeviceTensor> {
+        let mut made = vec![first.clone()];
+        for factor in [2.0, 3.0, 5.0, 7.0] {
+            let args = args(Binding::Device(made.last().unwrap().clone()), factor);
+            let run = if ahead { executor.run_ahead(program, &args) } else { executor.run(program, &args) };
+            made.push(run.unwrap().remove(0));
+        }
+        made
+    };
+    let submits = |executor: &GpuExecutor| executor.counters().submits;
+    let before = submits(&executor);
+    let apart = chain(&mut executor, false);
+    let one_each = submits(&executor);
+    let made = chain(&mut executor, true);
+    assert_eq!((one_each - before, submits(&executor)), (4, one_each), "held until something is read");
+    // The second has a reader in the same submit; the third is gone before it is submitted.
+    let [_, second, third, fourth, last] = <[DeviceTensor; 5]>::try_from(made).unwrap();
+    drop(third);
+    for (tensor, factor) in [(&second, 2.0), (&last, 210.0), (&fourth, 30.0), (&apart[4], 210.0)] {
+        assert_eq!(executor.read(tensor).unwrap(), scaled(factor));
+    }
+    assert_eq!(submits(&executor), one_each + 1);
+
+    // What the host writes for a later run comes after those before it.
+    let held = executor.run_ahead(program, &args(Binding::Host(Arc::new(host([1.0, 2.0, 3.0]))), 11.0)).unwrap().remove(0);
+    let later = executor.run_ahead(program, &args(Binding::Host(Arc::new(host([4.0, 5.0, 6.0]))), 13.0)).unwrap().remove(0);
+    assert_eq!(executor.read(&later).unwrap(), host([52.0, 65.0, 78.0]));
+    assert_eq!(executor.read(&held).unwrap(), scaled(11.0));
 }
