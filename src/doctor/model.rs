@@ -21,6 +21,7 @@ struct Block {
     style: RopeStyle,
     act: UnaryOp,
     parallel: bool,
+    kv_type: KvType,
     embedding: Arc<Weight>,
     norms: [Arc<Weight>; 2],
     q: Arc<Weight>,
@@ -37,10 +38,10 @@ struct Block {
 const VOCAB: usize = 67;
 
 impl Block {
-    /// `v_type` may differ from `dtype`, as in files of mixed types.
-    fn new(noise: &mut Noise, dtype: DType, v_type: DType) -> Self {
+    /// Of width `c`. `v_type` may differ from `dtype`, as in files of mixed types.
+    fn new(noise: &mut Noise, c: usize, dtype: DType, v_type: DType) -> Self {
         let (n_heads, n_kv_heads, head_dim) = (4, 2, 64);
-        let (c, f) = (256, 512);
+        let f = 512;
         let mut w = |name: &str, n: usize, k: usize, dtype: DType| weight(noise, name, [n, k], dtype);
         let (embedding, q) = (w("token_embd", VOCAB, c, dtype), w("q", n_heads * head_dim, c, dtype));
         let (k, v) = (w("k", n_kv_heads * head_dim, c, dtype), w("v", n_kv_heads * head_dim, c, v_type));
@@ -54,6 +55,7 @@ impl Block {
             style: RopeStyle::Interleaved,
             act: UnaryOp::Silu,
             parallel: false,
+            kv_type: KvType::F32,
             embedding,
             norms,
             q,
@@ -133,9 +135,9 @@ impl Block {
 
 pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
     let (q4_0, q6_k) = (DType::Quant(Quant(&Q4_0)), DType::Quant(Quant(&Q6_K)));
-    let mut push = |name: &str, dtype: DType, v_type: DType, change: &dyn Fn(&mut Noise, &mut Block)| {
+    let mut wide = |width: usize, name: &str, dtype: DType, v_type: DType, change: &dyn Fn(&mut Noise, &mut Block)| {
         let mut noise = Noise::new(8);
-        let mut block = Block::new(&mut noise, dtype, v_type);
+        let mut block = Block::new(&mut noise, width, dtype, v_type);
         change(&mut noise, &mut block);
         let spec = CacheSpec {
             n_layers: 1,
@@ -144,7 +146,7 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
             window: 48,
             slots: 96,
             sinks: 4,
-            kv_type: KvType::F32,
+            kv_type: block.kv_type,
         };
         let mut position = 0;
         let runs = [1, 5, 33, 1, 2, 1, 40, 1]
@@ -155,14 +157,19 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
             })
             .into_iter()
             .collect();
-        let bound = Bound::Relative(match (arithmetic, dtype) {
+        let bound = Bound::Relative(match (arithmetic, dtype, block.kv_type) {
             // A dozen ops of up to 2e-6 each, and the exponential of scores of ten or so in between.
-            (Arithmetic::Precise, _) => 5e-5,
-            (Arithmetic::Fast, DType::Quant(_)) => 6e-2,
-            (Arithmetic::Fast, _) => 5e-3,
+            (Arithmetic::Precise, _, KvType::F32) => 5e-5,
+            // As attention alone with such a cache.
+            (Arithmetic::Precise, _, KvType::F16) => 2e-3,
+            (Arithmetic::Precise, _, KvType::Q8_0) => 1e-2,
+            (Arithmetic::Fast, DType::Quant(_), _) => 6e-2,
+            (Arithmetic::Fast, _, _) => 5e-3,
         });
         cases.push(Case { name: format!("block, {name}"), runs, cache: Some(spec), history: Vec::new(), bound });
     };
+    let mut push =
+        |name: &str, dtype: DType, v_type: DType, change: &dyn Fn(&mut Noise, &mut Block)| wide(256, name, dtype, v_type, change);
     push("f32", DType::F32, DType::F32, &|_, _| {});
     // Of the size of their eps: a norm that leaves it out shows.
     push("small activations", DType::F32, DType::F32, &|noise, b| {
@@ -185,4 +192,11 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
         b.act = UnaryOp::Gelu;
         b.parallel = true;
     });
+    // Wide enough for activations of eight bits.
+    for kv_type in [KvType::F32, KvType::F16, KvType::Q8_0] {
+        for style in [RopeStyle::Interleaved, RopeStyle::Neox] {
+            let name = format!("512 wide, {style:?} pairs, {kv_type:?} cache").to_lowercase();
+            wide(512, &name, q4_0, q4_0, &|_, b| (b.kv_type, b.style) = (kv_type, style));
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The rows of q, k and v: bias, rotation of q and k, q to a buffer and k and v into the ring. A block of SLOTS rows holds both elements
-//! of each rotated pair, and lies in one head. Source of the rotation: Su et al., arXiv:2104.09864.
+//! of each rotated pair, and lies in one head; for a cache in Q8_0 it holds whole blocks of 32 elements. Source of the rotation: Su et al.,
+//! arXiv:2104.09864.
 
 struct Step {
     // The bucket of tokens, and whether fewer may be true.
@@ -31,6 +32,8 @@ struct Step {
 @group(0) @binding(10) var<uniform> table: array<vec4<f32>, TABLE>;
 
 var<workgroup> sums: array<f32, SLOTS * COLS>;
+// Keys and values before they are quantized.
+var<workgroup> unpacked: array<f32, SLOTS * COLS>;
 
 // The row of a slot. With NEOX pairs (i, i + N_DIMS / 2) the second half of a block's slots are the partners of the first.
 fn slot_row(block: u32, slot: u32) -> u32 {
@@ -92,6 +95,9 @@ fn finish(block: u32, first_token: u32, rows: u32, local: u32) {
                 let at = token * step.n_heads * D + row;
                 q_out[at] = pair.x;
                 q_out[at + 1u] = pair.y;
+            } else if KV_Q8_0 {
+                unpacked[column * SLOTS + slot] = pair.x;
+                unpacked[column * SLOTS + slot + 1u] = pair.y;
             } else {
                 let ring = ring_slot(run_u32(step.position) + token, step.sinks, step.slots);
                 let kv_head = (head - step.n_heads) % step.n_kv_heads;
@@ -110,6 +116,49 @@ fn finish(block: u32, first_token: u32, rows: u32, local: u32) {
                     values[at + 1u] = bitcast<u32>(pair.y);
                 }
             }
+        }
+    }
+    if KV_Q8_0 {
+        workgroupBarrier();
+        for (var i = local; i < SLOTS / 4u * COLS; i += WORKGROUP) {
+            store_word(block, i % (SLOTS / 4u), i / (SLOTS / 4u), first_token, rows);
+        }
+    }
+}
+
+// Four elements of a block of Q8_0; the first of a block's threads stores its scale, too. The type's rules are those of `kv/q8_0_store`.
+fn store_word(block: u32, word: u32, column: u32, first_token: u32, rows: u32) {
+    let first = word / 8u * 32u;
+    let row = slot_row(block, first);
+    let token = first_token + column;
+    let head = row / D;
+    if row >= step.n || token >= rows || head < step.n_heads {
+        return;
+    }
+    let of_block = column * SLOTS + first;
+    var most = 0.0;
+    for (var i = 0u; i < 32u; i++) {
+        most = max(most, abs(unpacked[of_block + i]));
+    }
+    let inverse = select(0.0, 127.0 / most, most > 1e-30);
+    let at = of_block + word % 8u * 4u;
+    let x = vec4(unpacked[at], unpacked[at + 1u], unpacked[at + 2u], unpacked[at + 3u]) * inverse;
+    let quants = pack4xI8(vec4<i32>(sign(x) * floor(abs(x) + 0.5)));
+    let scale = bitcast<u32>(f16_exact(f16_bits(most / 127.0)));
+    let ring = ring_slot(run_u32(step.position) + token, step.sinks, step.slots);
+    let kv_row = (head - step.n_heads) % step.n_kv_heads * step.slots + ring;
+    let unit = row % D / 32u;
+    let quants_at = kv_row * (D / 4u) + unit * 8u + word % 8u;
+    let scale_at = step.n_kv_heads * step.slots * (D / 4u) + kv_row * (D / 32u) + unit;
+    if head < step.n_heads + step.n_kv_heads {
+        keys[quants_at] = quants;
+        if word % 8u == 0u {
+            keys[scale_at] = scale;
+        }
+    } else {
+        values[quants_at] = quants;
+        if word % 8u == 0u {
+            values[scale_at] = scale;
         }
     }
 }

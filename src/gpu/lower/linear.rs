@@ -176,12 +176,14 @@ impl Lowering<'_> {
         }
     }
 
-    /// Whether blocks of slots lie in one head, pairs together, and the cache's type can be written two elements at a time.
+    /// Whether blocks of slots lie in one head, pairs together, and hold what the cache's type packs together.
     fn rope_store_fits(&self, k: &Linear, tuning: &MatvecTuning) -> bool {
         let Epilogue::RopeStore { head_dim, rope, cache, .. } = &k.epilogue else { return false };
         let Ok((spec, layout)) = self.cache(*cache) else { return false };
         let slots = tuning.slots();
-        spec.kv_type != KvType::Q8_0
+        // With the other order of pairs a block of slots holds halves of two runs of elements.
+        let packs = spec.kv_type != KvType::Q8_0 || slots.is_multiple_of(32) && rope.style != RopeStyle::Neox;
+        packs
             && layout.head_dim == *head_dim
             && head_dim.is_multiple_of(slots)
             && rope.n_dims.is_multiple_of(slots)
@@ -203,6 +205,7 @@ impl Lowering<'_> {
                 .set("N_DIMS", rope.n_dims)
                 .set("NEOX", rope.style == RopeStyle::Neox)
                 .set("KV_F16", spec.kv_type == KvType::F16)
+                .set("KV_Q8_0", spec.kv_type == KvType::Q8_0)
                 .set("HAS_BIAS", bias.is_some())
                 .set("TABLE", rope_table_len(rope.n_dims));
             operands.push((6, (*q_out).into()));
