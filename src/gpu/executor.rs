@@ -31,9 +31,9 @@ use crate::graph::{
 use crate::plan::{Buf, Kernel, Off, Plan, Rule, Target};
 use crate::tensor::{DType, HostData, HostTensor, Shape};
 
-/// Runs that follow one another share a submit of up to this time: making and awaiting one takes a fifth of a short run's processor time.
-const SUBMIT_TIME: Duration = Duration::from_micros(2_500);
-const MOST_RUNS: f64 = 4.0;
+/// Two runs that follow one another share a submit where one takes less than this: making and awaiting a submit takes a fifth of such a run's
+/// processor time.
+const SHORT_RUN: Duration = Duration::from_micros(1_250);
 
 /// Timed runs of each shape in tuning; the shortest time of each dispatch counts.
 const TUNE_RUNS: usize = 6;
@@ -420,7 +420,7 @@ impl Executor for GpuExecutor {
     }
 
     fn runs_a_submit(&self, run: Duration) -> usize {
-        if self.gpu.caps.software { 1 } else { (SUBMIT_TIME.as_secs_f64() / run.as_secs_f64()).clamp(1.0, MOST_RUNS) as usize }
+        if run < SHORT_RUN && !self.gpu.caps.software { 2 } else { 1 }
     }
 
     fn run_timed(&mut self, program: ProgramId, args: &RunArgs) -> Result<Option<StepTimes>, ExecError> {
@@ -477,11 +477,12 @@ impl Executor for GpuExecutor {
         let recording = &*recording;
         let mut copied = VecDeque::new();
         begin();
-        let mut step = 0;
+        let (mut step, mut newest_submit) = (0, 0);
         while step < times || !copied.is_empty() {
-            // As the generate loop: at most one submit is under way while the next is made.
-            if copied.len() <= runs_a_submit && step < times {
-                for _ in 0..runs_a_submit.min(times - step) {
+            // As the generate loop: one submit is under way while the next is made.
+            while copied.len() <= newest_submit && step < times {
+                newest_submit = runs_a_submit.min(times - step);
+                for _ in 0..newest_submit {
                     args.caches.iter_mut().for_each(|cache| cache.position += 1);
                     let (words, block) = params::of_run(recording, &args);
                     self.held.write(&self.gpu, &recording.run_block, bytemuck::cast_slice(&block), &mut self.counters)?;
@@ -495,11 +496,9 @@ impl Executor for GpuExecutor {
                 }
                 self.held.submit(&self.gpu, &mut self.counters);
             }
-            if copied.len() > runs_a_submit || step == times {
-                let Some(readback) = copied.pop_front() else { break };
-                self.readbacks.finish(&self.gpu, &readback, |_| ())?;
-                self.readbacks.recycle(readback);
-            }
+            let Some(readback) = copied.pop_front() else { break };
+            self.readbacks.finish(&self.gpu, &readback, |_| ())?;
+            self.readbacks.recycle(readback);
         }
         Ok(true)
     }

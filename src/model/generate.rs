@@ -51,6 +51,9 @@ pub enum GenerateError {
     EmptyPrompt,
 }
 
+/// Steps that are submitted one by one: what a step takes is not known before, and a processor that slept during the prompt makes them slowly.
+const STEADY_STEPS: usize = 16;
+
 /// A chunk of a prefill should not take longer, so that Ctrl-C is seen and no driver kills it.
 const CHUNK_TARGET: Duration = Duration::from_millis(250);
 
@@ -135,12 +138,14 @@ where
         let mut in_flight = VecDeque::from([first]);
         // Position of the step that would feed the newest token in flight.
         let mut next_position = self.context.position();
-        let mut a_submit = 1;
+        // Steps that are best submitted at once, and those of the newest submit.
+        let (mut a_submit, mut newest_submit) = (1, 1);
         let finish = loop {
             // While one submit is under way the next is made; steps behind an end are discarded.
-            if in_flight.len() <= a_submit {
-                let wanted = max_tokens - timing.decode_tokens - in_flight.len();
-                for left in (0..a_submit.min(wanted)).rev() {
+            let wanted = max_tokens - timing.decode_tokens - in_flight.len();
+            if in_flight.len() <= newest_submit && wanted > 0 {
+                newest_submit = a_submit.min(wanted);
+                for left in (0..newest_submit).rev() {
                     let Some(newest) = in_flight.back().cloned() else { break };
                     in_flight.push_back(self.decode_step(newest, next_position, sampling, left > 0)?);
                     next_position += 1;
@@ -165,10 +170,9 @@ where
             if timing.decode_tokens >= max_tokens {
                 break Finish::Length;
             }
-            let steps = timing.decode_tokens as u32 - 1;
-            if steps > 0 {
+            if timing.decode_tokens > STEADY_STEPS {
                 let decode = start.elapsed().saturating_sub(timing.prefill);
-                a_submit = self.executor.borrow().runs_a_submit(decode / steps);
+                a_submit = self.executor.borrow().runs_a_submit(decode / (timing.decode_tokens - 1) as u32);
             }
         };
         self.context.wrote_to(next_position);

@@ -322,7 +322,7 @@ impl CooperativeTile {
     /// 128 rows and 128 tokens: each weight is widened half as often.
     const LARGE: CooperativeTile = CooperativeTile { subgroups_n: 2, subgroups_t: 4, wide: 4, depth: 2 };
     /// 64 rows and 64 tokens.
-    const SMALL: CooperativeTile = CooperativeTile { subgroups_n: 2, subgroups_t: 2, wide: 2, depth: 1 };
+    const SMALL: CooperativeTile = CooperativeTile { subgroups_n: 2, subgroups_t: 2, wide: 2, depth: 2 };
     /// As many workgroups as it takes to fill a large GPU: with fewer, smaller tiles are faster.
     const LEAST_LARGE: usize = 128;
 
