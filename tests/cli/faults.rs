@@ -36,7 +36,7 @@ fn memory_that_runs_out_anywhere_is_one_line() {
         &["run", &program],
     ];
     for args in commands {
-        let (mut limit, mut refused) = (1_000u64, 0);
+        let (mut limit, mut refused) = (10u64, 0);
         // Buffers of every kind are the one that does not fit at some limit.
         loop {
             let run = with_fault(&format!("memory={limit}"), args);
@@ -52,8 +52,6 @@ fn memory_that_runs_out_anywhere_is_one_line() {
     }
     let run = with_fault("memory=200000", &["generate", &model, "--tokens", "1", "--ctx", "4096"]);
     assert_contains(run.refusal(1), &["the key-value cache", "--ctx"]);
-    let run = with_fault("memory=10", &["run", &program]);
-    assert_contains(run.refusal(3), &["noop", "out of device memory"]);
 }
 
 #[test]
