@@ -275,8 +275,8 @@ pub trait Executor {
     }
 
     /// Runs the program `times` times straight from what is recorded for it, each run one position further: nothing is looked up or bound anew.
-    /// Each run's first output is read, with so many runs a submit and two submits under way. `begin` is called when all is prepared. `false` where the backend
-    /// records nothing, or not for such a program.
+    /// Each run's first output is read, with so many runs a submit and two submits under way. `begin` is called when all is prepared. `false`
+    /// where the backend records nothing, or not for such a program.
     fn replay(
         &mut self,
         program: ProgramId,

@@ -52,6 +52,10 @@ fn memory_that_runs_out_anywhere_is_one_line() {
     }
     let run = with_fault("memory=200000", &["generate", &model, "--tokens", "1", "--ctx", "4096"]);
     assert_contains(run.refusal(1), &["the key-value cache", "--ctx"]);
+    // Opening the device takes no memory; the program's first value does.
+    let run = with_fault("memory=10", &["run", &program]);
+    assert_contains(failure(&run), &["out of device memory", "intermediate values"]);
+    assert_contains(&run.stderr, &["noop", "p.tl:2"]);
 }
 
 #[test]
