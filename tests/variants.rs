@@ -333,11 +333,13 @@ fn a_mistake_in_one_variant_is_found_and_goes_with_it() {
         to: "activation(step.act, sums[at + half]) * sums[at]",
     };
     for (variant, subject, faults) in [
-        (Variant::GatedEpilogue, "tiny-q4_0", vec![swapped("matvec"), swapped("matvec_i8")]),
+        (Variant::GatedEpilogue, "tiny-q4_0", ["matvec", "matvec_i8", "matvec_pairs"].map(swapped).to_vec()),
         (
             Variant::Int8,
             "wide-q4_0",
-            vec![KernelFault { op: "matvec_i8", from: "lanes_sum(four, local)", to: "lanes_sum(four, local) * 1.2" }],
+            ["matvec_i8", "matvec_pairs"]
+                .map(|op| KernelFault { op, from: "lanes_sum(four, local)", to: "lanes_sum(four, local) * 1.2" })
+                .to_vec(),
         ),
         (Variant::SplitAttention, "long-f16", vec![lighter("attention"), lighter("attention_merge")]),
     ] {

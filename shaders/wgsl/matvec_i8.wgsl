@@ -17,14 +17,12 @@ fn main(
     for (var pass_idx = 0u; pass_idx < PASSES; pass_idx++) {
         let block = (workgroup.x + workgroup.y * grid.x) * PASSES + pass_idx;
         var first_group: array<u32, ROWS>;
-        // Where AHEAD, blocks of weights are asked for a step early, the first before the activations are made: nothing takes longer to arrive.
+        // Blocks of weights are asked for a step early, the first before the activations are made: nothing takes longer to arrive.
         var ahead: array<Block, ROWS>;
         for (var r = 0u; r < ROWS; r++) {
             // Rows past the end repeat the last one; the epilogue drops them.
             first_group[r] = (step.first_row + min(slot_row(block, first_slot + r), step.n - 1u)) * GROUPS;
-            if AHEAD {
-                ahead[r] = load_block(first_group[r] + min(lane, GROUPS - 1u));
-            }
+            ahead[r] = load_block(first_group[r] + min(lane, GROUPS - 1u));
         }
         if pass_idx == 0u {
             let squares = quantize_row(local);
@@ -39,11 +37,8 @@ fn main(
             let a = activations(group);
             let f = factors(a.q);
             for (var r = 0u; r < ROWS; r++) {
-                if !AHEAD {
-                    ahead[r] = load_block(first_group[r] + group);
-                }
                 let b = ahead[r];
-                if AHEAD && group + LANES < GROUPS {
+                if group + LANES < GROUPS {
                     ahead[r] = load_block(first_group[r] + group + LANES);
                 }
                 acc[r] += block_dot(b, f, a.scale, a.halves);
@@ -64,20 +59,4 @@ fn main(
         finish(block, 0u, 1u, local);
         workgroupBarrier();
     }
-}
-
-// With activations a_scale · a, `sums` those of a over each half.
-fn block_dot(b: Block, a: Factors, a_scale: f32, sums: vec2<i32>) -> f32 {
-    let s = block_scales(b) * a_scale;
-    let dots = dot_halves(block_packed(b), a) - WEIGHT_ZERO * sums;
-    var total = 0.0;
-    if WEIGHT_HALVES {
-        total = s.x * f32(dots.x) + s.y * f32(dots.y);
-    } else {
-        total = s.x * f32(dots.x + dots.y);
-    }
-    if WEIGHT_HAS_MIN {
-        total -= s.z * f32(sums.x) + s.w * f32(sums.y);
-    }
-    return total;
 }

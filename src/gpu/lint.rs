@@ -56,7 +56,9 @@ pub fn check(name: &str, text: &str) -> Vec<String> {
         Ok(info) => info,
         Err(error) => return vec![format!("{name}: {}", first_lines(&error.emit_to_string(text)))],
     };
-    let storage = module.global_variables.iter().filter(|(_, v)| matches!(v.space, naga::AddressSpace::Storage { .. })).count();
+    let in_storage = module.global_variables.iter().filter(|(_, v)| matches!(v.space, naga::AddressSpace::Storage { .. }));
+    // A buffer may have two names, one for each way to load it.
+    let storage = in_storage.filter_map(|(_, v)| v.binding).collect::<std::collections::BTreeSet<_>>().len();
     if storage > MOST_STORAGE_BUFFERS {
         problems.push(format!("{name}: {storage} storage buffers, at most {MOST_STORAGE_BUFFERS}"));
     }

@@ -13,6 +13,9 @@ struct Activations {
     halves: vec2<i32>,
 }
 
+// Two neighbouring groups of a row.
+alias Pair = array<Block, 2>;
+
 struct Values {
     v: array<vec4<f32>, 8>,
 }

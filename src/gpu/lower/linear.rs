@@ -276,13 +276,19 @@ impl Lowering<'_> {
             (false, true) => "prologue/plain",
             (false, false) => "prologue/ragged",
         };
-        let mut source = Source::new(if tuning.int8 { "matvec_i8" } else { "matvec" })
+        // On software adapters a load costs by the lane, hardly by the word.
+        let pairs = self.caps.software && k.k.is_multiple_of(64);
+        let op = match (tuning.int8, pairs) {
+            (true, true) => "matvec_pairs",
+            (true, false) => "matvec_i8",
+            (false, _) => "matvec",
+        };
+        let mut source = Source::new(op)
             .set("WORKGROUP", tuning.workgroup)
             .set("LANES", tuning.lanes)
             .set("ROWS", tuning.rows)
             .set("COLS", tuning.cols)
             .set("PASSES", tuning.passes)
-            .set("AHEAD", !self.caps.software)
             .set("SLOTS", tuning.slots())
             .set("K", k.k)
             .set("GROUPS", k.k.div_ceil(32))
@@ -295,6 +301,10 @@ impl Lowering<'_> {
                 None => source.with("prelude/dot_packed"),
             };
             source.fragments.push("prelude/quantize");
+            source.fragments.push("prelude/block_dot");
+            if pairs {
+                source.fragments.push(if self.caps.words_64 { format.pair_fragment() } else { "pair/each" });
+            }
         }
         let mut operands = vec![(2, prepared.x), (3, Operand::Quants(k.weight, piece))];
         if format.has_scales() {

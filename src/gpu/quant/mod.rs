@@ -119,6 +119,13 @@ impl WeightFormat {
         }
     }
 
+    /// The fragment that loads two neighbouring groups: one of the format's own, with words of 64 bits, or that of any format.
+    pub fn pair_fragment(&self) -> &'static str {
+        let own = self.fragments.last().and_then(|fragment| fragment.strip_prefix("quant/"));
+        let pair_of = |name: &&&str| name.strip_prefix("pair/").is_some_and(|n| Some(n) == own);
+        assemble::FILES.iter().map(|(name, _)| name).find(pair_of).unwrap_or(&"pair/each")
+    }
+
     pub fn has_scales(&self) -> bool {
         self.scale_bits > 0
     }
