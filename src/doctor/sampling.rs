@@ -60,6 +60,22 @@ pub fn cases(cases: &mut Vec<Case>) {
             }
         }
     }
+    // More than a workgroup lists: ties, and more than it ranks; then groups of more than eight logits, in several slices.
+    let ties = HostTensor::f32([5000], noise.i32([5000], 4).as_i32().into_iter().flatten().map(|&v| v as f32).collect());
+    let (many, wide) = (noise.f32([5000]), noise.f32([40_000]));
+    let plain = Sampling { temperature: 1.0, ..Sampling::default() };
+    for (name, logits, sampling) in [
+        ("top-k 5 among ties", &ties, Sampling { top_k: 5, ..plain }),
+        ("top-k 256, top-p 0.9", &many, Sampling { top_k: 256, top_p: 0.9, ..plain }),
+        ("top-k 300, top-p 0.9", &many, Sampling { top_k: 300, top_p: 0.9, ..plain }),
+        ("top-k 40 of 40,000", &wide, Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, ..plain }),
+        ("top-k 40 of 40,000 after a penalty", &wide, Sampling { top_k: 40, repeat_penalty: 1.5, repeat_last_n: 30, ..plain }),
+    ] {
+        let history: Vec<i32> = noise.i32([40], logits.len() as u32).as_i32().map(<[i32]>::to_vec).unwrap_or_default();
+        let recent = &history[history.len().saturating_sub(sampling.repeat_last_n as usize)..];
+        let sampling = clear_seed(logits, Sampling { seed: 5, ..sampling }, 40, recent);
+        cases.push(case(format!("sample {name}"), logits, sampling, 40, history.clone()));
+    }
     let logits = noise.f32([200]);
     let history: Vec<i32> = noise.i32([40], 200).as_i32().map(<[i32]>::to_vec).unwrap_or_default();
     for (temperature, last) in [(0.0, 40), (0.0, 3), (0.9, 20)] {

@@ -147,6 +147,7 @@ files!(
     "prelude/quantize_workgroup",
     "prelude/philox",
     "prelude/radix_select",
+    "prelude/candidates",
     "prelude/ring",
     "prelude/attention",
     "prelude/half",
@@ -225,6 +226,7 @@ files!(
     "scalar",
     "argmax_partial",
     "argmax_final",
+    "punish",
     "sample",
     "bandwidth",
 );

@@ -1,4 +1,4 @@
-//! Sampling: two small dispatches where the choice is greedy, one general kernel otherwise. Which of them run is decided for each run.
+//! Sampling: two small dispatches where the choice is greedy, two others otherwise. Which of them run is decided for each run.
 
 use std::rc::Rc;
 
@@ -8,6 +8,11 @@ use super::{Grid, Lowering, Operand, RunShape, Work};
 use crate::plan::{Sample, ScalarRef};
 
 const PARTS: u32 = 64;
+
+/// Groups of logits whose maxima `punish` keeps: so many that the k-th largest of them is hardly less than the k-th largest logit.
+const GROUPS: usize = 4096;
+/// Elements of a group, at least.
+const LEAST_EACH: usize = 8;
 
 impl Lowering<'_> {
     pub(super) fn sample(&mut self, k: &Sample) {
@@ -29,20 +34,34 @@ impl Lowering<'_> {
         let step = vec![self.word(k.position), history_len];
         self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), Work::default());
 
+        let slice = if self.caps.software { 32 } else { 256 };
+        let each = k.vocab.div_ceil(GROUPS).max(LEAST_EACH);
+        let slices = k.vocab.div_ceil(slice * each);
+        let punished = self.scratch(k.vocab);
+        let maxima = self.scratch(slices * slice);
+        let source = Source::new("punish").set("WORKGROUP", slice).set("HAS_HISTORY", has_history);
+        let mut operands = vec![(2, k.logits.into()), (3, punished), (5, maxima)];
+        operands.extend(history(4));
+        let words = k.settings.map(|s| self.word(s));
+        let [temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed] = words;
+        let position = self.word(k.position);
+        let step = vec![k.vocab as u32, history_len, each as u32, repeat_penalty, repeat_last_n, position];
+        let grid = move |run: &RunShape| [if greedy(run) { 0 } else { slices as u32 }, 1, 1];
+        self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), Work::default());
+
         let workgroup = if self.caps.software { 32 } else { self.caps.workgroup_threads.min(1024) };
         let source = Source::new("sample")
             .with("prelude/reduce")
             .with("prelude/philox")
             .with("prelude/radix_select")
+            .with("prelude/candidates")
             .set("WORKGROUP", workgroup)
             .set("LANES", workgroup)
             .set("HAS_HISTORY", has_history);
-        let punished = self.scratch(k.vocab);
-        let mut operands = vec![(2, k.logits.into()), (3, punished), (5, k.out.into())];
+        let mut operands = vec![(2, maxima), (3, punished), (5, k.out.into())];
         operands.extend(history(4));
-        let mut step = vec![k.vocab as u32, history_len];
-        step.extend(k.settings.map(|s| self.word(s)));
-        step.push(self.word(k.position));
+        let mut step = vec![k.vocab as u32, history_len, (slices * slice) as u32, slice as u32, each as u32];
+        step.extend([temperature, top_k, top_p, min_p, seed, position]);
         let grid = move |run: &RunShape| [u32::from(!greedy(run)), 1, 1];
         self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), Work::default());
     }
