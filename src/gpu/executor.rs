@@ -10,7 +10,7 @@ use super::caps::Caps;
 use super::device::{CountedBuffer, Gpu};
 use super::errors::GpuError;
 use super::held::Held;
-use super::lower::{RunShape, matvec_work};
+use super::lower::matvec_work;
 use super::options::GpuOptions;
 use super::pipelines::PipelineCache;
 use super::pool::Pool;
@@ -23,7 +23,7 @@ use super::timer::Timer;
 use super::tuning::{MatvecTuning, candidates};
 use super::variants::Variant;
 use super::weights::Weights;
-use super::{bandwidth, params, submit, tune};
+use super::{bandwidth, submit, tune};
 use crate::graph::{
     Bandwidth, Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, DeviceTime, ExecError, Executor, Graph, GraphKey,
     NodeId, Origin, ProgramId, Released, RunArgs, StepTimes, TuneReport, Tuned,
@@ -298,11 +298,7 @@ impl GpuExecutor {
         let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
         let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
         let recording = &mut self.programs[index].recording;
-        let (words, block) = params::of_run(recording, args);
-        self.held.write(&self.gpu, &recording.run_block, bytemuck::cast_slice(&block), &mut self.counters)?;
         let groups = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
-        let positions: Vec<usize> = args.caches.iter().map(|c| c.position).collect();
-        let shape = RunShape { n_tokens: args.n_tokens, positions: &positions, words: &words };
 
         // Values that are not made for an output alone are copied out at the end.
         let mut results: Vec<Rc<CountedBuffer>> = Vec::new();
@@ -328,8 +324,7 @@ impl GpuExecutor {
         if self.gpu.options.poison {
             poisoned.extend(recording.intermediates().cloned());
         }
-        let encoded =
-            Encoded { recording, groups: &groups, shape: &shape, before: &copies, after: &final_copies, poisoned: &poisoned, timer };
+        let encoded = Encoded { recording, groups: &groups, args, before: &copies, after: &final_copies, poisoned: &poisoned, timer };
         encode(&self.gpu, &mut self.held, &encoded, &mut self.clock, &mut self.counters)?;
         let mut tensors = Vec::with_capacity(specs.len());
         for (spec, buffer) in specs.iter().zip(results) {
@@ -338,7 +333,6 @@ impl GpuExecutor {
             let readback = if eager { Some(self.readbacks.copy(&self.gpu, &mut self.held, &buffer, len_bytes)?) } else { None };
             tensors.push(self.add_tensor(buffer, readback, spec.shape.clone(), spec.dtype));
         }
-        self.counters.steps += 1;
         if self.gpu.options.faults.lost_after == Some(self.counters.steps) {
             self.submit_held();
             self.gpu.lose();
@@ -484,14 +478,9 @@ impl Executor for GpuExecutor {
                 newest_submit = runs_a_submit.min(times - step);
                 for _ in 0..newest_submit {
                     args.caches.iter_mut().for_each(|cache| cache.position += 1);
-                    let (words, block) = params::of_run(recording, &args);
-                    self.held.write(&self.gpu, &recording.run_block, bytemuck::cast_slice(&block), &mut self.counters)?;
-                    let positions: Vec<usize> = args.caches.iter().map(|c| c.position).collect();
-                    let shape = RunShape { n_tokens: args.n_tokens, positions: &positions, words: &words };
-                    let run = Encoded { recording, groups: &groups, shape: &shape, before: &[], after: &[], poisoned: &[], timer: None };
+                    let run = Encoded { recording, groups: &groups, args: &args, before: &[], after: &[], poisoned: &[], timer: None };
                     encode(&self.gpu, &mut self.held, &run, &mut None, &mut self.counters)?;
                     copied.push_back(self.readbacks.copy(&self.gpu, &mut self.held, output, len_bytes)?);
-                    self.counters.steps += 1;
                     step += 1;
                 }
                 self.held.submit(&self.gpu, &mut self.counters);

@@ -5,10 +5,11 @@ use std::rc::Rc;
 use super::device::{CountedBuffer, Gpu, POISON_BYTES};
 use super::held::Held;
 use super::lower::{RunShape, Work};
+use super::params;
 use super::recording::Recording;
 use super::run_clock::RunClock;
 use super::timer::Timer;
-use crate::graph::{Counters, ExecError};
+use crate::graph::{Counters, ExecError, RunArgs};
 
 /// Multiply-adds of one submit: a quarter second at 0.4 T/s, which a slow integrated GPU reaches; drivers kill longer work.
 const MOST_WORK: f64 = 1e11;
@@ -45,7 +46,7 @@ impl Copy {
 pub struct Encoded<'a> {
     pub recording: &'a Recording,
     pub groups: &'a [wgpu::BindGroup],
-    pub shape: &'a RunShape<'a>,
+    pub args: &'a RunArgs,
     pub before: &'a [Copy],
     pub after: &'a [Copy],
     /// Buffers to fill with `0xFFFFFFFF` first.
@@ -54,12 +55,16 @@ pub struct Encoded<'a> {
     pub timer: Option<&'a Timer>,
 }
 
-/// Encodes a run behind what is held.
+/// Encodes a run, with its numbers, behind what is held.
 ///
 /// # Errors
 /// When the device is out of memory.
 pub fn encode(gpu: &Gpu, held: &mut Held, run: &Encoded, clock: &mut Option<RunClock>, counters: &mut Counters) -> Result<(), ExecError> {
     let most = if gpu.caps.software { MOST_SOFTWARE_WORK } else { MOST_WORK };
+    let (words, block) = params::of_run(run.recording, run.args);
+    held.write(gpu, &run.recording.run_block, bytemuck::cast_slice(&block), counters)?;
+    let positions: Vec<usize> = run.args.caches.iter().map(|c| c.position).collect();
+    let shape = RunShape { n_tokens: run.args.n_tokens, positions: &positions, words: &words };
     let encoder = held.encoder(gpu);
     poison(gpu, encoder, run.poisoned)?;
     run.before.iter().for_each(|copy| copy.encode(encoder));
@@ -78,13 +83,13 @@ pub fn encode(gpu: &Gpu, held: &mut Held, run: &Encoded, clock: &mut Option<RunC
             }
             while next < run.groups.len() {
                 let dispatch = &run.recording.dispatches[next];
-                let own = macs(&dispatch.work, run.shape);
+                let own = macs(&dispatch.work, &shape);
                 let alone = next > first && run.timer.is_some_and(Timer::splits_passes);
                 if work > 0.0 && work + own > most || alone {
                     break;
                 }
                 work += own;
-                let [x, y, z] = dispatch.grid.of_run(run.shape);
+                let [x, y, z] = dispatch.grid.of_run(&shape);
                 if x > 0 && y > 0 && z > 0 {
                     pass.set_pipeline(&dispatch.pipeline.pipeline);
                     pass.set_bind_group(0, &run.groups[next], &[]);
@@ -104,6 +109,7 @@ pub fn encode(gpu: &Gpu, held: &mut Held, run: &Encoded, clock: &mut Option<RunC
     }
     let encoder = held.encoder(gpu);
     run.after.iter().for_each(|copy| copy.encode(encoder));
+    counters.steps += 1;
     Ok(())
 }
 
