@@ -17,10 +17,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         }
         for (var c = 0u; c < COLS; c++) {
             let token = min(first_token + c, rows - 1u);
+            let quads = group_quads(token, group, local);
             for (var i = 0u; i < 8u; i++) {
-                let v = x_quad(token, group * 8u + i);
                 for (var r = 0u; r < ROWS; r++) {
-                    acc[c][r] += dot(w[r].v[i], v);
+                    acc[c][r] += dot(w[r].v[i], quads[i]);
                 }
             }
         }

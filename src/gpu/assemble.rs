@@ -107,6 +107,8 @@ impl Source {
                 "prelude/reduce" => "prelude/reduce_workgroup",
                 "prelude/quantize" if subgroup >= 8 && !software => "prelude/quantize_subgroup",
                 "prelude/quantize" => "prelude/quantize_workgroup",
+                "prelude/quads" if subgroup == 8 => "prelude/quads_subgroup",
+                "prelude/quads" => "prelude/quads_loaded",
                 "prelude/words" if words_64 => "prelude/words_64",
                 other => other,
             };
@@ -143,6 +145,8 @@ files!(
     "prelude/block_dot",
     "prelude/reduce_subgroup",
     "prelude/reduce_workgroup",
+    "prelude/quads_subgroup",
+    "prelude/quads_loaded",
     "prelude/quantize_subgroup",
     "prelude/quantize_workgroup",
     "prelude/philox",

@@ -134,6 +134,7 @@ impl Lowering<'_> {
         let format = placed.format();
         let of_rows = k.rows;
         let (source, n_tile, t_tile) = if self.caps.software {
+            // One subgroup, which shares its loads of x.
             let (workgroup, rows, cols) = (8, 4, 4);
             let prologue = if k.k.is_multiple_of(32) { "prologue/plain" } else { "prologue/ragged" };
             let source = Source::new("matmul_registers")
@@ -141,7 +142,8 @@ impl Lowering<'_> {
                 .set("ROWS", rows)
                 .set("COLS", cols)
                 .set("K", k.k)
-                .with(prologue);
+                .with(prologue)
+                .with("prelude/quads");
             (source, workgroup * rows, cols)
         } else if self.cooperative(k) {
             let tile = CooperativeTile::of(self.caps, part.n, k.rows.count);
