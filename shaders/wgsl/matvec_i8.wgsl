@@ -44,17 +44,7 @@ fn main(
                 acc[r] += block_dot(b, f, a.scale, a.halves);
             }
         }
-        for (var first = 0u; first < ROWS; first += 4u) {
-            let n = min(ROWS - first, 4u);
-            var four = vec4(0.0);
-            for (var i = 0u; i < n; i++) {
-                four[i] = acc[first + i];
-            }
-            let total = lanes_sum(four, local) * scale;
-            if lane < n {
-                sums[first_slot + first + lane] = total[lane];
-            }
-        }
+        leave_sums(&acc, first_slot, scale, local);
         workgroupBarrier();
         finish(block, 0u, 1u, local);
         workgroupBarrier();

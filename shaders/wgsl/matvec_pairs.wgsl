@@ -12,10 +12,11 @@ fn main(
     let lane = local % LANES;
     let first_slot = local / LANES * ROWS;
     let squares = quantize_row(local);
-    workgroupBarrier();
     var scale = 1.0;
     if NORMED {
         scale = norm_scale(workgroup_sum(squares, local));
+    } else {
+        workgroupBarrier();
     }
     for (var pass_idx = 0u; pass_idx < PASSES; pass_idx++) {
         let block = (workgroup.x + workgroup.y * grid.x) * PASSES + pass_idx;
@@ -35,17 +36,7 @@ fn main(
                 acc[r] += block_dot(w[0], a_factors, a.scale, a.halves) + block_dot(w[1], b_factors, b.scale, b.halves);
             }
         }
-        for (var first = 0u; first < ROWS; first += 4u) {
-            let n = min(ROWS - first, 4u);
-            var four = vec4(0.0);
-            for (var i = 0u; i < n; i++) {
-                four[i] = acc[first + i];
-            }
-            let total = lanes_sum(four, local) * scale;
-            if lane < n {
-                sums[first_slot + first + lane] = total[lane];
-            }
-        }
+        leave_sums(&acc, first_slot, scale, local);
         workgroupBarrier();
         finish(block, 0u, 1u, local);
         workgroupBarrier();

@@ -142,7 +142,7 @@ files!(
     "prelude/words_64",
     "prelude/dot_packed",
     "prelude/dot_pairs",
-    "prelude/block_dot",
+    "prelude/rows_i8",
     "prelude/reduce_subgroup",
     "prelude/reduce_workgroup",
     "prelude/quads_subgroup",

@@ -279,11 +279,11 @@ impl Lowering<'_> {
             (false, false) => "prologue/ragged",
         };
         // On software adapters a load costs by the lane, hardly by the word.
-        let pairs = self.caps.software && k.k.is_multiple_of(64);
-        let op = match (tuning.int8, pairs) {
-            (true, true) => "matvec_pairs",
-            (true, false) => "matvec_i8",
-            (false, _) => "matvec",
+        let pairs = tuning.int8 && self.caps.software && k.k.is_multiple_of(64);
+        let op = match tuning.int8 {
+            true if pairs => "matvec_pairs",
+            true => "matvec_i8",
+            false => "matvec",
         };
         let mut source = Source::new(op)
             .set("WORKGROUP", tuning.workgroup)
@@ -303,7 +303,7 @@ impl Lowering<'_> {
                 None => source.with("prelude/dot_packed"),
             };
             source.fragments.push("prelude/quantize");
-            source.fragments.push("prelude/block_dot");
+            source.fragments.push("prelude/rows_i8");
             if pairs {
                 source.fragments.push(if self.caps.words_64 { format.pair_fragment() } else { "pair/each" });
             }
