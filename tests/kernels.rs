@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use support::{Llama, fixture};
 use tensorlogic::doctor::{Arithmetic, cases};
-use tensorlogic::gpu::{GpuExecutor, GpuOptions, Language, Profile, lint};
+use tensorlogic::gpu::{Faults, GpuExecutor, GpuOptions, Language, Profile, lint};
 use tensorlogic::graph::{CompileOptions, Executor, KvType};
 
 /// The texts of all kernels that the doctor's cases and the steps of whole models need on a device of these options, by text.
@@ -45,19 +45,27 @@ fn gather(options: &GpuOptions, kernels: &mut BTreeMap<String, String>) {
 #[test]
 fn every_kernel_translates_to_the_languages_of_the_backends_that_can_run_it() {
     let mut kernels = BTreeMap::new();
-    // Without a profile this device counts as a software one. WebGPU's has no subgroups, DX12's kernels are Metal's but for matrices.
-    for (profile, no_subgroups) in [
-        (None, false),
-        (None, true),
-        (Some(Profile::Metal), false),
-        (Some(Profile::Metal), true),
-        (Some(Profile::Dx12), false),
-        (Some(Profile::WebGpu), false),
+    // Without a profile or matrices this device counts as a software one. WebGPU's has no subgroups, DX12's kernels are Metal's but for
+    // matrices.
+    for (profile, no_subgroups, matrix_edge) in [
+        (None, false, None),
+        (None, true, None),
+        (None, false, Some(16)),
+        (Some(Profile::Metal), false, None),
+        (Some(Profile::Metal), true, None),
+        (Some(Profile::Dx12), false, None),
+        (Some(Profile::WebGpu), false, None),
     ] {
         for precise in [false, true] {
-            let options = GpuOptions { backend: Some("noop".into()), profile, no_subgroups, precise, ..GpuOptions::default() };
+            let backend = Some("noop".into());
+            let faults = Faults { matrix_edge, ..Faults::default() };
+            let options = GpuOptions { backend, profile, no_subgroups, precise, faults, ..GpuOptions::default() };
             gather(&options, &mut kernels);
         }
+    }
+    for edge in [8, 16] {
+        let of_edge = kernels.keys().filter(|text| text.contains(&format!("coop_mat{edge}x{edge}"))).count();
+        assert!(of_edge > 20, "only {of_edge} kernels of {edge} × {edge}");
     }
     let problems: Vec<String> = kernels.iter().flat_map(|(text, name)| lint::check(name, text)).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use support::bounds::{ARITHMETICS, Arithmetic, granted, of_llama_cpp};
+use support::matrices::emulated;
 use support::{Llama, Sizes, all_logits, difference, fixture, gpu_is_there, random_llama, read_expected};
 use tensorlogic::cpu::{CpuExecutor, CpuOptions, Isa};
 use tensorlogic::engine::{Backend, LoadRequest, LoadedModel};
@@ -195,7 +196,8 @@ fn gpu_combinations() -> Vec<Combination> {
     for (name, options) in [
         ("without subgroups ", GpuOptions { no_subgroups: true, ..GpuOptions::from_env() }),
         // The shapes of real GPUs, also on a software adapter.
-        ("as metal ", GpuOptions { profile: Some(Profile::Metal), ..GpuOptions::from_env() }),
+        ("as dx12 ", GpuOptions { profile: Some(Profile::Dx12), ..GpuOptions::from_env() }),
+        ("as metal ", GpuOptions { profile: Some(Profile::Metal), faults: emulated(8, &[]), ..GpuOptions::from_env() }),
     ] {
         let gpu = open_gpu(options);
         all.push(on_gpu(&gpu, name, Off::NONE, Off::NONE));

@@ -1,13 +1,12 @@
 //! out[t, h] = Σ_k softmax_k(q · key_k · scale) value_k over the slots that the query sees, for many tokens on the matrix units: TOKENS queries
-//! of one head at a time against tiles of 64 slots. Sources: Vaswani et al., arXiv:1706.03762; Dao et al., arXiv:2307.08691 (the running
+//! of one head at a time against tiles of SLOTS slots. Sources: Vaswani et al., arXiv:1706.03762; Dao et al., arXiv:2307.08691 (the running
 //! softmax); sinks, arXiv:2309.17453.
 //! Grid: (tiles of TOKENS tokens, H), a subgroup for each 16 tokens. The order of sums is that of the slots.
 //! Arithmetic: f16 products with f32 sums; softmax in f32, its weights narrowed to f16. Relative error about 1e-3.
-//! Needs: f16, cooperative matrices of 16 × 16, subgroups of 32, D a multiple of 16 and at most 128, 48 KiB of workgroup memory.
+//! Needs: f16, cooperative matrices (`matrix/`), subgroups of 32, D a multiple of 16 and at most 128, SLOTS of 16 and more, 23 to 48 KiB of
+//! workgroup memory.
 enable f16;
-enable wgpu_cooperative_matrix;
 
-const SLOTS: u32 = 64u;
 const QUADS: u32 = D_PAD / 4u;
 // Quads of a row of each tile, padded so that rows start in different banks.
 const PITCH: u32 = QUADS + 2u;
@@ -16,14 +15,21 @@ const WIDEST: u32 = max(QUADS, SLOTS / 4u);
 const SUMS_PITCH: u32 = WIDEST + 1u;
 // Quads of a head that an invocation sums: two share a token.
 const OWN: u32 = QUADS / 2u;
-
-var<workgroup> queries: array<vec4<f16>, TOKENS * PITCH>;
-// Keys, then values, of a tile of slots.
-var<workgroup> tile: array<vec4<f16>, SLOTS * PITCH>;
+// Quads of a token's scores that one of them weighs.
+const OWN_SCORES: u32 = SLOTS / 8u;
+// Queries, keys and later values of a tile of slots, weights.
+const TILE: u32 = TOKENS * PITCH;
+const WEIGHTS: u32 = TILE + SLOTS * PITCH;
+const TILE_QUADS: u32 = WEIGHTS + TOKENS * WEIGHTS_PITCH;
 // Scores, then sums of values, of each token.
-var<workgroup> sums: array<vec4<f32>, TOKENS * SUMS_PITCH>;
-var<workgroup> weights: array<vec4<f16>, TOKENS * WEIGHTS_PITCH>;
+const SUM_QUADS: u32 = TOKENS * SUMS_PITCH;
+
 var<workgroup> positions: array<i32, SLOTS>;
+
+fn sum_quad(at: u32) -> vec4<f32> {
+    let first = at * 4u;
+    return vec4(sums[first], sums[first + 1u], sums[first + 2u], sums[first + 3u]);
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -46,6 +52,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let n_sinks = select(0u, min(step.sinks, n_slots), is_full);
     let end = select(min(n_slots, first_position + first_token + TOKENS), n_slots, is_full);
 
+    begin_sums(local);
     var own_sums: array<vec4<f32>, OWN>;
     var largest = LOWEST;
     var total = 0.0;
@@ -62,7 +69,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 if region == 0u {
                     v = vec4(sink_element(first, t, d), sink_element(first, t, d + 1u), sink_element(first, t, d + 2u), sink_element(first, t, d + 3u));
                 }
-                queries[i / QUADS * PITCH + i % QUADS] = vec4<f16>(clamp(v * scale, vec4(-65504.0), vec4(65504.0)));
+                put(i / QUADS * PITCH + i % QUADS, vec4<f16>(clamp(v * scale, vec4(-65504.0), vec4(65504.0))));
             }
         }
         for (var begin = region_begin; begin < region_end; begin += SLOTS) {
@@ -70,9 +77,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             let first_row = g * step.slots;
             for (var i = local; i < SLOTS * QUADS / 2u; i += WORKGROUP) {
                 let key = key_oct(first_row + min(begin + i / (QUADS / 2u), region_end - 1u), i % (QUADS / 2u));
-                let at = i / (QUADS / 2u) * PITCH + i % (QUADS / 2u) * 2u;
-                tile[at] = vec4<f16>(key.a);
-                tile[at + 1u] = vec4<f16>(key.b);
+                let at = TILE + i / (QUADS / 2u) * PITCH + i % (QUADS / 2u) * 2u;
+                put(at, vec4<f16>(key.a));
+                put(at + 1u, vec4<f16>(key.b));
             }
             for (var i = local; i < SLOTS; i += WORKGROUP) {
                 let slot = begin + i;
@@ -80,27 +87,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             }
             workgroupBarrier();
             for (var column = 0u; column < SLOTS; column += 16u) {
-                var scores = coop_mat16x16<f32, C>();
+                var scores = no_sum();
                 for (var d = 0u; d < QUADS; d += 4u) {
-                    let at_q = subgroup_row * PITCH + d;
-                    let at_k = column * PITCH + d;
-                    let a = coopLoadT<coop_mat16x16<f16, A>>(&queries[at_q], PITCH);
-                    let b = coopLoad<coop_mat16x16<f16, B>>(&tile[at_k], PITCH);
-                    scores = coopMultiplyAdd(a, b, scores);
+                    let queries = left(subgroup_row * PITCH + d, PITCH);
+                    let keys = right_of_columns(TILE + column * PITCH + d, PITCH);
+                    scores = multiply_add(queries, keys, scores);
                 }
-                let at = subgroup_row * SUMS_PITCH + column / 4u;
-                coopStoreT(scores, &sums[at], SUMS_PITCH);
+                leave(scores, subgroup_row * SUMS_PITCH + column / 4u, SUMS_PITCH);
             }
             workgroupBarrier();
             for (var i = local; i < SLOTS * QUADS; i += WORKGROUP) {
                 let row = first_row + min(begin + i / QUADS, region_end - 1u);
-                tile[i / QUADS * PITCH + i % QUADS] = vec4<f16>(value_quad(row, i % QUADS));
+                put(TILE + i / QUADS * PITCH + i % QUADS, vec4<f16>(value_quad(row, i % QUADS)));
             }
-            var scores: array<vec4<f32>, 8>;
+            var scores: array<vec4<f32>, OWN_SCORES>;
             var most = LOWEST;
-            for (var i = 0u; i < 8u; i++) {
-                let column = half * 8u + i;
-                var score = sums[own_row * SUMS_PITCH + column];
+            for (var i = 0u; i < OWN_SCORES; i++) {
+                let column = half * OWN_SCORES + i;
+                var score = sum_quad(own_row * SUMS_PITCH + column);
                 for (var j = 0u; j < 4u; j++) {
                     score[j] = select(LOWEST, max(score[j], LOWEST), sees(p, positions[column * 4u + j], window));
                 }
@@ -111,32 +115,29 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             let rescale = exp_f32(max(largest - next, -80.0));
             largest = next;
             var sum = 0.0;
-            for (var i = 0u; i < 8u; i++) {
+            for (var i = 0u; i < OWN_SCORES; i++) {
                 var weight: vec4<f32>;
                 for (var j = 0u; j < 4u; j++) {
                     let score = scores[i][j];
                     weight[j] = select(exp_f32(max(score - largest, -80.0)), 0.0, score <= LOWEST);
                 }
-                weights[own_row * WEIGHTS_PITCH + half * 8u + i] = vec4<f16>(weight);
+                put(WEIGHTS + own_row * WEIGHTS_PITCH + half * OWN_SCORES + i, vec4<f16>(weight));
                 sum += weight.x + weight.y + weight.z + weight.w;
             }
             total = total * rescale + sum + subgroupShuffleXor(sum, 1u);
             workgroupBarrier();
             for (var column = 0u; column < QUADS; column += 4u) {
-                var product = coop_mat16x16<f32, C>();
+                var product = no_sum();
                 for (var slot = 0u; slot < SLOTS; slot += 16u) {
-                    let at_w = subgroup_row * WEIGHTS_PITCH + slot / 4u;
-                    let at_v = slot * PITCH + column;
-                    let a = coopLoadT<coop_mat16x16<f16, A>>(&weights[at_w], WEIGHTS_PITCH);
-                    let b = coopLoadT<coop_mat16x16<f16, B>>(&tile[at_v], PITCH);
-                    product = coopMultiplyAdd(a, b, product);
+                    let weights = left(WEIGHTS + subgroup_row * WEIGHTS_PITCH + slot / 4u, WEIGHTS_PITCH);
+                    let values = right(TILE + slot * PITCH + column, PITCH);
+                    product = multiply_add(weights, values, product);
                 }
-                let at = subgroup_row * SUMS_PITCH + column;
-                coopStoreT(product, &sums[at], SUMS_PITCH);
+                leave(product, subgroup_row * SUMS_PITCH + column, SUMS_PITCH);
             }
             workgroupBarrier();
             for (var i = 0u; i < OWN; i++) {
-                own_sums[i] = own_sums[i] * rescale + sums[own_row * SUMS_PITCH + half * OWN + i];
+                own_sums[i] = own_sums[i] * rescale + sum_quad(own_row * SUMS_PITCH + half * OWN + i);
             }
         }
         // The next region's queries replace these.

@@ -3,9 +3,8 @@
 //! Grid: (tiles of TILE_N rows of w, tiles of TILE_T tokens); a subgroup sums 32 tokens of 16 · WIDE rows, WIDE 2 or 4. DEPTH groups of 32 columns of the weights
 //! are widened to f16 once into workgroup memory; the next ones are on their way while these are multiplied.
 //! Arithmetic: f16 products, f32 sums; relative error about 5e-4 of sqrt(Σ (x w)²).
-//! Needs: f16, cooperative matrices of 16 × 16, subgroups of 32, workgroup memory for the tiles.
+//! Needs: f16, cooperative matrices (`matrix/`), subgroups of 32, workgroup memory for the tiles.
 enable f16;
-enable wgpu_cooperative_matrix;
 
 // [T, K / 4]
 @group(0) @binding(2) var<storage, read> x: array<vec4<f16>>;
@@ -19,18 +18,20 @@ const OWN_HALVES: u32 = TILE_N * 2u * DEPTH / WORKGROUP;
 const OWN_QUADS: u32 = TILE_T * 8u * DEPTH / WORKGROUP;
 // Quads of a row of a tile, padded so that rows start in different banks.
 const PITCH: u32 = 8u * DEPTH + 2u;
-const OUT_PITCH: u32 = 20u;
-var<workgroup> tile_w: array<vec4<f16>, TILE_N * PITCH>;
-var<workgroup> tile_x: array<vec4<f16>, TILE_T * PITCH>;
+const OUT_PITCH: u32 = 5u;
+// Of w, then of x.
+const TILE_QUADS: u32 = (TILE_N + TILE_T) * PITCH;
+const TILE_X: u32 = TILE_N * PITCH;
 // 16 × 16 sums of each subgroup.
-var<workgroup> tile_out: array<f32, SUBGROUPS * 16u * OUT_PITCH>;
+const SUM_QUADS: u32 = SUBGROUPS * 16u * OUT_PITCH;
 
-// Adds what follows the sums of 16 tokens × 16 rows that a subgroup left in `tile_out`, and stores them.
-fn finish(first_t: u32, first_n: u32, rows: u32, local: u32) {
-    workgroupBarrier();
+// Adds what follows to 16 × 16 sums of a subgroup, and stores them.
+fn finish(sum: Sum, first_t: u32, first_n: u32, rows: u32, local: u32) {
     let first = local / 32u * 16u * OUT_PITCH;
+    leave(sum, first, OUT_PITCH);
+    workgroupBarrier();
     for (var i = local % 32u; i < 256u; i += 32u) {
-        store(first_t + i / 16u, first_n + i % 16u, rows, tile_out[first + i / 16u * OUT_PITCH + i % 16u]);
+        store(first_t + i / 16u, first_n + i % 16u, rows, sums[(first + i / 16u * OUT_PITCH) * 4u + i % 16u]);
     }
     workgroupBarrier();
 }
@@ -43,15 +44,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     // The corner of this subgroup's sums.
     let own_n = local / 32u % SUBGROUPS_N * (16u * WIDE);
     let own_t = local / 32u / SUBGROUPS_N * 32u;
+    begin_sums(local);
     // Each is a variable of its own: drivers keep an array of them in memory, not in registers.
-    var sum00 = coop_mat16x16<f32, C>();
-    var sum01 = coop_mat16x16<f32, C>();
-    var sum02 = coop_mat16x16<f32, C>();
-    var sum03 = coop_mat16x16<f32, C>();
-    var sum10 = coop_mat16x16<f32, C>();
-    var sum11 = coop_mat16x16<f32, C>();
-    var sum12 = coop_mat16x16<f32, C>();
-    var sum13 = coop_mat16x16<f32, C>();
+    var sum00 = no_sum();
+    var sum01 = no_sum();
+    var sum02 = no_sum();
+    var sum03 = no_sum();
+    var sum10 = no_sum();
+    var sum11 = no_sum();
+    var sum12 = no_sum();
+    var sum13 = no_sum();
     var w_group: array<u32, OWN_HALVES>;
     var blocks: array<Block, OWN_HALVES>;
     for (var i = 0u; i < OWN_HALVES; i++) {
@@ -75,14 +77,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             let w = half_values(blocks[i], unit % 2u);
             let at = unit / (2u * DEPTH) * PITCH + unit % (2u * DEPTH) * 4u;
             for (var j = 0u; j < 4u; j++) {
-                tile_w[at + j] = vec4<f16>(w.v[j]);
+                put(at + j, vec4<f16>(w.v[j]));
             }
         }
         for (var i = 0u; i < OWN_QUADS; i++) {
             let unit = local + i * WORKGROUP;
             let quad = unit % (8u * DEPTH);
             // Past the last group, where DEPTH does not divide their number, x is 0.
-            tile_x[unit / (8u * DEPTH) * PITCH + quad] = select(vec4<f16>(), quads[i], group * 8u + quad <= last_quad);
+            put(TILE_X + unit / (8u * DEPTH) * PITCH + quad, select(vec4<f16>(), quads[i], group * 8u + quad <= last_quad));
         }
         workgroupBarrier();
         for (var i = 0u; i < OWN_HALVES; i++) {
@@ -94,45 +96,36 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             quads[i] = x[x_quad[i] + min((group + DEPTH) * 8u + unit % (8u * DEPTH), last_quad)];
         }
         for (var k = 0u; k < 8u * DEPTH; k += 4u) {
-            let at_x = own_t * PITCH + k;
+            let at_x = TILE_X + own_t * PITCH + k;
             let at_w = own_n * PITCH + k;
-            let x0 = coopLoadT<coop_mat16x16<f16, A>>(&tile_x[at_x], PITCH);
-            let x1 = coopLoadT<coop_mat16x16<f16, A>>(&tile_x[at_x + 16u * PITCH], PITCH);
-            let w0 = coopLoad<coop_mat16x16<f16, B>>(&tile_w[at_w], PITCH);
-            let w1 = coopLoad<coop_mat16x16<f16, B>>(&tile_w[at_w + 16u * PITCH], PITCH);
-            sum00 = coopMultiplyAdd(x0, w0, sum00);
-            sum01 = coopMultiplyAdd(x0, w1, sum01);
-            sum10 = coopMultiplyAdd(x1, w0, sum10);
-            sum11 = coopMultiplyAdd(x1, w1, sum11);
+            let x0 = left(at_x, PITCH);
+            let x1 = left(at_x + 16u * PITCH, PITCH);
+            let w0 = right_of_columns(at_w, PITCH);
+            let w1 = right_of_columns(at_w + 16u * PITCH, PITCH);
+            sum00 = multiply_add(x0, w0, sum00);
+            sum01 = multiply_add(x0, w1, sum01);
+            sum10 = multiply_add(x1, w0, sum10);
+            sum11 = multiply_add(x1, w1, sum11);
             if WIDE == 4u {
-                let w2 = coopLoad<coop_mat16x16<f16, B>>(&tile_w[at_w + 32u * PITCH], PITCH);
-                let w3 = coopLoad<coop_mat16x16<f16, B>>(&tile_w[at_w + 48u * PITCH], PITCH);
-                sum02 = coopMultiplyAdd(x0, w2, sum02);
-                sum03 = coopMultiplyAdd(x0, w3, sum03);
-                sum12 = coopMultiplyAdd(x1, w2, sum12);
-                sum13 = coopMultiplyAdd(x1, w3, sum13);
+                let w2 = right_of_columns(at_w + 32u * PITCH, PITCH);
+                let w3 = right_of_columns(at_w + 48u * PITCH, PITCH);
+                sum02 = multiply_add(x0, w2, sum02);
+                sum03 = multiply_add(x0, w3, sum03);
+                sum12 = multiply_add(x1, w2, sum12);
+                sum13 = multiply_add(x1, w3, sum13);
             }
         }
     }
-    let corner = local / 32u * 16u * OUT_PITCH;
     let t = first_t + own_t;
     let n = first_n + own_n;
-    coopStoreT(sum00, &tile_out[corner], OUT_PITCH);
-    finish(t, n, rows, local);
-    coopStoreT(sum01, &tile_out[corner], OUT_PITCH);
-    finish(t, n + 16u, rows, local);
-    coopStoreT(sum10, &tile_out[corner], OUT_PITCH);
-    finish(t + 16u, n, rows, local);
-    coopStoreT(sum11, &tile_out[corner], OUT_PITCH);
-    finish(t + 16u, n + 16u, rows, local);
+    finish(sum00, t, n, rows, local);
+    finish(sum01, t, n + 16u, rows, local);
+    finish(sum10, t + 16u, n, rows, local);
+    finish(sum11, t + 16u, n + 16u, rows, local);
     if WIDE == 4u {
-        coopStoreT(sum02, &tile_out[corner], OUT_PITCH);
-        finish(t, n + 32u, rows, local);
-        coopStoreT(sum03, &tile_out[corner], OUT_PITCH);
-        finish(t, n + 48u, rows, local);
-        coopStoreT(sum12, &tile_out[corner], OUT_PITCH);
-        finish(t + 16u, n + 32u, rows, local);
-        coopStoreT(sum13, &tile_out[corner], OUT_PITCH);
-        finish(t + 16u, n + 48u, rows, local);
+        finish(sum02, t, n + 32u, rows, local);
+        finish(sum03, t, n + 48u, rows, local);
+        finish(sum12, t + 16u, n + 32u, rows, local);
+        finish(sum13, t + 16u, n + 48u, rows, local);
     }
 }

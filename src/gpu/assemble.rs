@@ -193,6 +193,8 @@ files!(
     "kv/f32_store",
     "kv/f16_store",
     "kv/q8_0_store",
+    "matrix/edge_16",
+    "matrix/edge_8",
     "parts/within",
     "parts/apart",
     "parts/merge",

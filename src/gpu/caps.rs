@@ -13,8 +13,8 @@ const MOST_IMMEDIATE_BYTES: u32 = 128;
 pub struct Caps {
     /// Invocations of a subgroup, where subgroups are usable and all have one size; 0 otherwise.
     pub subgroup: u32,
-    /// f16 products of 16 × 16 with f32 sums on matrix units.
-    pub cooperative: bool,
+    /// The edge of the square matrices that matrix units multiply, f16 products with f32 sums: 16 or 8; 0 where there are none.
+    pub matrix_edge: usize,
     /// Workgroups of one dispatch may read what others of it wrote, after a barrier.
     pub coherent: bool,
     /// Bytes that a dispatch brings along with its command.
@@ -34,6 +34,8 @@ pub struct Caps {
     pub software: bool,
     /// Activations may be rounded to eight bits.
     pub int8: bool,
+    /// Instructions multiply four pairs of bytes at once.
+    pub dot_products: bool,
     /// Kernel variants to do without.
     pub off: Off<Variant>,
 }
@@ -46,19 +48,21 @@ impl Caps {
 
     pub fn new(device: &wgpu::Device, info: &wgpu::AdapterInfo, options: &GpuOptions) -> Self {
         let (features, limits) = (device.features(), device.limits());
-        let uniform = info.subgroup_min_size == info.subgroup_max_size && info.subgroup_min_size.is_power_of_two();
-        let usable = features.contains(wgpu::Features::SUBGROUP) && uniform && info.subgroup_min_size >= 4;
-        let cooperative = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16)
-            && usable
-            && info.subgroup_min_size == 32
-            && limits.max_compute_workgroup_storage_size >= 32 << 10;
+        let (least, most) = subgroup_sizes(info);
+        let usable = features.contains(wgpu::Features::SUBGROUP) && least == most && least.is_power_of_two() && least >= 4;
         let software = is_software(info, options);
         let uses = |variant: Variant| !options.kernels.has(variant);
+        let has_matrices = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16)
+            && usable
+            && least == 32
+            && limits.max_compute_workgroup_storage_size >= 32 << 10;
+        let edge = options.faults.matrix_edge.or(has_matrices.then(|| matrix_edge(info, options)));
+        let edge = edge.filter(|_| !software && !options.precise && uses(Variant::Cooperative));
         let immediates = features.contains(wgpu::Features::IMMEDIATES) && uses(Variant::Immediates);
         Caps {
             words_64: software && features.contains(wgpu::Features::SHADER_INT64) && uses(Variant::Words64),
-            cooperative: cooperative && !options.precise && uses(Variant::Cooperative),
-            subgroup: if usable { info.subgroup_min_size } else { 0 },
+            matrix_edge: edge.unwrap_or(0),
+            subgroup: if usable { least } else { 0 },
             coherent: features.contains(wgpu::Features::MEMORY_DECORATION_COHERENT) && uses(Variant::JoinedAttention),
             immediate_bytes: if immediates { limits.max_immediate_size.min(MOST_IMMEDIATE_BYTES) } else { 0 },
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
@@ -70,6 +74,7 @@ impl Caps {
             workgroups_per_dimension: limits.max_compute_workgroups_per_dimension.min(65_535),
             software,
             int8: !options.precise && uses(Variant::Int8),
+            dot_products: !is_metal(info, options),
             off: options.kernels,
         }
     }
@@ -82,7 +87,21 @@ impl Caps {
 
 /// Under a profile a software adapter runs the kernels that the profile's devices run.
 fn is_software(info: &wgpu::AdapterInfo, options: &GpuOptions) -> bool {
-    info.device_type == wgpu::DeviceType::Cpu && options.profile.is_none()
+    info.device_type == wgpu::DeviceType::Cpu && options.profile.is_none() && options.faults.matrix_edge.is_none()
+}
+
+fn is_metal(info: &wgpu::AdapterInfo, options: &GpuOptions) -> bool {
+    info.backend == wgpu::Backend::Metal || options.profile == Some(Profile::Metal)
+}
+
+/// The least and the greatest number of invocations in a subgroup.
+pub fn subgroup_sizes(info: &wgpu::AdapterInfo) -> (u32, u32) {
+    // wgpu says 4 to 64 of everything behind Metal. Apple's own GPUs have 32, which browsers rely on, too (gpuweb/gpuweb#6240); those of
+    // other makers differ from kernel to kernel.
+    match info.backend {
+        wgpu::Backend::Metal if info.name.starts_with("Apple") => (32, 32),
+        _ => (info.subgroup_min_size, info.subgroup_max_size),
+    }
 }
 
 /// The features that kernels can use, of those that the adapter has and the options allow.
@@ -113,18 +132,24 @@ pub fn wanted_features(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::F
     if options.no_subgroups {
         wanted.remove(Features::SUBGROUP);
     }
-    // Of the backends that a profile imitates none has matrices of 16 × 16.
-    if options.profile.is_none() && has_cooperative_16(adapter) && wanted.contains(Features::SUBGROUP) {
+    let imitated = options.profile.is_none_or(|profile| profile == Profile::Metal);
+    let multiplies = imitated && wanted.contains(Features::SUBGROUP) && multiplies(adapter, matrix_edge(&info, options) as u32);
+    if multiplies || options.faults.matrix_edge.is_some() {
         wanted |= Features::SHADER_F16 | Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
     }
     wanted & adapter.features()
 }
 
-/// Whether the adapter multiplies f16 matrices of 16 × 16 and sums in f32.
-fn has_cooperative_16(adapter: &wgpu::Adapter) -> bool {
+/// The edge of the matrices that kernels multiply on this backend, where the adapter has them; DX12 has none.
+fn matrix_edge(info: &wgpu::AdapterInfo, options: &GpuOptions) -> usize {
+    if is_metal(info, options) { 8 } else { 16 }
+}
+
+/// Whether the adapter multiplies f16 matrices of this edge and sums in f32.
+fn multiplies(adapter: &wgpu::Adapter, edge: u32) -> bool {
     use wgpu::CooperativeScalarType as Scalar;
     let fits = |p: &wgpu::CooperativeMatrixProperties| {
-        (p.m_size, p.n_size, p.k_size) == (16, 16, 16) && p.ab_type == Scalar::F16 && p.cr_type == Scalar::F32
+        (p.m_size, p.n_size, p.k_size) == (edge, edge, edge) && p.ab_type == Scalar::F16 && p.cr_type == Scalar::F32
     };
     // The adapter that computes nothing lists no sizes; kernels are checked there whatever they need.
     let lists = adapter.get_info().backend == wgpu::Backend::Noop || adapter.cooperative_matrix_properties().iter().any(fits);

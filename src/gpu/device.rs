@@ -158,16 +158,21 @@ impl Gpu {
     pub fn facts(&self) -> Vec<(String, String)> {
         let (info, caps) = (&self.info, &self.caps);
         let has = |has: bool| if has { "yes" } else { "no" }.to_owned();
-        let subgroups = match (caps.subgroup, info.subgroup_min_size, info.subgroup_max_size) {
-            (0, 0, 0) => "none".to_owned(),
-            (0, low, high) => format!("not used, the adapter has {low} to {high}"),
-            (size, _, _) => format!("of {size}"),
+        let subgroups = match (caps.subgroup, caps::subgroup_sizes(info)) {
+            (0, (0, 0)) => "none".to_owned(),
+            (0, (least, most)) => format!("not used, the adapter has {least} to {most}"),
+            (size, _) => format!("of {size}"),
+        };
+        let matrices = match caps.matrix_edge {
+            0 => "not used".to_owned(),
+            edge => format!("of {edge} × {edge}"),
         };
         [
             ("adapter", format!("{} ({}, vendor {:#06x}, device {:#06x})", info.name, kind(info.device_type), info.vendor, info.device)),
             ("backend", info.backend.to_str().to_owned()),
             ("driver", format!("{} {}", info.driver, info.driver_info).trim().to_owned()),
             ("subgroups", subgroups),
+            ("matrix units", matrices),
             ("timestamps", has(caps.timestamps)),
             ("pipeline cache", has(caps.pipeline_cache)),
             ("largest binding", format!("{} MiB", caps.max_binding >> 20)),
@@ -221,7 +226,7 @@ pub fn adapters(options: &GpuOptions) -> Vec<AdapterSummary> {
                 kind: kind(info.device_type),
                 max_binding_mb: limits.max_storage_buffer_binding_size >> 20,
                 workgroup_memory_kb: limits.max_compute_workgroup_storage_size >> 10,
-                subgroups: if subgroups { (info.subgroup_min_size, info.subgroup_max_size) } else { (0, 0) },
+                subgroups: if subgroups { caps::subgroup_sizes(&info) } else { (0, 0) },
                 f16: features.contains(wgpu::Features::SHADER_F16),
                 chosen: chosen.as_ref().is_some_and(|c| c.name == info.name && c.backend == info.backend),
                 name: info.name,

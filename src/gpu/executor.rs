@@ -103,7 +103,7 @@ impl GpuExecutor {
     pub fn target(&self) -> Target {
         let rows = super::lower::MATVEC_ROWS;
         // Where x is narrowed for the matrix units, its norm costs nothing more.
-        let normed = if self.gpu.caps.cooperative { usize::MAX } else { rows };
+        let normed = if self.gpu.caps.matrix_edge > 0 { usize::MAX } else { rows };
         Target { norm_prologue_rows: normed, epilogue_rows: rows, off: self.gpu.options.rules }
     }
 

@@ -42,6 +42,9 @@ pub struct Faults {
     pub lost_after: Option<u64>,
     /// Kernels that are broken on purpose. No flag and no variable sets them.
     pub kernels: Vec<KernelFault>,
+    /// The adapter counts as a GPU whose matrix units multiply matrices of this edge. Where it has none, `kernels` puts other text in place
+    /// of what they do. No flag and no variable sets it.
+    pub matrix_edge: Option<usize>,
 }
 
 /// Another text in a kernel, as a wrong driver or a wrong edit would have it.
@@ -58,7 +61,7 @@ impl Faults {
     /// `memory=BYTES` or `lost=RUNS`, as `TL_FAULT` has it.
     pub fn from_text(text: &str) -> Self {
         let number = |name: &str| text.strip_prefix(name)?.strip_prefix('=')?.parse().ok();
-        Faults { memory_limit: number("memory"), lost_after: number("lost"), kernels: Vec::new() }
+        Faults { memory_limit: number("memory"), lost_after: number("lost"), ..Faults::default() }
     }
 
     /// The text of a kernel of `op` with the faults that are planted in it.

@@ -77,7 +77,7 @@ impl Tuning {
             return chosen;
         }
         let asked = self.trial.or_else(|| self.measured.get(&work.key()).copied());
-        asked.filter(|t| fits(caps, t, chosen.int8)).unwrap_or(chosen)
+        asked.filter(|t| fits(caps, t, may_round(caps, work))).unwrap_or(chosen)
     }
 }
 
@@ -90,14 +90,19 @@ fn fits(caps: &Caps, t: &MatvecTuning, int8: bool) -> bool {
     whole && subgroups && rows && t.cols == 1 && t.workgroup <= caps.workgroup_threads as usize && (!t.int8 || int8)
 }
 
+/// Whether the work's activations may be rounded to eight bits.
+fn may_round(caps: &Caps, work: &MatvecWork) -> bool {
+    // Quants, scales and sums of the activations, and what reductions take.
+    let fits = work.k.div_ceil(32) * 48 + 128 + 4096 <= caps.workgroup_memory as usize;
+    let whole = work.k.is_multiple_of(32) && work.k >= LEAST_INT8_WIDTH;
+    caps.int8 && work.format.quants != Quants::Floats && work.n_tokens == 1 && whole && fits
+}
+
 /// Where nothing was measured.
 fn default_matvec(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
     let groups = work.k.div_ceil(32);
     let cols = if work.n_tokens == 1 { 1 } else { 4 };
-    // Quants, scales and sums of the activations, and what reductions take.
-    let fits = groups * 48 + 128 + 4096 <= caps.workgroup_memory as usize;
-    let whole = work.k.is_multiple_of(32) && work.k >= LEAST_INT8_WIDTH;
-    let int8 = caps.int8 && work.format.quants != Quants::Floats && work.n_tokens == 1 && whole && fits;
+    let int8 = may_round(caps, work) && caps.dot_products;
     if caps.software {
         let lanes = if caps.subgroup > 0 { caps.subgroup as usize } else { 4 };
         // Wide workgroups cost a switch at each barrier; the prologue is shared by many rows instead, and activations that were read by as

@@ -9,6 +9,7 @@
 
 pub mod bounds;
 pub mod faulty;
+pub mod matrices;
 pub mod programs;
 pub mod traced;
 

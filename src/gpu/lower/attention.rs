@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use super::super::assemble::Source;
+use super::super::caps::Caps;
 use super::super::variants::Variant;
+use super::linear::matrix_fragment;
 use super::neural::neox;
 use super::{Grid, Lowering, Operand, RunShape, Work, rows_words};
 use crate::graph::{CacheIdx, CacheSpec, ExecError, KvType};
@@ -31,12 +33,9 @@ impl Lowering<'_> {
     pub(super) fn attention(&mut self, k: &Attention) -> Result<(), ExecError> {
         let (spec, layout) = self.cache(k.cache)?;
         // Rows of few tokens would leave most of a tile empty.
-        let cooperative = self.caps.cooperative
-            && k.rows.count >= LEAST_COOPERATIVE_ROWS
-            && layout.head_dim.is_multiple_of(16)
-            && cooperative_bytes(layout.head_dim) <= self.caps.workgroup_memory as usize;
-        if cooperative {
-            self.attention_cooperative(k, spec, layout.head_dim);
+        let matrices = self.caps.matrix_edge > 0 && k.rows.count >= LEAST_COOPERATIVE_ROWS && layout.head_dim.is_multiple_of(16);
+        if let Some(tile) = AttentionTile::of(self.caps, layout.head_dim).filter(|_| matrices) {
+            self.attention_cooperative(k, spec, layout.head_dim, tile);
             return Ok(());
         }
         let group = k.n_heads / spec.n_kv_heads;
@@ -84,9 +83,13 @@ impl Lowering<'_> {
     }
 
     /// Many tokens on the matrix units.
-    fn attention_cooperative(&mut self, k: &Attention, spec: &CacheSpec, head_dim: usize) {
-        let tokens = cooperative_tokens(head_dim);
-        let source = self.attention_source("attention_cooperative", spec, head_dim, 2 * tokens).set("TOKENS", tokens);
+    fn attention_cooperative(&mut self, k: &Attention, spec: &CacheSpec, head_dim: usize, tile: AttentionTile) {
+        let AttentionTile { tokens, slots } = tile;
+        let source = self
+            .attention_source("attention_cooperative", spec, head_dim, 2 * tokens)
+            .with(matrix_fragment(self.caps))
+            .set("TOKENS", tokens)
+            .set("SLOTS", slots);
         let (operands, step) = self.attention_operands(k, spec, 1);
         let (n_heads, rows) = (k.n_heads as u32, k.rows);
         let grid = move |run: &RunShape| [rows.of_run(run.n_tokens).div_ceil(tokens) as u32, n_heads, 1];
@@ -144,15 +147,31 @@ fn n_parts(run: &RunShape, cache: CacheIdx, spec: &CacheSpec, rows: Rows) -> usi
     n_slots.div_ceil(SPLIT).clamp(1, MAX_SPLITS)
 }
 
-/// Queries of a workgroup of `attention_cooperative`: as many as workgroup memory holds beside a tile of keys.
-fn cooperative_tokens(head_dim: usize) -> usize {
-    if head_dim <= 64 { 64 } else { 32 }
+/// How `attention_cooperative` divides its scores.
+#[derive(Clone, Copy)]
+struct AttentionTile {
+    /// Queries of a workgroup.
+    tokens: usize,
+    /// Slots at a time.
+    slots: usize,
 }
 
-/// Workgroup memory of `attention_cooperative`.
-fn cooperative_bytes(head_dim: usize) -> usize {
-    let (tokens, quads) = (cooperative_tokens(head_dim), head_dim / 4);
-    (tokens + 64) * (quads + 2) * 8 + tokens * (quads.max(16) + 1) * 16 + tokens * 18 * 8 + 256
+impl AttentionTile {
+    /// As many queries as workgroup memory holds beside a tile of keys; with wide heads fewer were faster (NVIDIA H200). None: not even 16.
+    fn of(caps: &Caps, head_dim: usize) -> Option<Self> {
+        let slots = if caps.matrix_edge == 8 { 32 } else { 64 };
+        let most = if head_dim <= 64 { 64 } else { 32 };
+        let tiles = [64, 32, 16].map(|tokens| AttentionTile { tokens, slots });
+        tiles.into_iter().find(|tile| tile.tokens <= most && tile.bytes(head_dim) <= caps.workgroup_memory as usize)
+    }
+
+    /// Workgroup memory of the kernel.
+    fn bytes(self, head_dim: usize) -> usize {
+        let (tokens, slots, quads) = (self.tokens, self.slots, head_dim / 4);
+        let tiles = (tokens + slots) * (quads + 2) + tokens * (slots / 4 + 2);
+        let sums = tokens * (quads.max(slots / 4) + 1);
+        tiles * 8 + sums * 16 + slots * 4 + 256
+    }
 }
 
 fn attention_work(k: &Attention, spec: &CacheSpec) -> Work {

@@ -84,7 +84,7 @@ impl Lowering<'_> {
     /// Whether the matrix units take these rows: f16, which holds no f32 weights.
     fn cooperative(&self, k: &Linear) -> bool {
         let narrow = self.placed[k.weight.0 as usize].format().fits_f16();
-        self.caps.cooperative && narrow && !self.few(k) && k.k.is_multiple_of(32)
+        self.caps.matrix_edge > 0 && narrow && !self.few(k) && k.k.is_multiple_of(32)
     }
 
     /// x after its norm, in f16.
@@ -151,7 +151,8 @@ impl Lowering<'_> {
                 .set("SUBGROUPS_N", tile.subgroups_n)
                 .set("SUBGROUPS_T", tile.subgroups_t)
                 .set("WIDE", tile.wide)
-                .set("DEPTH", tile.depth);
+                .set("DEPTH", tile.depth)
+                .with(matrix_fragment(self.caps));
             (source, tile.rows(), tile.tokens())
         } else {
             (Source::new("matmul"), 64, 64)
@@ -335,10 +336,15 @@ impl CooperativeTile {
     const LARGE: CooperativeTile = CooperativeTile { subgroups_n: 2, subgroups_t: 4, wide: 4, depth: 2 };
     /// 64 rows and 64 tokens.
     const SMALL: CooperativeTile = CooperativeTile { subgroups_n: 2, subgroups_t: 2, wide: 2, depth: 2 };
+    /// The same with half the workgroup memory: Apple's GPUs hold as many workgroups at a time as have room.
+    const SHALLOW: CooperativeTile = CooperativeTile { depth: 1, ..Self::SMALL };
     /// As many workgroups as it takes to fill a large GPU: with fewer, smaller tiles are faster.
     const LEAST_LARGE: usize = 128;
 
     fn of(caps: &Caps, n: usize, n_tokens: usize) -> Self {
+        if caps.matrix_edge == 8 {
+            return Self::SHALLOW;
+        }
         let large = Self::LARGE;
         let n_large = n.div_ceil(large.rows()) * n_tokens.div_ceil(large.tokens());
         let fits = large.bytes() <= caps.workgroup_memory as usize && large.threads() <= caps.workgroup_threads as usize;
@@ -361,6 +367,11 @@ impl CooperativeTile {
     fn bytes(self) -> usize {
         (self.rows() + self.tokens()) * (8 * self.depth + 2) * 8 + self.threads() / 32 * 16 * 20 * 4
     }
+}
+
+/// The fragment of the matrix units' matrices.
+pub fn matrix_fragment(caps: &Caps) -> &'static str {
+    if caps.matrix_edge == 8 { "matrix/edge_8" } else { "matrix/edge_16" }
 }
 
 /// What a matrix-vector kernel has to do for this step.
