@@ -124,10 +124,11 @@ fn step_paths(out: &mut String, report: &Report) -> std::fmt::Result {
         let processor = processor_seconds.map_or("–".to_owned(), |s| time(s.median));
         writeln!(out, "| {name} | {} | {min} | {median} | {max} | {processor} |", seconds.n)?;
     }
-    if let [first, .., last] = &report.step_paths[..] {
-        let more = |a: Summary, b: Summary| format!("{:+.1} %", (a.median / b.median - 1.0) * 100.0);
-        let processor = first.processor_seconds.zip(last.processor_seconds).map_or("–".to_owned(), |(a, b)| more(a, b));
-        writeln!(out, "| the first over the last | | | {} | | {processor} |", more(first.seconds, last.seconds))?;
+    if let Some(ratio) = &report.path_ratio {
+        let more = |ratio: f64| format!("{:+.1} %", (ratio - 1.0) * 100.0);
+        let [min, median, max] = [ratio.seconds.min, ratio.seconds.median, ratio.seconds.max].map(more);
+        let processor = ratio.processor_seconds.map_or("–".to_owned(), |s| more(s.median));
+        writeln!(out, "| the first over the last, by neighbours | {} | {min} | {median} | {max} | {processor} |", ratio.seconds.n)?;
     }
     Ok(())
 }

@@ -61,6 +61,8 @@ pub struct Report {
     pub decode_over_context: Vec<ContextPoint>,
     /// One decode step by each way to run it, the generate loop first.
     pub step_paths: Vec<StepPath>,
+    /// The first way over the last.
+    pub path_ratio: Option<PathRatio>,
     /// What `--tune` found; it is said once and not part of the JSON.
     #[serde(skip)]
     pub tuning: Option<TuneReport>,
@@ -89,6 +91,7 @@ impl Default for Report {
             kernels: Vec::new(),
             decode_over_context: Vec::new(),
             step_paths: Vec::new(),
+            path_ratio: None,
             tuning: None,
         }
     }
@@ -158,6 +161,14 @@ pub struct StepPath {
     pub name: String,
     pub seconds: Summary,
     /// Of all threads of this process, where the system tells.
+    pub processor_seconds: Option<Summary>,
+}
+
+/// What one way takes over what another does, each measurement over its neighbour: a processor that changes its speed now and then is as
+/// fast in both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PathRatio {
+    pub seconds: Summary,
     pub processor_seconds: Option<Summary>,
 }
 

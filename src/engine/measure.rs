@@ -90,7 +90,7 @@ pub fn measure(
         bench.kernels(request, runs, &mut report)?;
     }
     if request.recording {
-        report.step_paths = bench.step_paths(request.new_tokens.max(1), runs, &mut on_progress)?;
+        bench.step_paths(request.new_tokens.max(1), runs, &mut report, &mut on_progress)?;
     }
     if request.over_context {
         bench.over_context(request.new_tokens.clamp(1, POINT_TOKENS), runs.min(3), &mut report, &mut on_progress)?;

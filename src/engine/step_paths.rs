@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use crate::bench::{StepPath, Summary};
+use crate::bench::{PathRatio, Report, StepPath, Summary};
 use crate::graph::Sampling;
 
 use super::EngineError;
@@ -11,6 +11,9 @@ use super::measure::{Bench, prompt};
 
 /// Tokens before the steps that are measured.
 const CACHED: usize = 1;
+/// Where they are short, both ways are measured for so long, up to so many times: the more neighbours, the less one pair's noise weighs.
+const LONG: Duration = Duration::from_secs(4);
+const MOST_RUNS: usize = 100;
 
 /// The wall's and the processor's clock.
 #[derive(Clone, Copy)]
@@ -45,24 +48,46 @@ impl Spent {
     }
 }
 
+fn ratio(of: &Spent, over: &Spent) -> PathRatio {
+    let ratios = |a: &[f64], b: &[f64]| Summary::of(&a.iter().zip(b).map(|(a, b)| a / b).collect::<Vec<_>>());
+    let processor_seconds = (!of.processor.is_empty()).then(|| ratios(&of.processor, &over.processor));
+    PathRatio { seconds: ratios(&of.wall, &over.wall), processor_seconds }
+}
+
 impl Bench<'_> {
-    /// Both ways in turn, each for `n` steps; empty where the backend runs no recordings.
-    pub(super) fn step_paths(&mut self, n: usize, runs: usize, on_progress: &mut impl FnMut(&str)) -> Result<Vec<StepPath>, EngineError> {
+    /// Both ways in turn, each for `n` steps, at least `runs` times; nothing where the backend runs no recordings.
+    pub(super) fn step_paths(
+        &mut self,
+        n: usize,
+        runs: usize,
+        report: &mut Report,
+        on_progress: &mut impl FnMut(&str),
+    ) -> Result<(), EngineError> {
+        on_progress("decode through the generate loop, and straight from the recording");
         let (mut by_loop, mut by_recording) = (Spent::default(), Spent::default());
-        // One more than is counted: its buffers and bind groups may be new.
-        for run in 0..=runs {
-            on_progress("decode through the generate loop");
-            let began = self.through_loop(n)?;
-            by_loop.add(began, n);
-            on_progress("decode straight from the recording");
-            let step = began.wall.elapsed() / n as u32;
-            let Some(began) = self.by_recording(n, step)? else { return Ok(Vec::new()) };
-            by_recording.add(began, n);
-            if run == 0 {
-                (by_loop, by_recording) = Default::default();
+        // Once uncounted: buffers and bind groups may be new.
+        let began = self.through_loop(n)?;
+        let step = began.wall.elapsed() / n as u32;
+        if self.by_recording(n, step)?.is_none() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        for run in 0..runs.max(MOST_RUNS) {
+            if run >= runs && began.elapsed() > LONG {
+                break;
+            }
+            // In turn also which comes first.
+            for is_loop in [run % 2 == 0, run % 2 == 1] {
+                if is_loop {
+                    by_loop.add(self.through_loop(n)?, n);
+                } else if let Some(began) = self.by_recording(n, step)? {
+                    by_recording.add(began, n);
+                }
             }
         }
-        Ok(vec![by_loop.path("through the generate loop"), by_recording.path("straight from the recording")])
+        report.path_ratio = Some(ratio(&by_loop, &by_recording));
+        report.step_paths = vec![by_loop.path("through the generate loop"), by_recording.path("straight from the recording")];
+        Ok(())
     }
 
     /// Generates `n` tokens after the first one; the clocks when the first one was there.
@@ -90,12 +115,15 @@ impl Bench<'_> {
     }
 }
 
-/// What all threads of this process have used of the processors, where the system tells (Linux).
+/// What all threads of this process have used of the processors, where the system tells.
+#[cfg(unix)]
 fn processor_seconds() -> Option<f64> {
-    let threads = std::fs::read_dir("/proc/self/task").ok()?;
-    let of_thread = |thread: std::fs::DirEntry| -> Option<f64> {
-        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse().ok()
-    };
-    Some(threads.flatten().filter_map(of_thread).sum::<f64>() * 1e-9)
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Some(time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9)
+}
+
+#[cfg(not(unix))]
+fn processor_seconds() -> Option<f64> {
+    None
 }
