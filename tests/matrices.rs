@@ -42,7 +42,7 @@ fn failures(executor: &mut GpuExecutor, names: &[&str]) -> Vec<String> {
 #[test]
 fn matrices_of_both_edges_give_what_the_definition_gives() {
     // What differs between formats is not what differs between edges.
-    for (edge, names) in [(8, ["linear", "attention"].as_slice()), (16, &["linear f16", "linear q4_0", "attention"])] {
+    for (edge, names) in [(8, ["linear", "gate", "attention"].as_slice()), (16, &["linear f16", "linear q4_0", "gate", "attention"])] {
         let Some(mut executor) = open(edge, &[]) else { return };
         let failures = failures(&mut executor, names);
         assert!(failures.is_empty(), "{edge} × {edge}:\n{}", failures.join("\n"));
@@ -69,9 +69,16 @@ fn mistakes_in_kernels_of_matrices_are_found() {
         (8, "the lower half left where the upper is", "coopStoreT(sum.m10, &sums[below]", "coopStoreT(sum.m10, &sums[first]"),
         (8, "a quad's last value not written", "tiles[first + 3u] = quad.w;", "tiles[first + 3u] = quad.z;"),
         (16, "weights by rows", "coopLoad<Right>", "coopLoadT<Right>"),
+        (16, "up rows a block off", "select(0u, step.n / 2u, block >= WIDE / 2u)", "select(0u, step.n / 2u + 16u, block >= WIDE / 2u)"),
+        (
+            16,
+            "the gate's factor as the gate",
+            "activation(ACT, sum_of(i * 32u + local % 32u, local))",
+            "sum_of(i * 32u + local % 32u, local)",
+        ),
     ] {
         let Some(mut executor) = open(edge, &[(from, to)]) else { return };
-        let found = failures(&mut executor, &["linear q4_0", "attention 2:2"]);
+        let found = failures(&mut executor, &["linear q4_0", "gate", "attention 2:2"]);
         assert!(!found.is_empty(), "{what}: not found");
         assert!(!found.iter().any(|f| f.contains("Error")), "{what}: {found:?}");
         let planted = OPS.iter().any(|op| executor.kernels().iter().any(|(name, _)| name.starts_with(op)));

@@ -1,7 +1,8 @@
 //! out[t, h] = Σ_k softmax_k(q · key_k · scale) value_k over the slots that the query sees, for many tokens on the matrix units: TOKENS queries
 //! of one head at a time against tiles of SLOTS slots. Sources: Vaswani et al., arXiv:1706.03762; Dao et al., arXiv:2307.08691 (the running
 //! softmax); sinks, arXiv:2309.17453.
-//! Grid: (tiles of TOKENS tokens, H), a subgroup for each 16 tokens. The order of sums is that of the slots.
+//! Grid: (tiles of TOKENS tokens, H). SHARE invocations share a token, SHARE / 2 subgroups the matrices of 16 tokens. The order of sums is that
+//! of the slots.
 //! Arithmetic: f16 products with f32 sums; softmax in f32, its weights narrowed to f16. Relative error about 1e-3.
 //! Needs: f16, cooperative matrices (`matrix/`), subgroups of 32, D a multiple of 16 and at most 128, SLOTS of 16 and more, 23 to 48 KiB of
 //! workgroup memory.
@@ -13,10 +14,12 @@ const PITCH: u32 = QUADS + 2u;
 const WEIGHTS_PITCH: u32 = SLOTS / 4u + 2u;
 const WIDEST: u32 = max(QUADS, SLOTS / 4u);
 const SUMS_PITCH: u32 = WIDEST + 1u;
-// Quads of a head that an invocation sums: two share a token.
-const OWN: u32 = QUADS / 2u;
-// Quads of a token's scores that one of them weighs.
-const OWN_SCORES: u32 = SLOTS / 8u;
+// Quads of a head that an invocation sums, and of its token's scores that it weighs.
+const OWN: u32 = QUADS / SHARE;
+const OWN_SCORES: u32 = SLOTS / 4u / SHARE;
+// Octs of keys and quads of values of a tile of slots that it brings.
+const OWN_KEYS: u32 = (SLOTS * QUADS / 2u + WORKGROUP - 1u) / WORKGROUP;
+const OWN_VALUES: u32 = (SLOTS * QUADS + WORKGROUP - 1u) / WORKGROUP;
 // Queries, keys and later values of a tile of slots, weights.
 const TILE: u32 = TOKENS * PITCH;
 const WEIGHTS: u32 = TILE + SLOTS * PITCH;
@@ -31,6 +34,38 @@ fn sum_quad(at: u32) -> vec4<f32> {
     return vec4(sums[first], sums[first + 1u], sums[first + 2u], sums[first + 3u]);
 }
 
+struct HalfOct {
+    a: vec4<f16>,
+    b: vec4<f16>,
+}
+
+// The slot of a tile, which begins at `begin`. Slots past the region repeat its last one, which was written, and are seen by no query.
+fn slot_of(row: u32, begin: u32, region_end: u32) -> u32 {
+    return min(begin + row, max(region_end, 1u) - 1u);
+}
+
+fn key_of(unit: u32, first_row: u32, begin: u32, region_end: u32) -> HalfOct {
+    let key = key_oct(first_row + slot_of(unit / (QUADS / 2u), begin, region_end), unit % (QUADS / 2u));
+    return HalfOct(vec4<f16>(key.a), vec4<f16>(key.b));
+}
+
+// Over the invocations that share a token.
+fn of_token_max(own: f32) -> f32 {
+    var most = own;
+    for (var distance = 1u; distance < SHARE; distance *= 2u) {
+        most = max(most, subgroupShuffleXor(most, distance));
+    }
+    return most;
+}
+
+fn of_token_sum(own: f32) -> f32 {
+    var sum = own;
+    for (var distance = 1u; distance < SHARE; distance *= 2u) {
+        sum += subgroupShuffleXor(sum, distance);
+    }
+    return sum;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let rows = rows_of_run(step.rows, step.dynamic);
@@ -42,17 +77,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let n_slots = min(last + 1u, step.slots);
     let window = run_u32(step.window_word);
     let scale = run_f32(step.scale);
-    // Two invocations to a token, each with half of its scores and half of its sums.
-    let own_row = local / 2u;
-    let half = local % 2u;
+    let own_row = local / SHARE;
+    let part = local % SHARE;
     let p = first_position + first_token + own_row;
-    let subgroup_row = local / 32u * 16u;
+    // The first of this subgroup's tokens, and the first of its matrices' columns.
+    let subgroup_row = local / (16u * SHARE) * 16u;
+    let subgroup_column = local / 32u % (SHARE / 2u) * 16u;
     // Until the ring is full, slots are positions and the rotation against sinks is none: one region, up to the last query's own slot.
     let is_full = last >= step.window;
     let n_sinks = select(0u, min(step.sinks, n_slots), is_full);
     let end = select(min(n_slots, first_position + first_token + TOKENS), n_slots, is_full);
 
     begin_sums(local);
+    let first_row = g * step.slots;
+    var own_keys: array<HalfOct, OWN_KEYS>;
+    var own_values: array<vec4<f16>, OWN_VALUES>;
     var own_sums: array<vec4<f32>, OWN>;
     var largest = LOWEST;
     var total = 0.0;
@@ -72,21 +111,29 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 put(i / QUADS * PITCH + i % QUADS, vec4<f16>(clamp(v * scale, vec4(-65504.0), vec4(65504.0))));
             }
         }
+        for (var i = 0u; i < OWN_KEYS; i++) {
+            own_keys[i] = key_of(local + i * WORKGROUP, first_row, region_begin, region_end);
+        }
         for (var begin = region_begin; begin < region_end; begin += SLOTS) {
-            // Slots past the region repeat its last one, which was written, and are seen by no query.
-            let first_row = g * step.slots;
-            for (var i = local; i < SLOTS * QUADS / 2u; i += WORKGROUP) {
-                let key = key_oct(first_row + min(begin + i / (QUADS / 2u), region_end - 1u), i % (QUADS / 2u));
-                let at = TILE + i / (QUADS / 2u) * PITCH + i % (QUADS / 2u) * 2u;
-                put(at, vec4<f16>(key.a));
-                put(at + 1u, vec4<f16>(key.b));
+            for (var i = 0u; i < OWN_KEYS; i++) {
+                let unit = local + i * WORKGROUP;
+                if unit < SLOTS * QUADS / 2u {
+                    let at = TILE + unit / (QUADS / 2u) * PITCH + unit % (QUADS / 2u) * 2u;
+                    put(at, own_keys[i].a);
+                    put(at + 1u, own_keys[i].b);
+                }
+            }
+            // Values are on their way while scores are computed, the next keys while values are summed.
+            for (var i = 0u; i < OWN_VALUES; i++) {
+                let unit = local + i * WORKGROUP;
+                own_values[i] = vec4<f16>(value_quad(first_row + slot_of(unit / QUADS, begin, region_end), unit % QUADS));
             }
             for (var i = local; i < SLOTS; i += WORKGROUP) {
                 let slot = begin + i;
                 positions[i] = select(-1, ring_position(slot, last, step.sinks, step.slots), slot < region_end);
             }
             workgroupBarrier();
-            for (var column = 0u; column < SLOTS; column += 16u) {
+            for (var column = subgroup_column; column < SLOTS; column += 8u * SHARE) {
                 var scores = no_sum();
                 for (var d = 0u; d < QUADS; d += 4u) {
                     let queries = left(subgroup_row * PITCH + d, PITCH);
@@ -96,14 +143,19 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 leave(scores, subgroup_row * SUMS_PITCH + column / 4u, SUMS_PITCH);
             }
             workgroupBarrier();
-            for (var i = local; i < SLOTS * QUADS; i += WORKGROUP) {
-                let row = first_row + min(begin + i / QUADS, region_end - 1u);
-                put(TILE + i / QUADS * PITCH + i % QUADS, vec4<f16>(value_quad(row, i % QUADS)));
+            for (var i = 0u; i < OWN_VALUES; i++) {
+                let unit = local + i * WORKGROUP;
+                if unit < SLOTS * QUADS {
+                    put(TILE + unit / QUADS * PITCH + unit % QUADS, own_values[i]);
+                }
+            }
+            for (var i = 0u; i < OWN_KEYS; i++) {
+                own_keys[i] = key_of(local + i * WORKGROUP, first_row, begin + SLOTS, region_end);
             }
             var scores: array<vec4<f32>, OWN_SCORES>;
             var most = LOWEST;
             for (var i = 0u; i < OWN_SCORES; i++) {
-                let column = half * OWN_SCORES + i;
+                let column = part * OWN_SCORES + i;
                 var score = sum_quad(own_row * SUMS_PITCH + column);
                 for (var j = 0u; j < 4u; j++) {
                     score[j] = select(LOWEST, max(score[j], LOWEST), sees(p, positions[column * 4u + j], window));
@@ -111,7 +163,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 scores[i] = score;
                 most = max(most, max(max(score.x, score.y), max(score.z, score.w)));
             }
-            let next = max(largest, max(most, subgroupShuffleXor(most, 1u)));
+            let next = max(largest, of_token_max(most));
             let rescale = exp_f32(max(largest - next, -80.0));
             largest = next;
             var sum = 0.0;
@@ -121,12 +173,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                     let score = scores[i][j];
                     weight[j] = select(exp_f32(max(score - largest, -80.0)), 0.0, score <= LOWEST);
                 }
-                put(WEIGHTS + own_row * WEIGHTS_PITCH + half * OWN_SCORES + i, vec4<f16>(weight));
+                put(WEIGHTS + own_row * WEIGHTS_PITCH + part * OWN_SCORES + i, vec4<f16>(weight));
                 sum += weight.x + weight.y + weight.z + weight.w;
             }
-            total = total * rescale + sum + subgroupShuffleXor(sum, 1u);
+            total = total * rescale + of_token_sum(sum);
             workgroupBarrier();
-            for (var column = 0u; column < QUADS; column += 4u) {
+            for (var column = subgroup_column / 4u; column < QUADS; column += 2u * SHARE) {
                 var product = no_sum();
                 for (var slot = 0u; slot < SLOTS; slot += 16u) {
                     let weights = left(WEIGHTS + subgroup_row * WEIGHTS_PITCH + slot / 4u, WEIGHTS_PITCH);
@@ -137,7 +189,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             }
             workgroupBarrier();
             for (var i = 0u; i < OWN; i++) {
-                own_sums[i] = own_sums[i] * rescale + sum_quad(own_row * SUMS_PITCH + half * OWN + i);
+                own_sums[i] = own_sums[i] * rescale + sum_quad(own_row * SUMS_PITCH + part * OWN + i);
             }
         }
         // The next region's queries replace these.
@@ -148,7 +200,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         let inverse = select(0.0, 1.0 / total, total > 0.0);
         for (var i = 0u; i < OWN; i++) {
             for (var j = 0u; j < 4u; j++) {
-                let d = (half * OWN + i) * 4u + j;
+                let d = (part * OWN + i) * 4u + j;
                 if d < step.head_dim {
                     out[(t * step.n_heads + h) * step.head_dim + d] = own_sums[i][j] * inverse;
                 }

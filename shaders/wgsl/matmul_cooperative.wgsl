@@ -1,5 +1,5 @@
-//! out[t, n] = Σ_k x[t, k] · w[n, k] + bias[n] + residual[t, n] for many tokens on the matrix units.
-//! Buffers: x in f16 (`narrow`), weights (format), those of `epilogue/matrix`; K is a multiple of 32.
+//! Σ_k x[t, k] · w[n, k] for many tokens on the matrix units; `epilogue/tile_store` or `epilogue/tile_gated` says what becomes of it.
+//! Buffers: x in f16 (`narrow`), weights (format), those of the epilogue; K is a multiple of 32.
 //! Grid: (tiles of TILE_N rows of w, tiles of TILE_T tokens); a subgroup sums 32 tokens of 16 · WIDE rows, WIDE 2 or 4. DEPTH groups of 32 columns of the weights
 //! are widened to f16 once into workgroup memory; the next ones are on their way while these are multiplied.
 //! Arithmetic: f16 products, f32 sums; relative error about 5e-4 of sqrt(Σ (x w)²).
@@ -25,21 +25,18 @@ const TILE_X: u32 = TILE_N * PITCH;
 // 16 × 16 sums of each subgroup.
 const SUM_QUADS: u32 = SUBGROUPS * 16u * OUT_PITCH;
 
-// Adds what follows to 16 × 16 sums of a subgroup, and stores them.
-fn finish(sum: Sum, first_t: u32, first_n: u32, rows: u32, local: u32) {
-    let first = local / 32u * 16u * OUT_PITCH;
-    leave(sum, first, OUT_PITCH);
-    workgroupBarrier();
-    for (var i = local % 32u; i < 256u; i += 32u) {
-        store(first_t + i / 16u, first_n + i % 16u, rows, sums[(first + i / 16u * OUT_PITCH) * 4u + i % 16u]);
-    }
-    workgroupBarrier();
+// Where this subgroup leaves a matrix of sums, and its element i.
+fn own_sums(local: u32) -> u32 {
+    return local / 32u * 16u * OUT_PITCH;
+}
+
+fn sum_of(i: u32, local: u32) -> f32 {
+    return sums[(own_sums(local) + i / 16u * OUT_PITCH) * 4u + i % 16u];
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let rows = rows_of_run(step.rows, step.dynamic);
-    let first_n = workgroup.x * TILE_N;
     let first_t = workgroup.y * TILE_T;
     // The corner of this subgroup's sums.
     let own_n = local / 32u % SUBGROUPS_N * (16u * WIDE);
@@ -58,7 +55,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     var blocks: array<Block, OWN_HALVES>;
     for (var i = 0u; i < OWN_HALVES; i++) {
         let unit = local + i * WORKGROUP;
-        let row = step.first_row + min(first_n + unit / (2u * DEPTH), step.n - 1u);
+        let row = step.first_row + tile_row(workgroup.x, unit / (2u * DEPTH));
         w_group[i] = row * step.groups;
         blocks[i] = load_block(w_group[i] + min(unit / 2u % DEPTH, step.groups - 1u));
     }
@@ -117,15 +114,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         }
     }
     let t = first_t + own_t;
-    let n = first_n + own_n;
-    finish(sum00, t, n, rows, local);
-    finish(sum01, t, n + 16u, rows, local);
-    finish(sum10, t + 16u, n, rows, local);
-    finish(sum11, t + 16u, n + 16u, rows, local);
     if WIDE == 4u {
-        finish(sum02, t, n + 32u, rows, local);
-        finish(sum03, t, n + 48u, rows, local);
-        finish(sum12, t + 16u, n + 32u, rows, local);
-        finish(sum13, t + 16u, n + 48u, rows, local);
+        finish(sum00, sum02, workgroup.x, own_n, 0u, t, rows, local);
+        finish(sum01, sum03, workgroup.x, own_n, 1u, t, rows, local);
+        finish(sum10, sum12, workgroup.x, own_n, 0u, t + 16u, rows, local);
+        finish(sum11, sum13, workgroup.x, own_n, 1u, t + 16u, rows, local);
+    } else {
+        finish(sum00, sum01, workgroup.x, own_n, 0u, t, rows, local);
+        finish(sum10, sum11, workgroup.x, own_n, 0u, t + 16u, rows, local);
     }
 }

@@ -14,7 +14,7 @@ pub fn weight_types() -> Vec<DType> {
 
 /// The bound of a product with a weight of this type: activations in blocks of 32 rounded to int8 have a relative error of about
 /// 1 / (127 √3) of their maximum, f16 tiles of 2⁻¹¹.
-fn linear_bound(arithmetic: Arithmetic, dtype: DType, k: usize) -> Bound {
+pub fn linear_bound(arithmetic: Arithmetic, dtype: DType, k: usize) -> Bound {
     let bound = match (arithmetic, dtype) {
         (Arithmetic::Precise, _) => 2e-6,
         (Arithmetic::Fast, DType::Quant(_)) => 2e-2,

@@ -11,6 +11,7 @@ use crate::tensor::{DType, Quant};
 
 use super::Arithmetic;
 use super::case::{Bound, Case, Run, weight};
+use super::contraction::linear_bound;
 use super::noise::Noise;
 
 /// The numbers and weights of one block and a head.
@@ -197,6 +198,23 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
         for style in [RopeStyle::Interleaved, RopeStyle::Neox] {
             let name = format!("512 wide, {style:?} pairs, {kv_type:?} cache").to_lowercase();
             wide(512, &name, q4_0, q4_0, &|_, b| (b.kv_type, b.style) = (kv_type, style));
+        }
+    }
+    // Halves of a merged product that no tile divides.
+    let mut noise = Noise::new(9);
+    for (f, k, rows, act) in [(40, 64, 33, UnaryOp::Silu), (129, 96, 70, UnaryOp::Gelu), (23, 64, 3, UnaryOp::Sigmoid)] {
+        for dtype in [DType::F16, q4_0] {
+            let (gate, up) = (weight(&mut noise, "gate", [f, k], dtype), weight(&mut noise, "up", [f, k], dtype));
+            let Bound::Scaled { bound, magnitude } = linear_bound(arithmetic, dtype, k) else { continue };
+            // Each factor's error times the other.
+            let bound = Bound::Scaled { bound: 2.0 * bound, magnitude: magnitude * magnitude };
+            let name = format!("gate {dtype} 2x{f}x{k}, {rows} rows");
+            cases.push(Case::of(name, bound, vec![noise.f32([rows, k])], |g, i| {
+                let (gate, up) = (g.weight(gate), g.weight(up));
+                let (gate, up) = (g.linear(i[0], gate).expect("sizes that fit"), g.linear(i[0], up).expect("sizes that fit"));
+                let gate = g.unary(act, gate).expect("floats");
+                vec![g.binary(BinaryOp::Mul, gate, up).expect("equal shapes")]
+            }));
         }
     }
 }

@@ -70,7 +70,7 @@ fn why(plan: &Plan, target: &Target, at: usize, step: &Step) -> Option<String> {
             Some(beside_linear(
                 made_by,
                 rope.rows.count,
-                target,
+                target.rotate_rows,
                 "its rotation and cache write",
                 "its heads are rotated in part, or queries and keys have weights of different types",
             ))
@@ -83,12 +83,18 @@ fn why(plan: &Plan, target: &Target, at: usize, step: &Step) -> Option<String> {
             } else {
                 "the weight of the values has another type than that of queries and keys"
             };
-            Some(beside_linear(writer(plan, at, view.buf), store.rows.count, target, what, other))
+            Some(beside_linear(writer(plan, at, view.buf), store.rows.count, target.rotate_rows, what, other))
         }
         Kernel::Elementwise(e) if is_gate(e) => {
             let made_by = e.inputs.first().and_then(|(view, _)| writer(plan, at, view.buf));
             let rows = e.dims.first().copied().unwrap_or(1);
-            Some(beside_linear(made_by, rows, target, "the gate", "gate and up are not one linear: their weights differ in type or width"))
+            Some(beside_linear(
+                made_by,
+                rows,
+                target.gate_rows,
+                "the gate",
+                "gate and up are not one linear: their weights differ in type or width",
+            ))
         }
         Kernel::Elementwise(e) => {
             let linear =
@@ -107,11 +113,11 @@ fn why(plan: &Plan, target: &Target, at: usize, step: &Step) -> Option<String> {
 }
 
 /// Why a step is no epilogue of the linear before it.
-fn beside_linear(made_by: Option<&Step>, rows: usize, target: &Target, what: &str, otherwise: &str) -> String {
+fn beside_linear(made_by: Option<&Step>, rows: usize, most: usize, what: &str, otherwise: &str) -> String {
     match made_by {
         Some(step) if matches!(step.kernel, Kernel::Linear(_)) => {
-            if rows > target.epilogue_rows {
-                format!("{what} is no epilogue of {}: {rows} rows, epilogues take at most {}", step.name, target.epilogue_rows)
+            if rows > most {
+                format!("{what} is no epilogue of {}: {rows} rows, epilogues take at most {most}", step.name)
             } else {
                 format!("{what} is no epilogue of {}: {otherwise}", step.name)
             }

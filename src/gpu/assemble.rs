@@ -200,6 +200,8 @@ files!(
     "parts/merge",
     "epilogue/store",
     "epilogue/matrix",
+    "epilogue/tile_store",
+    "epilogue/tile_gated",
     "epilogue/gated",
     "epilogue/rope_store",
     "embedding",

@@ -84,11 +84,12 @@ impl Lowering<'_> {
 
     /// Many tokens on the matrix units.
     fn attention_cooperative(&mut self, k: &Attention, spec: &CacheSpec, head_dim: usize, tile: AttentionTile) {
-        let AttentionTile { tokens, slots } = tile;
+        let AttentionTile { tokens, slots, share } = tile;
         let source = self
-            .attention_source("attention_cooperative", spec, head_dim, 2 * tokens)
+            .attention_source("attention_cooperative", spec, head_dim, share * tokens)
             .with(matrix_fragment(self.caps))
             .set("TOKENS", tokens)
+            .set("SHARE", share)
             .set("SLOTS", slots);
         let (operands, step) = self.attention_operands(k, spec, 1);
         let (n_heads, rows) = (k.n_heads as u32, k.rows);
@@ -154,15 +155,23 @@ struct AttentionTile {
     tokens: usize,
     /// Slots at a time.
     slots: usize,
+    /// Invocations that share a query.
+    share: usize,
 }
 
 impl AttentionTile {
     /// As many queries as workgroup memory holds beside a tile of keys; with wide heads fewer were faster (NVIDIA H200). None: not even 16.
     fn of(caps: &Caps, head_dim: usize) -> Option<Self> {
+        // Each invocation has whole quads of the head.
+        let share = if caps.matrix_edge == 16 && head_dim.is_multiple_of(32) { 8 } else { 4 };
         let slots = if caps.matrix_edge == 8 { 32 } else { 64 };
         let most = if head_dim <= 64 { 64 } else { 32 };
-        let tiles = [64, 32, 16].map(|tokens| AttentionTile { tokens, slots });
-        tiles.into_iter().find(|tile| tile.tokens <= most && tile.bytes(head_dim) <= caps.workgroup_memory as usize)
+        let tiles = [64, 32, 16].map(|tokens| AttentionTile { tokens, slots, share });
+        let fits = |tile: &AttentionTile| {
+            let bytes = tile.bytes(head_dim) <= caps.workgroup_memory as usize;
+            bytes && tile.tokens <= most && tile.tokens * share <= caps.workgroup_threads as usize
+        };
+        tiles.into_iter().find(fits)
     }
 
     /// Workgroup memory of the kernel.

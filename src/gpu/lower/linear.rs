@@ -5,7 +5,7 @@ use super::super::caps::Caps;
 use super::super::quant::{Quants, WeightFormat};
 use super::super::tuning::{MatvecTuning, MatvecWork};
 use super::super::variants::Variant;
-use super::super::weights::{PieceRows, Placed};
+use super::super::weights::Placed;
 use super::{Grid, Lowering, Operand, RunShape, Work, fold, rows_words};
 use crate::graph::{ExecError, KvType, RopeStyle, UnaryOp};
 use crate::plan::{Buf, CacheStore, Epilogue, Linear, Norm, Rope, Rows, View};
@@ -35,10 +35,13 @@ impl Lowering<'_> {
                 let Some(act_number) = activation_number(*act) else {
                     return Err(self.unsupported(format!("{act:?} as a gate on the GPU").to_lowercase()));
                 };
-                if few && one_piece && self.caps.uses(Variant::GatedEpilogue) {
+                let gates = one_piece && self.caps.uses(Variant::GatedEpilogue);
+                if gates && few {
                     self.gated(k, &prepared, &placed, act_number, *out);
+                } else if gates && self.cooperative(k) {
+                    self.gated_tiles(k, &prepared, &placed, act_number, *out);
                 } else {
-                    let y = self.scratch(k.rows.count * k.n);
+                    let y = self.shared_scratch("gate and up", k.rows.count * k.n);
                     self.store(k, &prepared, &placed, None, None, y);
                     let [rows, dynamic] = rows_words(k.rows);
                     let step = vec![rows, dynamic, (k.n / 2) as u32, act_number];
@@ -120,19 +123,41 @@ impl Lowering<'_> {
                 let grid = matvec_grid(part.n.div_ceil(tuning.slots() * tuning.passes), k.rows, tuning.cols);
                 self.push(switches(source.with("epilogue/store")), operands, step, grid, work(k));
             } else {
-                let (source, mut operands, grid) = self.matrix(k, prepared, placed, &part);
+                let (source, mut operands, tile) = self.matrix(k, prepared, placed, part.n, part.index);
                 operands.extend(epilogue);
                 let mut step = vec![rows, dynamic];
                 step.extend([part.n, part.row, k.k, k.k.div_ceil(32), k.n, part.out].map(|n| n as u32));
+                let source = if self.cooperative(k) { source.with("epilogue/tile_store") } else { source };
+                let grid = tile_grid(part.n.div_ceil(tile.0), k.rows, tile.1);
                 self.push(switches(source.with("epilogue/matrix")), operands, step, grid, work(k));
             }
         }
     }
 
-    /// The kernel for many tokens without its epilogue, the operands of x and weight, and the grid.
-    fn matrix(&self, k: &Linear, prepared: &Prepared, placed: &Placed, part: &PieceRows) -> (Source, Vec<(u32, Operand)>, Grid) {
+    /// Gate and up for many tokens on the matrix units, of a weight in one piece.
+    fn gated_tiles(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed, act: u32, out: Buf) {
+        for part in placed.pieces_of(k.first_row, k.n) {
+            let (source, mut operands, tile) = self.matrix(k, prepared, placed, k.n, part.index);
+            operands.push((6, out.into()));
+            let [rows, dynamic] = rows_words(k.rows);
+            let mut step = vec![rows, dynamic];
+            step.extend([k.n, part.row, k.k, k.k.div_ceil(32)].map(|n| n as u32));
+            let source = source.with("prelude/math").with("prelude/activation").with("epilogue/tile_gated").set("ACT", act);
+            let grid = tile_grid((k.n / 2).div_ceil(tile.0 / 2), k.rows, tile.1);
+            self.push(source, operands, step, grid, work(k));
+        }
+    }
+
+    /// The kernel for many tokens and n rows of the weight without its epilogue, the operands of x and weight, and a tile's rows and tokens.
+    fn matrix(
+        &self,
+        k: &Linear,
+        prepared: &Prepared,
+        placed: &Placed,
+        n: usize,
+        piece: usize,
+    ) -> (Source, Vec<(u32, Operand)>, (usize, usize)) {
         let format = placed.format();
-        let of_rows = k.rows;
         let (source, n_tile, t_tile) = if self.caps.software {
             // One subgroup, which shares its loads of x.
             let (workgroup, rows, cols) = (8, 4, 4);
@@ -146,7 +171,7 @@ impl Lowering<'_> {
                 .with("prelude/quads");
             (source, workgroup * rows, cols)
         } else if self.cooperative(k) {
-            let tile = CooperativeTile::of(self.caps, part.n, k.rows.count);
+            let tile = CooperativeTile::of(self.caps, n, k.rows.count);
             let source = Source::new("matmul_cooperative")
                 .set("SUBGROUPS_N", tile.subgroups_n)
                 .set("SUBGROUPS_T", tile.subgroups_t)
@@ -158,13 +183,11 @@ impl Lowering<'_> {
             (Source::new("matmul"), 64, 64)
         };
         let source = source.with_weight(format);
-        let mut operands = vec![(2, prepared.x), (3, Operand::Quants(k.weight, part.index))];
+        let mut operands = vec![(2, prepared.x), (3, Operand::Quants(k.weight, piece))];
         if format.has_scales() {
-            operands.push((4, Operand::Scales(k.weight, part.index)));
+            operands.push((4, Operand::Scales(k.weight, piece)));
         }
-        let tiles = part.n.div_ceil(n_tile) as u32;
-        let grid = Grid::PerRun(Rc::new(move |run: &RunShape| [tiles, of_rows.of_run(run.n_tokens).div_ceil(t_tile) as u32, 1]));
-        (source, operands, grid)
+        (source, operands, (n_tile, t_tile))
     }
 
     fn gated(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed, act: u32, out: Buf) {
@@ -325,7 +348,7 @@ impl Lowering<'_> {
 struct CooperativeTile {
     subgroups_n: usize,
     subgroups_t: usize,
-    /// Tiles of 16 rows of a subgroup, each for 32 tokens.
+    /// Blocks of 16 rows of a subgroup, each for 32 tokens: 2 or 4.
     wide: usize,
     /// Groups of 32 columns at a time.
     depth: usize,
@@ -392,6 +415,11 @@ pub fn rope_table_len(n_dims: usize) -> usize {
 fn matvec_grid(blocks: usize, rows: Rows, cols: usize) -> Grid {
     let [x, y, _] = fold(blocks);
     Grid::PerRun(Rc::new(move |run: &RunShape| [x, y, rows.of_run(run.n_tokens).div_ceil(cols) as u32]))
+}
+
+/// Tiles of rows by tiles of tokens.
+fn tile_grid(tiles: usize, rows: Rows, t_tile: usize) -> Grid {
+    Grid::PerRun(Rc::new(move |run: &RunShape| [tiles as u32, rows.of_run(run.n_tokens).div_ceil(t_tile) as u32, 1]))
 }
 
 fn work(k: &Linear) -> Work {

@@ -14,7 +14,7 @@ pub(super) fn rotate_and_store_in_linear(edit: &mut Edit<'_, '_>, target: &Targe
         let (Some(Kernel::Rope(rope)), Some(Kernel::CacheStore(store))) = (edit.kernel(rope_at), edit.kernel(store_at)) else { continue };
         let Some(has_v) = covers(linear, rope, store) else { continue };
         let new_at = rope_at.max(store_at);
-        if linear.rows.count > target.epilogue_rows || !may_move(edit, rope, store, rope_at, store_at) {
+        if linear.rows.count > target.rotate_rows || !may_move(edit, rope, store, rope_at, store_at) {
             continue;
         }
         let Epilogue::Store { bias, .. } = linear.epilogue else { continue };
