@@ -16,6 +16,10 @@ use tensorlogic::gpu::{GpuExecutor, GpuOptions};
 fn open(edge: usize, planted: &[(&str, &str)]) -> Option<GpuExecutor> {
     let options = GpuOptions { allow_software: true, faults: emulated(edge, planted), ..GpuOptions::from_env() };
     match GpuExecutor::new(&options) {
+        Ok(executor) if executor.gpu().caps.matrix_edge == 0 => {
+            println!("skipped: {} lacks f16 or subgroups of eight", executor.gpu().describe());
+            None
+        }
         Ok(executor) => Some(executor),
         Err(error) => {
             assert!(std::env::var("TL_REQUIRE_GPU").is_err(), "{error}");
@@ -42,46 +46,46 @@ fn failures(executor: &mut GpuExecutor, names: &[&str]) -> Vec<String> {
 #[test]
 fn matrices_of_both_edges_give_what_the_definition_gives() {
     // What differs between formats is not what differs between edges.
-    for (edge, names) in [(8, ["linear", "gate", "attention"].as_slice()), (16, &["linear f16", "linear q4_0", "gate", "attention"])] {
+    for (edge, names) in [
+        (8, ["linear", "gate", "attention", "block, q4_0", "block, 512 wide, interleaved"].as_slice()),
+        (16, &["linear f16", "linear q4_0", "gate", "attention", "block, f16", "block, biases"]),
+    ] {
         let Some(mut executor) = open(edge, &[]) else { return };
         let failures = failures(&mut executor, names);
         assert!(failures.is_empty(), "{edge} × {edge}:\n{}", failures.join("\n"));
-        for op in OPS {
+        for part in OPS.into_iter().chain(["tile_store", "tile_gated", "tile_rope_store"]) {
             let fragment = format!("matrix/edge_{edge}");
-            let ran = executor.kernels().iter().filter(|(name, _)| name.starts_with(op) && name.contains(&fragment)).count();
-            assert!(ran > 0, "no {op} of {edge} × {edge} ran");
-            println!("{ran} kernels of {op}, {edge} × {edge}");
+            let ran = executor.kernels().iter().filter(|(name, _)| name.contains(part) && name.contains(&fragment)).count();
+            assert!(ran > 0, "no {part} of {edge} × {edge} ran");
+            println!("{ran} kernels of {part}, {edge} × {edge}");
         }
+        let large = executor.kernels().iter().filter(|(_, text)| text.contains("const WIDE: u32 = 4u;")).count();
+        assert_eq!(large > 0, edge == 16, "{large} kernels of large tiles");
     }
 }
 
 #[test]
 fn mistakes_in_kernels_of_matrices_are_found() {
-    for (edge, what, from, to) in [
-        (8, "quarters of weights swapped", "let m01 = coopLoad<Right8>(&tiles[below]", "let m01 = coopLoad<Right8>(&tiles[beside]"),
-        (8, "quarters of values swapped", "let m10 = coopLoadT<Right8>(&tiles[below]", "let m10 = coopLoadT<Right8>(&tiles[beside]"),
-        (
-            8,
-            "a product left out",
-            "coopMultiplyAdd(a.m11, b.m11, coopMultiplyAdd(a.m10, b.m01, sum.m11))",
-            "coopMultiplyAdd(a.m11, b.m11, sum.m11)",
-        ),
-        (8, "the lower half left where the upper is", "coopStoreT(sum.m10, &sums[below]", "coopStoreT(sum.m10, &sums[first]"),
-        (8, "a quad's last value not written", "tiles[first + 3u] = quad.w;", "tiles[first + 3u] = quad.z;"),
-        (16, "weights by rows", "coopLoad<Right>", "coopLoadT<Right>"),
-        (16, "up rows a block off", "select(0u, step.n / 2u, block >= WIDE / 2u)", "select(0u, step.n / 2u + 16u, block >= WIDE / 2u)"),
-        (
-            16,
-            "the gate's factor as the gate",
-            "activation(ACT, sum_of(i * 32u + local % 32u, local))",
-            "sum_of(i * 32u + local % 32u, local)",
-        ),
+    let both = "coopMultiplyAdd(a.m11, b.m11, coopMultiplyAdd(a.m10, b.m01, sum.m11))";
+    let (of_weights, of_values) = ("let m01 = coopLoad<Right8>(&tiles[below]", "let m10 = coopLoadT<Right8>(&tiles[below]");
+    let (up_rows, gate) = ("select(0u, step.n / 2u, block >= WIDE / 2u)", "activation(ACT, sum_of(i * 32u + local % 32u, local))");
+    for (edge, case, what, from, to) in [
+        (8, "linear q4_0", "a quarter of weights read twice", of_weights, "let m01 = coopLoad<Right8>(&tiles[beside]"),
+        (8, "attention 2:2", "a quarter of values read twice", of_values, "let m10 = coopLoadT<Right8>(&tiles[beside]"),
+        (8, "linear q4_0", "a product left out", both, "coopMultiplyAdd(a.m11, b.m11, sum.m11)"),
+        (8, "linear q4_0", "one half over the other", "coopStoreT(sum.m10, &sums[below]", "coopStoreT(sum.m10, &sums[first]"),
+        (8, "linear q4_0", "a quad's last value not written", "tiles[first + 3u] = quad.w;", "tiles[first + 3u] = quad.z;"),
+        (8, "block, f16", "a rotation backwards", "vec2(-pair.y, pair.x)", "vec2(pair.y, -pair.x)"),
+        (8, "block, f16", "another head's slots", "% step.n_kv_heads;", "% step.n_kv_heads ^ 1u;"),
+        (16, "linear q4_0", "weights by rows", "coopLoad<Right>", "coopLoadT<Right>"),
+        (16, "gate", "up rows a block off", up_rows, "select(0u, step.n / 2u + 16u, block >= WIDE / 2u)"),
+        (16, "gate", "no activation", gate, "sum_of(i * 32u + local % 32u, local)"),
     ] {
         let Some(mut executor) = open(edge, &[(from, to)]) else { return };
-        let found = failures(&mut executor, &["linear q4_0", "gate", "attention 2:2"]);
+        let found = failures(&mut executor, &[case]);
         assert!(!found.is_empty(), "{what}: not found");
         assert!(!found.iter().any(|f| f.contains("Error")), "{what}: {found:?}");
-        let planted = OPS.iter().any(|op| executor.kernels().iter().any(|(name, _)| name.starts_with(op)));
-        assert!(planted, "{what}: no kernel of matrices ran");
+        let ran = OPS.iter().any(|op| executor.kernels().iter().any(|(name, _)| name.starts_with(op)));
+        assert!(ran, "{what}: no kernel of matrices ran");
     }
 }

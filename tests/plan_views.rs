@@ -15,7 +15,7 @@ use tensorlogic::explain::{dot, unfused};
 use tensorlogic::graph::{CompileOptions, KvType};
 use tensorlogic::plan::{Choice, Kernel, Off, Plan, Rule, Target, compile};
 
-const FOLD: Target = Target { norm_prologue_rows: 8, gate_rows: 8, rotate_rows: 8, off: Off::NONE };
+const FOLD: Target = Target { norm_prologue_rows: 8, epilogue_rows: 8, off: Off::NONE };
 
 fn plan(model: &str, tokens: usize, fuse: bool, target: &Target) -> Plan {
     let llama = Llama::open(&fixture(&format!("{model}.gguf")));

@@ -4,8 +4,8 @@
 //! Grid: (tiles of TOKENS tokens, H). SHARE invocations share a token, SHARE / 2 subgroups the matrices of 16 tokens. The order of sums is that
 //! of the slots.
 //! Arithmetic: f16 products with f32 sums; softmax in f32, its weights narrowed to f16. Relative error about 1e-3.
-//! Needs: f16, cooperative matrices (`matrix/`), subgroups of 32, D a multiple of 16 and at most 128, SLOTS of 16 and more, 23 to 48 KiB of
-//! workgroup memory.
+//! Needs: f16, cooperative matrices (`matrix/`), subgroups of 32, D a multiple of 16 and of 4 · SHARE, SLOTS a multiple of both, 18 to 47 KiB of
+//! workgroup memory for D up to 128.
 enable f16;
 
 const QUADS: u32 = D_PAD / 4u;
@@ -41,7 +41,7 @@ struct HalfOct {
 
 // The slot of a tile, which begins at `begin`. Slots past the region repeat its last one, which was written, and are seen by no query.
 fn slot_of(row: u32, begin: u32, region_end: u32) -> u32 {
-    return min(begin + row, max(region_end, 1u) - 1u);
+    return min(begin + row, region_end - 1u);
 }
 
 fn key_of(unit: u32, first_row: u32, begin: u32, region_end: u32) -> HalfOct {
@@ -100,6 +100,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         let region_begin = select(n_sinks, 0u, region == 0u);
         let region_end = select(end, n_sinks, region == 0u);
         if region_begin < region_end {
+            for (var i = 0u; i < OWN_KEYS; i++) {
+                own_keys[i] = key_of(local + i * WORKGROUP, first_row, region_begin, region_end);
+            }
             for (var i = local; i < TOKENS * QUADS; i += WORKGROUP) {
                 let t = min(first_token + i / QUADS, rows - 1u);
                 let first = (t * step.n_heads + h) * step.head_dim;
@@ -110,9 +113,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 }
                 put(i / QUADS * PITCH + i % QUADS, vec4<f16>(clamp(v * scale, vec4(-65504.0), vec4(65504.0))));
             }
-        }
-        for (var i = 0u; i < OWN_KEYS; i++) {
-            own_keys[i] = key_of(local + i * WORKGROUP, first_row, region_begin, region_end);
         }
         for (var begin = region_begin; begin < region_end; begin += SLOTS) {
             for (var i = 0u; i < OWN_KEYS; i++) {

@@ -36,7 +36,7 @@ pub struct CpuOptions {
 }
 
 /// What the CPU wants of a plan: everything folded, whatever the number of rows.
-pub const TARGET: Target = Target { norm_prologue_rows: usize::MAX, gate_rows: usize::MAX, rotate_rows: usize::MAX, off: Off::NONE };
+pub const TARGET: Target = Target { norm_prologue_rows: usize::MAX, epilogue_rows: usize::MAX, off: Off::NONE };
 
 /// The CPU backend. Runs are finished when `run` returns.
 pub struct CpuExecutor {

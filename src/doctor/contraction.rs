@@ -12,9 +12,9 @@ pub fn weight_types() -> Vec<DType> {
     [DType::F32, DType::F16, DType::BF16].into_iter().chain(formats().map(|f| DType::Quant(Quant(f)))).collect()
 }
 
-/// The bound of a product with a weight of this type: activations in blocks of 32 rounded to int8 have a relative error of about
+/// The relative error of a product with a weight of this type, and how large such a product is: activations in blocks of 32 rounded to int8 have a relative error of about
 /// 1 / (127 √3) of their maximum, f16 tiles of 2⁻¹¹.
-pub fn linear_bound(arithmetic: Arithmetic, dtype: DType, k: usize) -> Bound {
+pub fn linear_bound(arithmetic: Arithmetic, dtype: DType, k: usize) -> (f64, f64) {
     let bound = match (arithmetic, dtype) {
         (Arithmetic::Precise, _) => 2e-6,
         (Arithmetic::Fast, DType::Quant(_)) => 2e-2,
@@ -22,7 +22,11 @@ pub fn linear_bound(arithmetic: Arithmetic, dtype: DType, k: usize) -> Bound {
         (Arithmetic::Fast, _) => 1e-3,
     };
     // Activations have a deviation of 1, weights of about 1 but for one block in seven.
-    Bound::Scaled { bound, magnitude: 0.8 * (k as f64).sqrt() }
+    (bound, 0.8 * (k as f64).sqrt())
+}
+
+fn scaled((bound, magnitude): (f64, f64)) -> Bound {
+    Bound::Scaled { bound, magnitude }
 }
 
 pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
@@ -59,18 +63,18 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
             let k = n_blocks * block;
             let w = weight(&mut noise, "w", [n, k], dtype);
             let name = format!("linear {dtype} {n}x{k}, {rows} rows");
-            cases.push(Case::of(name, linear_bound(arithmetic, dtype, k), vec![noise.f32([rows, k])], |g, i| {
+            cases.push(Case::of(name, scaled(linear_bound(arithmetic, dtype, k)), vec![noise.f32([rows, k])], |g, i| {
                 let w = g.weight(w);
                 vec![g.linear(i[0], w).expect("sizes that fit")]
             }));
         }
     }
-    // A row length that no tile divides, as files with narrow feed-forwards have.
-    for (n, k, rows) in [(65, 172, 1), (40, 172, 17), (9, 7, 3)] {
+    // Row lengths that no tile divides, as files with narrow feed-forwards have; many tiles.
+    for (n, k, rows) in [(65, 172, 1), (40, 172, 17), (9, 7, 3), (4096, 64, 512)] {
         for dtype in [DType::F32, DType::F16] {
             let w = weight(&mut noise, "w", [n, k], dtype);
             let name = format!("linear {dtype} {n}x{k}, {rows} rows");
-            cases.push(Case::of(name, linear_bound(arithmetic, dtype, k), vec![noise.f32([rows, k])], |g, i| {
+            cases.push(Case::of(name, scaled(linear_bound(arithmetic, dtype, k)), vec![noise.f32([rows, k])], |g, i| {
                 let w = g.weight(w);
                 vec![g.linear(i[0], w).expect("sizes that fit")]
             }));

@@ -66,21 +66,24 @@ impl Bench<'_> {
         on_progress("decode through the generate loop, and straight from the recording");
         let (mut by_loop, mut by_recording) = (Spent::default(), Spent::default());
         // Once uncounted: buffers and bind groups may be new.
-        let began = self.through_loop(n)?;
-        let step = began.wall.elapsed() / n as u32;
+        let mut began = self.through_loop(n)?;
+        let mut step = began.wall.elapsed() / n as u32;
         if self.by_recording(n, step)?.is_none() {
             return Ok(());
         }
-        let began = Instant::now();
+        let all_began = Instant::now();
         for run in 0..runs.max(MOST_RUNS) {
-            if run >= runs && began.elapsed() > LONG {
+            if run >= runs && all_began.elapsed() > LONG {
                 break;
             }
             // In turn also which comes first.
             for is_loop in [run % 2 == 0, run % 2 == 1] {
                 if is_loop {
-                    by_loop.add(self.through_loop(n)?, n);
-                } else if let Some(began) = self.by_recording(n, step)? {
+                    began = self.through_loop(n)?;
+                    by_loop.add(began, n);
+                    step = began.wall.elapsed() / n as u32;
+                } else {
+                    let Some(began) = self.by_recording(n, step)? else { return Ok(()) };
                     by_recording.add(began, n);
                 }
             }

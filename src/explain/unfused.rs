@@ -70,7 +70,7 @@ fn why(plan: &Plan, target: &Target, at: usize, step: &Step) -> Option<String> {
             Some(beside_linear(
                 made_by,
                 rope.rows.count,
-                target.rotate_rows,
+                target.epilogue_rows,
                 "its rotation and cache write",
                 "its heads are rotated in part, or queries and keys have weights of different types",
             ))
@@ -83,7 +83,7 @@ fn why(plan: &Plan, target: &Target, at: usize, step: &Step) -> Option<String> {
             } else {
                 "the weight of the values has another type than that of queries and keys"
             };
-            Some(beside_linear(writer(plan, at, view.buf), store.rows.count, target.rotate_rows, what, other))
+            Some(beside_linear(writer(plan, at, view.buf), store.rows.count, target.epilogue_rows, what, other))
         }
         Kernel::Elementwise(e) if is_gate(e) => {
             let made_by = e.inputs.first().and_then(|(view, _)| writer(plan, at, view.buf));
@@ -91,7 +91,7 @@ fn why(plan: &Plan, target: &Target, at: usize, step: &Step) -> Option<String> {
             Some(beside_linear(
                 made_by,
                 rows,
-                target.gate_rows,
+                target.epilogue_rows,
                 "the gate",
                 "gate and up are not one linear: their weights differ in type or width",
             ))

@@ -34,7 +34,7 @@ pub struct Caps {
     pub software: bool,
     /// Activations may be rounded to eight bits.
     pub int8: bool,
-    /// Instructions multiply four pairs of bytes at once.
+    /// Rounding them is the default: not on Metal, whose devices have no products of four pairs of bytes.
     pub dot_products: bool,
     /// Kernel variants to do without.
     pub off: Off<Variant>,
@@ -52,12 +52,13 @@ impl Caps {
         let usable = features.contains(wgpu::Features::SUBGROUP) && least == most && least.is_power_of_two() && least >= 4;
         let software = is_software(info, options);
         let uses = |variant: Variant| !options.kernels.has(variant);
-        let has_matrices = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16)
-            && usable
-            && least == 32
+        let has_matrices = least == 32
+            && features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
             && limits.max_compute_workgroup_storage_size >= 32 << 10;
         let edge = options.faults.matrix_edge.or(has_matrices.then(|| matrix_edge(info, options)));
-        let edge = edge.filter(|_| !software && !options.precise && uses(Variant::Cooperative));
+        // What their kernels take besides: up to eight invocations of a subgroup share a query.
+        let takes = usable && least >= 8 && features.contains(wgpu::Features::SHADER_F16);
+        let edge = edge.filter(|_| takes && !software && !options.precise && uses(Variant::Cooperative));
         let immediates = features.contains(wgpu::Features::IMMEDIATES) && uses(Variant::Immediates);
         Caps {
             words_64: software && features.contains(wgpu::Features::SHADER_INT64) && uses(Variant::Words64),

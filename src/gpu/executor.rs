@@ -102,9 +102,9 @@ impl GpuExecutor {
     /// What the kernels of this device are fused up to.
     pub fn target(&self) -> Target {
         let rows = super::lower::MATVEC_ROWS;
-        // Where x is narrowed for the matrix units, its norm costs nothing more, and their kernel gates as well as any.
+        // Where x is narrowed for the matrix units, its norm costs nothing more, and their kernel has all epilogues.
         let many = if self.gpu.caps.matrix_edge > 0 { usize::MAX } else { rows };
-        Target { norm_prologue_rows: many, gate_rows: many, rotate_rows: rows, off: self.gpu.options.rules }
+        Target { norm_prologue_rows: many, epilogue_rows: many, off: self.gpu.options.rules }
     }
 
     /// Compiles from now on as other options ask; what was compiled stays as it is. The device stays, with the features that it was opened with.

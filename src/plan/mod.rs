@@ -166,10 +166,8 @@ pub struct Plan {
 pub struct Target {
     /// The most rows for which a norm is folded into the matvec that follows. 0: never.
     pub norm_prologue_rows: usize,
-    /// The most rows for which gating becomes an epilogue of the linear before it.
-    pub gate_rows: usize,
-    /// The same of RoPE with the cache write.
-    pub rotate_rows: usize,
+    /// The most rows for which gating, and RoPE with the cache write, become epilogues of the linear before them.
+    pub epilogue_rows: usize,
     /// The rules to do without.
     pub off: Off<Rule>,
 }

@@ -20,14 +20,6 @@ struct Step {
     slots: u32,
 }
 @group(0) @binding(1) var<uniform> step: Step;
-// [T, H, D]
-@group(0) @binding(6) var<storage, read_write> q_out: array<f32>;
-// [G, R, D] in the cache's type
-@group(0) @binding(7) var<storage, read_write> keys: array<u32>;
-// [G, R, D] in the cache's type
-@group(0) @binding(8) var<storage, read_write> values: array<u32>;
-// [(H + 2G) · D], read where HAS_BIAS
-@group(0) @binding(9) var<storage, read> bias: array<f32>;
 // [T, N_DIMS / 2] of (cos, sin), two a word
 @group(0) @binding(10) var<uniform> table: array<vec4<f32>, TABLE>;
 
@@ -91,30 +83,11 @@ fn finish(block: u32, first_token: u32, rows: u32, local: u32) {
             } else {
                 pair = vec2(sum_with_bias(block, column, slot), sum_with_bias(block, column, slot + 1u));
             }
-            if head < step.n_heads {
-                let at = token * step.n_heads * D + row;
-                q_out[at] = pair.x;
-                q_out[at + 1u] = pair.y;
-            } else if KV_Q8_0 {
+            if KV_Q8_0 && head >= step.n_heads {
                 unpacked[column * SLOTS + slot] = pair.x;
                 unpacked[column * SLOTS + slot + 1u] = pair.y;
             } else {
-                let ring = ring_slot(run_u32(step.position) + token, step.sinks, step.slots);
-                let kv_head = (head - step.n_heads) % step.n_kv_heads;
-                let at = (kv_head * step.slots + ring) * D + element;
-                if head < step.n_heads + step.n_kv_heads {
-                    if KV_F16 {
-                        keys[at / 2u] = pack_half(pair);
-                    } else {
-                        keys[at] = bitcast<u32>(pair.x);
-                        keys[at + 1u] = bitcast<u32>(pair.y);
-                    }
-                } else if KV_F16 {
-                    values[at / 2u] = pack_half(pair);
-                } else {
-                    values[at] = bitcast<u32>(pair.x);
-                    values[at + 1u] = bitcast<u32>(pair.y);
-                }
+                store_pair(head, element, token, pair);
             }
         }
     }

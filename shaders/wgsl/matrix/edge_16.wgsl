@@ -1,6 +1,6 @@
 //! Matrices of 16 × 16 on matrix units that multiply just these: f16 products, f32 sums (Vulkan). Matrices lie in `tiles` and `sums`, from
 //! quad `at` on, with `pitch` quads from row to row; the kernel says how many quads there are, TILE_QUADS and SUM_QUADS. All invocations
-//! of a subgroup take part in each function but `put`.
+//! of a subgroup take part in each function but `put`, all of the workgroup in `begin_sums`.
 enable f16;
 enable wgpu_cooperative_matrix;
 

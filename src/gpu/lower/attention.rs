@@ -159,8 +159,14 @@ struct AttentionTile {
     share: usize,
 }
 
+/// Workgroup memory of `matrix_fragment` itself: zeros, where sums begin with them.
+fn fragment_bytes(caps: &Caps) -> usize {
+    if caps.matrix_edge == 8 { 256 } else { 0 }
+}
+
 impl AttentionTile {
-    /// As many queries as workgroup memory holds beside a tile of keys; with wide heads fewer were faster (NVIDIA H200). None: not even 16.
+    /// As many queries as workgroup memory holds beside a tile of keys; with wide heads fewer were faster (NVIDIA H200). None: not even 16, or
+    /// heads that are wider than any that was tried.
     fn of(caps: &Caps, head_dim: usize) -> Option<Self> {
         // Each invocation has whole quads of the head.
         let share = if caps.matrix_edge == 16 && head_dim.is_multiple_of(32) { 8 } else { 4 };
@@ -168,18 +174,18 @@ impl AttentionTile {
         let most = if head_dim <= 64 { 64 } else { 32 };
         let tiles = [64, 32, 16].map(|tokens| AttentionTile { tokens, slots, share });
         let fits = |tile: &AttentionTile| {
-            let bytes = tile.bytes(head_dim) <= caps.workgroup_memory as usize;
-            bytes && tile.tokens <= most && tile.tokens * share <= caps.workgroup_threads as usize
+            let bytes = tile.bytes(head_dim) + fragment_bytes(caps) <= caps.workgroup_memory as usize;
+            bytes && head_dim <= 128 && tile.tokens <= most && tile.tokens * share <= caps.workgroup_threads as usize
         };
         tiles.into_iter().find(fits)
     }
 
-    /// Workgroup memory of the kernel.
+    /// Workgroup memory of the kernel without the matrices' fragment.
     fn bytes(self, head_dim: usize) -> usize {
         let (tokens, slots, quads) = (self.tokens, self.slots, head_dim / 4);
         let tiles = (tokens + slots) * (quads + 2) + tokens * (slots / 4 + 2);
         let sums = tokens * (quads.max(slots / 4) + 1);
-        tiles * 8 + sums * 16 + slots * 4 + 256
+        tiles * 8 + sums * 16 + slots * 4
     }
 }
 

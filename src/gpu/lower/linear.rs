@@ -52,7 +52,8 @@ impl Lowering<'_> {
             }
             Epilogue::RopeStore { .. } => {
                 let tuning = self.tuning(k, placed.format());
-                if few && one_piece && self.caps.uses(Variant::RopeStoreEpilogue) && self.rope_store_fits(k, &tuning) {
+                let fits = if few { self.rope_store_fits(k, &tuning) } else { self.rotates_tiles(k) };
+                if fits && one_piece && self.caps.uses(Variant::RopeStoreEpilogue) {
                     self.rope_store(k, &prepared, &placed)?;
                 } else {
                     self.rope_store_apart(k, &prepared, &placed);
@@ -127,7 +128,7 @@ impl Lowering<'_> {
                 operands.extend(epilogue);
                 let mut step = vec![rows, dynamic];
                 step.extend([part.n, part.row, k.k, k.k.div_ceil(32), k.n, part.out].map(|n| n as u32));
-                let source = if self.cooperative(k) { source.with("epilogue/tile_store") } else { source };
+                let source = if self.cooperative(k) { source.with("epilogue/tile_rows").with("epilogue/tile_store") } else { source };
                 let grid = tile_grid(part.n.div_ceil(tile.0), k.rows, tile.1);
                 self.push(switches(source.with("epilogue/matrix")), operands, step, grid, work(k));
             }
@@ -216,33 +217,51 @@ impl Lowering<'_> {
             && slots.is_multiple_of(4)
     }
 
+    /// Whether the matrix units' kernel rotates and stores: pairs are neighbours, and no block of a cache spans two matrices.
+    fn rotates_tiles(&self, k: &Linear) -> bool {
+        let Epilogue::RopeStore { head_dim, rope, cache, .. } = &k.epilogue else { return false };
+        let Ok((spec, layout)) = self.cache(*cache) else { return false };
+        let pairs = rope.style == RopeStyle::Interleaved && head_dim.is_multiple_of(2) && rope.n_dims.is_multiple_of(2);
+        self.cooperative(k) && pairs && spec.kv_type != KvType::Q8_0 && layout.head_dim == *head_dim
+    }
+
     fn rope_store(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed) -> Result<(), ExecError> {
         let Epilogue::RopeStore { bias, n_heads, n_kv_heads, head_dim, rope, q_out, cache, layer, .. } = &k.epilogue else {
             return Ok(());
         };
         let (spec, _) = self.cache(*cache)?;
+        let [rows, dynamic] = rows_words(k.rows);
         for part in placed.pieces_of(k.first_row, k.n) {
-            let (source, tuning, mut operands) = self.matvec(k, prepared, placed, part.index);
+            let mut step = vec![rows, dynamic, k.n as u32, part.row as u32];
+            let (source, mut operands, grid) = if self.few(k) {
+                let (source, tuning, operands) = self.matvec(k, prepared, placed, part.index);
+                let source = source
+                    .with("epilogue/rope_store")
+                    .set("NEOX", rope.style == RopeStyle::Neox)
+                    .set("KV_Q8_0", spec.kv_type == KvType::Q8_0)
+                    .set("TABLE", rope_table_len(rope.n_dims));
+                step.push(prepared.norm.map_or(0, |n| n.1));
+                (source, operands, matvec_grid(k.n.div_ceil(tuning.slots() * tuning.passes), k.rows, tuning.cols))
+            } else {
+                let (source, operands, tile) = self.matrix(k, prepared, placed, k.n, part.index);
+                step.extend([k.k, k.k.div_ceil(32)].map(|n| n as u32));
+                let source = source.with("epilogue/tile_rows").with("epilogue/tile_rope_store");
+                (source, operands, tile_grid(k.n.div_ceil(tile.0), k.rows, tile.1))
+            };
             let source = source
                 .with("prelude/ring")
                 .with("prelude/half")
-                .with("epilogue/rope_store")
+                .with("epilogue/heads")
                 .set("D", *head_dim)
                 .set("N_DIMS", rope.n_dims)
-                .set("NEOX", rope.style == RopeStyle::Neox)
                 .set("KV_F16", spec.kv_type == KvType::F16)
-                .set("KV_Q8_0", spec.kv_type == KvType::Q8_0)
-                .set("HAS_BIAS", bias.is_some())
-                .set("TABLE", rope_table_len(rope.n_dims));
+                .set("HAS_BIAS", bias.is_some());
             operands.push((6, (*q_out).into()));
             operands.push((7, Operand::Keys(*cache, *layer)));
             operands.push((8, Operand::Values(*cache, *layer)));
             operands.extend(bias.map(|b| (9, b.into())));
             operands.push((10, rope.table.into()));
-            let [rows, dynamic] = rows_words(k.rows);
-            let mut step = vec![rows, dynamic, k.n as u32, part.row as u32, prepared.norm.map_or(0, |n| n.1)];
             step.extend([*n_heads as u32, *n_kv_heads as u32, self.position_word(*cache), spec.sinks as u32, spec.slots as u32]);
-            let grid = matvec_grid(k.n.div_ceil(tuning.slots() * tuning.passes), k.rows, tuning.cols);
             self.push(source, operands, step, grid, work(k));
         }
         Ok(())
@@ -253,7 +272,7 @@ impl Lowering<'_> {
         let Epilogue::RopeStore { bias, n_heads, n_kv_heads, head_dim, has_v, rope, q_out, cache, layer } = &k.epilogue else {
             return;
         };
-        let y = self.scratch(k.rows.count * k.n);
+        let y = self.shared_scratch("heads", k.rows.count * k.n);
         self.store(k, prepared, placed, *bias, None, y);
         let d = *head_dim as isize;
         // The buffer of the view is `y`, which is no buffer of the plan.
@@ -359,19 +378,24 @@ impl CooperativeTile {
     const LARGE: CooperativeTile = CooperativeTile { subgroups_n: 2, subgroups_t: 4, wide: 4, depth: 2 };
     /// 64 rows and 64 tokens.
     const SMALL: CooperativeTile = CooperativeTile { subgroups_n: 2, subgroups_t: 2, wide: 2, depth: 2 };
-    /// The same with half the workgroup memory: Apple's GPUs hold as many workgroups at a time as have room.
-    const SHALLOW: CooperativeTile = CooperativeTile { depth: 1, ..Self::SMALL };
+    /// The same with two thirds of the workgroup memory: Apple's GPUs hold as many workgroups at a time as have room.
+    const SMALL_SHALLOW: CooperativeTile = CooperativeTile { depth: 1, ..Self::SMALL };
+    /// The large one within 32 KiB.
+    const LARGE_SHALLOW: CooperativeTile = CooperativeTile { depth: 1, ..Self::LARGE };
     /// As many workgroups as it takes to fill a large GPU: with fewer, smaller tiles are faster.
     const LEAST_LARGE: usize = 128;
 
     fn of(caps: &Caps, n: usize, n_tokens: usize) -> Self {
         if caps.matrix_edge == 8 {
-            return Self::SHALLOW;
+            return Self::SMALL_SHALLOW;
         }
-        let large = Self::LARGE;
-        let n_large = n.div_ceil(large.rows()) * n_tokens.div_ceil(large.tokens());
-        let fits = large.bytes() <= caps.workgroup_memory as usize && large.threads() <= caps.workgroup_threads as usize;
-        if fits && n_large >= Self::LEAST_LARGE { large } else { Self::SMALL }
+        let fits = |tile: &Self| {
+            let (bytes, threads) = (tile.bytes(), tile.threads());
+            bytes <= caps.workgroup_memory as usize && threads <= caps.workgroup_threads as usize
+        };
+        let is_worth = |tile: &Self| n.div_ceil(tile.rows()) * n_tokens.div_ceil(tile.tokens()) >= Self::LEAST_LARGE;
+        let large = [Self::LARGE, Self::LARGE_SHALLOW].into_iter().find(fits);
+        large.filter(is_worth).unwrap_or(Self::SMALL)
     }
 
     fn rows(self) -> usize {
@@ -386,7 +410,7 @@ impl CooperativeTile {
         self.subgroups_n * self.subgroups_t * 32
     }
 
-    /// Workgroup memory of the kernel.
+    /// Workgroup memory of the kernel with matrices of 16 × 16.
     fn bytes(self) -> usize {
         (self.rows() + self.tokens()) * (8 * self.depth + 2) * 8 + self.threads() / 32 * 16 * 20 * 4
     }

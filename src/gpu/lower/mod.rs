@@ -191,7 +191,8 @@ impl<'a> Lowering<'a> {
         Operand::Scratch(self.scratch.len() - 1)
     }
 
-    /// The scratch buffer of this name, of at least `len` words, for what one dispatch writes and the next one alone reads: all uses share it.
+    /// The scratch buffer of this name, of at least `len` words, for what one dispatch writes and the next ones of its step alone read: all
+    /// uses share it.
     fn shared_scratch(&mut self, name: &'static str, len: usize) -> Operand {
         let index = *self.shared.entry(name).or_insert(self.scratch.len());
         if index == self.scratch.len() {

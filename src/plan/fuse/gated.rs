@@ -4,7 +4,7 @@ use crate::graph::{BinaryOp, UnaryOp};
 use crate::plan::edit::Edit;
 use crate::plan::{Elementwise, Epilogue, ExprOp, Kernel, Linear, Target, View};
 
-/// A merged linear of no more rows than the target gates, read by nothing but a product of its first half, activated, and its second half, stores the product.
+/// A merged linear of no more rows than epilogues take, read by nothing but a product of its first half, activated, and its second half, stores the product.
 pub(super) fn gate_in_linear(edit: &mut Edit<'_, '_>, target: &Target) {
     for at in 0..edit.len() {
         let Some(Kernel::Linear(linear)) = edit.kernel(at) else { continue };
@@ -18,7 +18,7 @@ pub(super) fn gate_in_linear(edit: &mut Edit<'_, '_>, target: &Target) {
             window.reshaped(&[linear.rows.count, half], &product.dims).is_some_and(|w| w.reads_as(view, &product.dims))
         };
         let whole = product.dims.iter().product::<usize>() == linear.rows.count * half && linear.n == 2 * half;
-        if linear.rows.count <= target.gate_rows && whole && is_half(gate, 0) && is_half(up, half) {
+        if linear.rows.count <= target.epilogue_rows && whole && is_half(gate, 0) && is_half(up, half) {
             let fused = Linear { epilogue: Epilogue::Gated { act, out: product.out }, ..linear.clone() };
             edit.replace(&[at], reader, Kernel::Linear(fused));
         }

@@ -3,7 +3,7 @@
 use crate::plan::edit::Edit;
 use crate::plan::{CacheStore, Epilogue, Kernel, Linear, Rope, Target, View};
 
-/// A merged linear of few rows, read by nothing but the rotation of its first heads and the cache write of the others, does both. Values that
+/// A merged linear of no more rows than epilogues take, read by nothing but the rotation of its first heads and the cache write of the others, does both. Values that
 /// another linear makes, because their weight has another type, keep a cache write of their own. Whole heads alone are rotated so.
 pub(super) fn rotate_and_store_in_linear(edit: &mut Edit<'_, '_>, target: &Target) {
     for at in 0..edit.len() {
@@ -14,7 +14,7 @@ pub(super) fn rotate_and_store_in_linear(edit: &mut Edit<'_, '_>, target: &Targe
         let (Some(Kernel::Rope(rope)), Some(Kernel::CacheStore(store))) = (edit.kernel(rope_at), edit.kernel(store_at)) else { continue };
         let Some(has_v) = covers(linear, rope, store) else { continue };
         let new_at = rope_at.max(store_at);
-        if linear.rows.count > target.rotate_rows || !may_move(edit, rope, store, rope_at, store_at) {
+        if linear.rows.count > target.epilogue_rows || !may_move(edit, rope, store, rope_at, store_at) {
             continue;
         }
         let Epilogue::Store { bias, .. } = linear.epilogue else { continue };

@@ -14,7 +14,7 @@ pub const Q4: DType = DType::Quant(Quant(&Q4_0));
 pub const Q6: DType = DType::Quant(Quant(&Q6_K));
 
 /// What a device with epilogues asks for.
-pub const TARGET: Target = Target { norm_prologue_rows: 8, gate_rows: 8, rotate_rows: 8, off: Off::NONE };
+pub const TARGET: Target = Target { norm_prologue_rows: 8, epilogue_rows: 8, off: Off::NONE };
 
 pub const H: usize = 4;
 pub const G: usize = 2;

@@ -10,7 +10,7 @@ use super::interpreter::Interpreter;
 
 #[test]
 fn every_case_of_the_doctor_agrees_with_the_definition() {
-    let without_epilogues = Target { norm_prologue_rows: 0, gate_rows: 0, rotate_rows: 0, off: Off::NONE };
+    let without_epilogues = Target { norm_prologue_rows: 0, epilogue_rows: 0, off: Off::NONE };
     let without = |off| Target { off, ..TARGET };
     let mut blocks = vec![TARGET, without_epilogues, without(Off::all())];
     blocks.extend(Rule::ALL.iter().map(|&rule| without(Off::of(&[rule]))));

@@ -119,7 +119,7 @@ fn layers_share_a_handful_of_slots() {
 
 #[test]
 fn a_target_without_epilogues_gets_none() {
-    let none = Target { norm_prologue_rows: 0, gate_rows: 0, rotate_rows: 0, off: Off::NONE };
+    let none = Target { norm_prologue_rows: 0, epilogue_rows: 0, off: Off::NONE };
     let plan = Model::new(LLAMA).plan(1, true, &none).unwrap();
     for step in &plan.steps {
         if let Kernel::Linear(linear) = &step.kernel {

@@ -29,7 +29,7 @@ impl Dice {
 
 #[test]
 fn random_graphs_agree_with_the_definition() {
-    let target = Target { norm_prologue_rows: 4, gate_rows: 4, rotate_rows: 4, off: Off::NONE };
+    let target = Target { norm_prologue_rows: 4, epilogue_rows: 4, off: Off::NONE };
     for seed in 0..400 {
         let mut dice = Dice(seed);
         let inputs: Vec<HostTensor> = [[4, 6], [6, 4], [1, 6], [4, 1]].map(|s| HostTensor::f32(s, dice.values(s[0] * s[1]))).to_vec();
