@@ -1,4 +1,4 @@
-//! Σ_k x[t, k] · w[n, k] for many tokens on the matrix units; `epilogue/tile_store` or `epilogue/tile_gated` says what becomes of it.
+//! Σ_k x[t, k] · w[n, k] for many tokens on the matrix units; `epilogue/tile_store`, `tile_gated` or `tile_rope_store` says what becomes of it.
 //! Buffers: x in f16 (`narrow`), weights (format), those of the epilogue; K is a multiple of 32.
 //! Grid: (tiles of TILE_N rows of w, tiles of TILE_T tokens); a subgroup sums 32 tokens of 16 · WIDE rows, WIDE 2 or 4. DEPTH groups of 32 columns of the weights
 //! are widened to f16 once into workgroup memory; the next ones are on their way while these are multiplied.

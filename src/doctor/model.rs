@@ -185,6 +185,10 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
         b.bias = Some(n.map(|n| weight(noise, "bias", [n], DType::F32)));
         b.style = RopeStyle::Neox;
     });
+    push("biases in q4_0", q4_0, q4_0, &|noise, b| {
+        let n = [b.n_heads, b.n_kv_heads, b.n_kv_heads].map(|n| n * b.head_dim);
+        b.bias = Some(n.map(|n| weight(noise, "bias", [n], DType::F32)));
+    });
     push("norms of queries and keys", q4_0, q4_0, &|noise, b| {
         b.qk_norm = Some([(); 2].map(|()| weight(noise, "qk_norm", [b.head_dim], DType::F32)));
         b.style = RopeStyle::Neox;

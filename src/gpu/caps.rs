@@ -34,7 +34,7 @@ pub struct Caps {
     pub software: bool,
     /// Activations may be rounded to eight bits.
     pub int8: bool,
-    /// Rounding them is the default: not on Metal, whose devices have no products of four pairs of bytes.
+    /// Devices multiply four pairs of bytes at once, so that rounding is the default: all but those of Metal.
     pub dot_products: bool,
     /// Kernel variants to do without.
     pub off: Off<Variant>,

@@ -102,7 +102,7 @@ impl GpuExecutor {
     /// What the kernels of this device are fused up to.
     pub fn target(&self) -> Target {
         let rows = super::lower::MATVEC_ROWS;
-        // Where x is narrowed for the matrix units, its norm costs nothing more, and their kernel has all epilogues.
+        // Where x is narrowed for the matrix units, its norm costs nothing more, and their kernel has these epilogues; what it cannot take is lowered apart.
         let many = if self.gpu.caps.matrix_edge > 0 { usize::MAX } else { rows };
         Target { norm_prologue_rows: many, epilogue_rows: many, off: self.gpu.options.rules }
     }
