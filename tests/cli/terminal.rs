@@ -7,7 +7,8 @@ use rexpect::process::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
 use serde_json::Value;
 
-use crate::process::{command, tiny};
+use crate::models::Parts;
+use crate::process::command;
 use crate::scratch::Scratch;
 
 const BACKSPACE: &str = "\x7f";
@@ -52,7 +53,8 @@ impl Terminal {
     /// The messages as `/save` writes them.
     fn messages(&mut self) -> Vec<(String, String)> {
         let path = self.scratch.path("now.json");
-        self.line(&format!("/save {}", path.display()));
+        let shown = self.line(&format!("/save {}", path.display()));
+        assert!(shown.contains("wrote"), "{shown:?}");
         let saved: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let text = |message: &Value, key: &str| message[key].as_str().unwrap().to_owned();
         saved["messages"].as_array().unwrap().iter().map(|m| (text(m, "role"), text(m, "content"))).collect()
@@ -97,7 +99,10 @@ fn two_pasted_lines_are_one_message() {
 
 #[test]
 fn an_answer_is_interrupted_and_the_session_goes_on() {
-    let mut terminal = Terminal::open("interrupt", &[&tiny("f32"), "--max-tokens", "100000000"]);
+    let scratch = Scratch::new("endless");
+    let model = scratch.path("model.gguf");
+    std::fs::write(&model, Parts::tiny().without_end().bytes()).unwrap();
+    let mut terminal = Terminal::open("interrupt", &[model.to_str().unwrap(), "--max-tokens", "100000000"]);
     for round in 1..=2 {
         terminal.keys("the and the\r");
         // Some of the answer, behind the end of the typed line.
