@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tensorlogic::cpu::{CpuExecutor, CpuOptions};
+use tensorlogic::engine::processor_seconds;
 use tensorlogic::format::ModelFile;
 use tensorlogic::graph::{
     BinaryOp, Binding, CacheIdx, CacheSpec, CacheUse, CompileOptions, Executor, Graph, KvType, NodeId, Op, RopeRowsKind, RopeScaling,
@@ -63,11 +64,11 @@ fn main() {
                 ..RunArgs::default()
             };
             cpu.time_steps(run == runs - 1);
-            let (begin, cpu_begin) = (Instant::now(), cpu_seconds());
+            let (begin, cpu_begin) = (Instant::now(), processor_seconds().unwrap_or(0.0));
             let outputs = cpu.run(program, &args).unwrap();
             cpu.read(&outputs[0]).unwrap();
             times.push(begin.elapsed());
-            cpu_times.push(cpu_seconds() - cpu_begin);
+            cpu_times.push(processor_seconds().unwrap_or(0.0) - cpu_begin);
         }
         for (name, time) in cpu.step_times() {
             let kind = name.rsplit('.').next().unwrap_or(&name).to_owned();
@@ -93,18 +94,6 @@ fn main() {
         }
     }
     println!("{:?}", cpu.counters());
-}
-
-/// Processor time of all threads so far, where the system tells it: on a busy machine it says more than the clock.
-#[cfg(unix)]
-fn cpu_seconds() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
-}
-
-#[cfg(not(unix))]
-fn cpu_seconds() -> f64 {
-    0.0
 }
 
 /// Tokens in, an id out.

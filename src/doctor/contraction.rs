@@ -12,8 +12,8 @@ pub fn weight_types() -> Vec<DType> {
     [DType::F32, DType::F16, DType::BF16].into_iter().chain(formats().map(|f| DType::Quant(Quant(f)))).collect()
 }
 
-/// The relative error of a product with a weight of this type, and how large such a product is: activations in blocks of 32 rounded to int8 have a relative error of about
-/// 1 / (127 √3) of their maximum, f16 tiles of 2⁻¹¹.
+/// The relative error of a product with a weight of this type, and how large such a product is: activations in blocks of 32 rounded to int8
+/// have a relative error of about 1 / (127 √3) of their maximum, f16 tiles of 2⁻¹¹.
 pub fn linear_bound(arithmetic: Arithmetic, dtype: DType, k: usize) -> (f64, f64) {
     let bound = match (arithmetic, dtype) {
         (Arithmetic::Precise, _) => 2e-6,

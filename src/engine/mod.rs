@@ -16,6 +16,7 @@ pub use forward::TracePoint;
 pub use host::EngineHost;
 pub use measure::{BenchRequest, measure};
 pub use model::{LoadRequest, LoadedModel};
+pub use step_paths::processor_seconds;
 pub use steps::ModelSteps;
 
 use crate::diag::Diagnostic;

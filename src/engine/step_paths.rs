@@ -66,7 +66,7 @@ impl Bench<'_> {
         on_progress("decode through the generate loop, and straight from the recording");
         let (mut by_loop, mut by_recording) = (Spent::default(), Spent::default());
         // Once uncounted: buffers and bind groups may be new.
-        let mut began = self.through_loop(n)?;
+        let began = self.through_loop(n)?;
         let mut step = began.wall.elapsed() / n as u32;
         if self.by_recording(n, step)?.is_none() {
             return Ok(());
@@ -79,7 +79,7 @@ impl Bench<'_> {
             // In turn also which comes first.
             for is_loop in [run % 2 == 0, run % 2 == 1] {
                 if is_loop {
-                    began = self.through_loop(n)?;
+                    let began = self.through_loop(n)?;
                     by_loop.add(began, n);
                     step = began.wall.elapsed() / n as u32;
                 } else {
@@ -118,15 +118,16 @@ impl Bench<'_> {
     }
 }
 
-/// What all threads of this process have used of the processors, where the system tells.
+/// Seconds that all threads of this process have used of the processors, where the system tells.
 #[cfg(unix)]
-fn processor_seconds() -> Option<f64> {
+pub fn processor_seconds() -> Option<f64> {
     use rustix::time::{ClockId, clock_gettime};
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Some(time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9)
 }
 
+/// Seconds that all threads of this process have used of the processors, where the system tells.
 #[cfg(not(unix))]
-fn processor_seconds() -> Option<f64> {
+pub fn processor_seconds() -> Option<f64> {
     None
 }

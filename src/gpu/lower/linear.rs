@@ -35,11 +35,8 @@ impl Lowering<'_> {
                 let Some(act_number) = activation_number(*act) else {
                     return Err(self.unsupported(format!("{act:?} as a gate on the GPU").to_lowercase()));
                 };
-                let gates = one_piece && self.caps.uses(Variant::GatedEpilogue);
-                if gates && few {
+                if one_piece && self.caps.uses(Variant::GatedEpilogue) && (few || self.cooperative(k)) {
                     self.gated(k, &prepared, &placed, act_number, *out);
-                } else if gates && self.cooperative(k) {
-                    self.gated_tiles(k, &prepared, &placed, act_number, *out);
                 } else {
                     let y = self.shared_scratch("gate and up", k.rows.count * k.n);
                     self.store(k, &prepared, &placed, None, None, y);
@@ -135,20 +132,6 @@ impl Lowering<'_> {
         }
     }
 
-    /// Gate and up for many tokens on the matrix units, of a weight in one piece.
-    fn gated_tiles(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed, act: u32, out: Buf) {
-        for part in placed.pieces_of(k.first_row, k.n) {
-            let (source, mut operands, tile) = self.matrix(k, prepared, placed, k.n, part.index);
-            operands.push((6, out.into()));
-            let [rows, dynamic] = rows_words(k.rows);
-            let mut step = vec![rows, dynamic];
-            step.extend([k.n, part.row, k.k, k.k.div_ceil(32)].map(|n| n as u32));
-            let source = source.with("prelude/math").with("prelude/activation").with("epilogue/tile_gated").set("ACT", act);
-            let grid = tile_grid((k.n / 2).div_ceil(tile.0 / 2), k.rows, tile.1);
-            self.push(source, operands, step, grid, work(k));
-        }
-    }
-
     /// The kernel for many tokens and n rows of the weight without its epilogue, the operands of x and weight, and a tile's rows and tokens.
     fn matrix(
         &self,
@@ -191,15 +174,24 @@ impl Lowering<'_> {
         (source, operands, (n_tile, t_tile))
     }
 
+    /// Of a weight in one piece: few rows, or many on the matrix units.
     fn gated(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed, act: u32, out: Buf) {
+        let [rows, dynamic] = rows_words(k.rows);
         for part in placed.pieces_of(k.first_row, k.n) {
-            let (source, tuning, mut operands) = self.matvec(k, prepared, placed, part.index);
+            let mut step = vec![rows, dynamic, k.n as u32, part.row as u32];
+            let (source, mut operands, grid) = if self.few(k) {
+                let (source, tuning, operands) = self.matvec(k, prepared, placed, part.index);
+                step.extend([prepared.norm.map_or(0, |n| n.1), act]);
+                let grid = matvec_grid((k.n / 2).div_ceil(tuning.slots() / 2 * tuning.passes), k.rows, tuning.cols);
+                (source.with("epilogue/gated"), operands, grid)
+            } else {
+                let (source, operands, tile) = self.matrix(k, prepared, placed, k.n, part.index);
+                step.extend([k.k, k.k.div_ceil(32)].map(|n| n as u32));
+                let grid = tile_grid((k.n / 2).div_ceil(tile.0 / 2), k.rows, tile.1);
+                (source.with("epilogue/tile_gated").set("ACT", act), operands, grid)
+            };
             operands.push((6, out.into()));
-            let [rows, dynamic] = rows_words(k.rows);
-            let step = vec![rows, dynamic, k.n as u32, part.row as u32, prepared.norm.map_or(0, |n| n.1), act];
-            let grid = matvec_grid((k.n / 2).div_ceil(tuning.slots() / 2 * tuning.passes), k.rows, tuning.cols);
-            let source = source.with("prelude/math").with("prelude/activation").with("epilogue/gated");
-            self.push(source, operands, step, grid, work(k));
+            self.push(source.with("prelude/math").with("prelude/activation"), operands, step, grid, work(k));
         }
     }
 

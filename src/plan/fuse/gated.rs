@@ -4,7 +4,8 @@ use crate::graph::{BinaryOp, UnaryOp};
 use crate::plan::edit::Edit;
 use crate::plan::{Elementwise, Epilogue, ExprOp, Kernel, Linear, Target, View};
 
-/// A merged linear of no more rows than epilogues take, read by nothing but a product of its first half, activated, and its second half, stores the product.
+/// A merged linear of no more rows than epilogues take, read by nothing but a product of its first half, activated, and its second half,
+/// stores the product.
 pub(super) fn gate_in_linear(edit: &mut Edit<'_, '_>, target: &Target) {
     for at in 0..edit.len() {
         let Some(Kernel::Linear(linear)) = edit.kernel(at) else { continue };

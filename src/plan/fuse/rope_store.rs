@@ -3,8 +3,9 @@
 use crate::plan::edit::Edit;
 use crate::plan::{CacheStore, Epilogue, Kernel, Linear, Rope, Target, View};
 
-/// A merged linear of no more rows than epilogues take, read by nothing but the rotation of its first heads and the cache write of the others, does both. Values that
-/// another linear makes, because their weight has another type, keep a cache write of their own. Whole heads alone are rotated so.
+/// A merged linear of no more rows than epilogues take, read by nothing but the rotation of its first heads and the cache write of the others,
+/// does both. Values that another linear makes, because their weight has another type, keep a cache write of their own. Whole heads alone are
+/// rotated so.
 pub(super) fn rotate_and_store_in_linear(edit: &mut Edit<'_, '_>, target: &Target) {
     for at in 0..edit.len() {
         let Some(Kernel::Linear(linear)) = edit.kernel(at) else { continue };
