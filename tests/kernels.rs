@@ -91,7 +91,7 @@ fn the_lint_finds_what_a_backend_refuses() {
         (
             "buffers",
             (1..10).map(|i| format!("@group(0) @binding({i}) var<storage, read> b{i}: array<f32>;\n")).collect::<String>()
-                + &main("out[0] = 1.0;"),
+                + &main(&format!("out[0] = {};", (1..10).map(|i| format!("b{i}[0]")).collect::<Vec<_>>().join(" + "))),
             "10 storage buffers",
         ),
     ] {

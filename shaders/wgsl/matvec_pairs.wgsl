@@ -1,7 +1,25 @@
-//! `matvec_i8` for adapters on which a load costs by the lane and hardly by the word, software ones: two neighbouring groups at a time (pair),
-//! nothing early. GROUPS is even.
+//! `matvec_i8` for adapters on which a load costs by the lane and hardly by the word, software ones: a lane takes AT_ONCE neighbouring pairs of
+//! groups (pair), 1, 2 or 4, through all its rows, so that a row's words lie side by side, their scales come in one load, and activations are
+//! read once for ROWS rows. GROUPS is a multiple of 2 · AT_ONCE.
 //! Buffers, grid, error: as `matvec_i8`.
 //! Needs: nothing, the fragment of a pair perhaps 64-bit integers.
+
+struct PairActivations {
+    a: Factors,
+    b: Factors,
+    scales: vec2<f32>,
+    halves: vec4<i32>,
+}
+
+fn pair_activations(pair: u32) -> PairActivations {
+    let a = activations(2u * pair);
+    let b = activations(2u * pair + 1u);
+    return PairActivations(factors(a.q), factors(b.q), vec2(a.scale, b.scale), vec4(a.halves, b.halves));
+}
+
+fn pair_dot(w: Pair, x: PairActivations) -> f32 {
+    return block_dot(w[0], x.a, x.scales.x, x.halves.xy) + block_dot(w[1], x.b, x.scales.y, x.halves.zw);
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -18,22 +36,36 @@ fn main(
     } else {
         workgroupBarrier();
     }
+    // No constant, so that compilers leave the loop over rows a loop: all rows one after the other are more code than a first-level cache holds.
+    let n_rows = min(ROWS, step.n);
     for (var pass_idx = 0u; pass_idx < PASSES; pass_idx++) {
         let block = (workgroup.x + workgroup.y * grid.x) * PASSES + pass_idx;
-        var first_pair: array<u32, ROWS>;
-        for (var r = 0u; r < ROWS; r++) {
-            // Rows past the end repeat the last one; the epilogue drops them.
-            first_pair[r] = (step.first_row + min(slot_row(block, first_slot + r), step.n - 1u)) * (GROUPS / 2u);
-        }
         var acc: array<f32, ROWS>;
-        for (var pair = lane; pair < GROUPS / 2u; pair += LANES) {
-            let a = activations(2u * pair);
-            let b = activations(2u * pair + 1u);
-            let a_factors = factors(a.q);
-            let b_factors = factors(b.q);
-            for (var r = 0u; r < ROWS; r++) {
-                let w = load_pair(first_pair[r] + pair);
-                acc[r] += block_dot(w[0], a_factors, a.scale, a.halves) + block_dot(w[1], b_factors, b.scale, b.halves);
+        for (var first = lane * AT_ONCE; first < GROUPS / 2u; first += LANES * AT_ONCE) {
+            // One by one: software adapters keep arrays in memory.
+            let x0 = pair_activations(first);
+            var x1: PairActivations;
+            var x2: PairActivations;
+            var x3: PairActivations;
+            if AT_ONCE > 1u {
+                x1 = pair_activations(first + 1u);
+            }
+            if AT_ONCE > 2u {
+                x2 = pair_activations(first + 2u);
+                x3 = pair_activations(first + 3u);
+            }
+            for (var r = 0u; r < n_rows; r++) {
+                // Rows past the end repeat the last one; the epilogue drops them.
+                let row = step.first_row + min(slot_row(block, first_slot + r), step.n - 1u);
+                let pairs = load_pairs(row * (GROUPS / 2u) + first);
+                var sum = pair_dot(load_pair(pairs, 0u), x0);
+                if AT_ONCE > 1u {
+                    sum += pair_dot(load_pair(pairs, 1u), x1);
+                }
+                if AT_ONCE > 2u {
+                    sum += pair_dot(load_pair(pairs, 2u), x2) + pair_dot(load_pair(pairs, 3u), x3);
+                }
+                acc[r] += sum;
             }
         }
         leave_sums(&acc, first_slot, scale, local);

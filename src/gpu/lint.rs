@@ -5,6 +5,7 @@ use naga::valid::Capabilities;
 use naga::{CooperativeSize, TypeInner};
 
 use super::errors::first_lines;
+use super::prune::prune;
 use super::translate::Language;
 
 /// Buffers that a Metal function may take, naga's table of sizes among them.
@@ -34,12 +35,13 @@ pub fn languages(module: &naga::Module) -> Vec<Language> {
     }
 }
 
-/// What is wrong with a kernel; empty when nothing is.
+/// What is wrong with a kernel as it is compiled, without what its constants rule out; empty when nothing is.
 pub fn check(name: &str, text: &str) -> Vec<String> {
-    let module = match naga::front::wgsl::parse_str(text) {
+    let mut module = match naga::front::wgsl::parse_str(text) {
         Ok(module) => module,
         Err(error) => return vec![format!("{name}: {}", error.emit_to_string(text))],
     };
+    prune(&mut module);
     let mut problems = Vec::new();
     // What every backend has, and what kernels ask for by their needs.
     let capabilities = Capabilities::default()

@@ -15,7 +15,7 @@ pub struct MatvecTuning {
     pub workgroup: usize,
     /// Invocations that share a row.
     pub lanes: usize,
-    /// Rows of one lane group: at most 4, with eight-bit activations 16.
+    /// Rows of one lane group: at most 4, with eight-bit activations 32.
     pub rows: usize,
     /// Tokens of one workgroup.
     pub cols: usize,
@@ -85,7 +85,7 @@ impl Tuning {
 fn fits(caps: &Caps, t: &MatvecTuning, int8: bool) -> bool {
     let whole = t.lanes > 0 && t.workgroup.is_multiple_of(t.lanes) && t.workgroup.is_power_of_two() && t.lanes.is_power_of_two();
     let subgroups = caps.subgroup == 0 || t.lanes.is_multiple_of(caps.subgroup as usize);
-    let most_rows = if t.int8 { 16 } else { 4 };
+    let most_rows = if t.int8 { 32 } else { 4 };
     let rows = (1..=most_rows).contains(&t.rows) && t.rows.min(4) <= t.lanes && (1..=64).contains(&t.passes) && t.slots() >= 2;
     whole && subgroups && rows && t.cols == 1 && t.workgroup <= caps.workgroup_threads as usize && (!t.int8 || int8)
 }
@@ -108,7 +108,9 @@ fn default_matvec(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
         // Wide workgroups cost a switch at each barrier; the prologue is shared by many rows instead, and activations that were read by as
         // many as registers hold.
         if int8 {
-            let (workgroup, rows) = (lanes * 2, 16);
+            // Heads of 32 and of 96 are whole blocks of 32 rows.
+            let in_heads = work.epilogue == "rope_store";
+            let (workgroup, rows) = (lanes * 2, if work.k.is_multiple_of(64) && !in_heads { 32 } else { 16 });
             let blocks = work.n / (workgroup / lanes * rows);
             return MatvecTuning { int8, workgroup, lanes, rows, cols, passes: (blocks / 16).clamp(1, 16) };
         }

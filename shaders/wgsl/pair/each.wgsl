@@ -1,5 +1,13 @@
-//! Two neighbouring groups of a row, one after the other.
+//! Neighbouring pairs of groups of a row, group by group.
 
-fn load_pair(pair: u32) -> Pair {
-    return Pair(load_block(2u * pair), load_block(2u * pair + 1u));
+// The first of AT_ONCE pairs.
+alias Pairs = u32;
+
+fn load_pairs(first: u32) -> Pairs {
+    return first;
+}
+
+fn load_pair(pairs: Pairs, i: u32) -> Pair {
+    let group = 2u * (pairs + i);
+    return Pair(load_block(group), load_block(group + 1u));
 }

@@ -340,6 +340,7 @@ impl Lowering<'_> {
             source.fragments.push("prelude/quantize");
             source.fragments.push("prelude/rows_i8");
             if pairs {
+                source = source.set("AT_ONCE", pairs_at_once(k.k / 64, tuning.lanes));
                 source.fragments.push(if self.caps.words_64 { format.pair_fragment() } else { "pair/each" });
             }
         }
@@ -352,6 +353,13 @@ impl Lowering<'_> {
         }
         (source, tuning, operands)
     }
+}
+
+/// Neighbouring pairs of groups that a lane of `matvec_pairs` takes at a time: the more, the fewer loads, as long as few lanes idle at a
+/// row's end.
+fn pairs_at_once(pairs: usize, lanes: usize) -> usize {
+    let few_idle = |n: usize| pairs.is_multiple_of(n) && pairs.next_multiple_of(n * lanes) * 5 <= pairs * 6;
+    [4, 2].into_iter().find(|n| few_idle(*n)).unwrap_or(1)
 }
 
 /// How `matmul_cooperative` divides its sums.
