@@ -1,6 +1,6 @@
 //! `matvec_i8` for adapters on which a load costs by the lane and hardly by the word, software ones: a lane takes AT_ONCE neighbouring pairs of
-//! groups (pair), 1, 2 or 4, through all its rows, so that a row's words lie side by side, their scales come in one load, and activations are
-//! read once for ROWS rows. GROUPS is a multiple of 2 · AT_ONCE.
+//! groups (pair), 1, 2 or 4, through all its rows, so that activations are read once for ROWS rows, and what pairs share once a row. GROUPS is
+//! a multiple of 2 · AT_ONCE.
 //! Buffers, grid, error: as `matvec_i8`.
 //! Needs: nothing, the fragment of a pair perhaps 64-bit integers.
 
@@ -36,8 +36,9 @@ fn main(
     } else {
         workgroupBarrier();
     }
-    // No constant, so that compilers leave the loop over rows a loop: all rows one after the other are more code than a first-level cache holds.
-    let n_rows = min(ROWS, step.n);
+    // Always ROWS, but no constant, so that compilers leave the loop over rows a loop: all of them one after the other are more code than a
+    // first-level cache holds.
+    let n_rows = select(ROWS, 0u, step.n == 0u);
     for (var pass_idx = 0u; pass_idx < PASSES; pass_idx++) {
         let block = (workgroup.x + workgroup.y * grid.x) * PASSES + pass_idx;
         var acc: array<f32, ROWS>;

@@ -60,7 +60,7 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
             vec![g.embedding(i[0], table).expect("ids and a table")]
         }));
         let few_blocks = [(1, 1, 1), (3, 2, 2), (33, 3, 1), (31, 1, 5), (127, 2, 33), (257, 1, 70), (2, 11, 1), (64, 11, 64)];
-        // Wide enough for activations of eight bits, of which software adapters take two, four or eight groups at a time.
+        // Wide enough for activations of eight bits, of which software adapters with eight lanes take two, four or eight groups at a time.
         let wide = [(65, 512, 1), (33, 1024, 1), (70, 5632, 1)];
         for (n, k, rows) in few_blocks.map(|(n, n_blocks, rows)| (n, n_blocks * block, rows)).into_iter().chain(wide) {
             let w = weight(&mut noise, "w", [n, k], dtype);

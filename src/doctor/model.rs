@@ -204,11 +204,19 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
             wide(512, &name, q4_0, q4_0, &|_, b| (b.kv_type, b.style) = (kv_type, style));
         }
     }
-    // Halves of a merged product that no tile divides, and one of many tiles.
+    // Halves of a merged product that no tile divides, and one of many tiles; one row, wide enough for activations of eight bits.
     let mut noise = Noise::new(9);
-    for (f, k, rows, act) in
-        [(40, 64, 33, UnaryOp::Silu), (129, 96, 70, UnaryOp::Gelu), (23, 64, 3, UnaryOp::Sigmoid), (2048, 64, 512, UnaryOp::Silu)]
-    {
+    let halves = [
+        (40, 64, 33, UnaryOp::Silu),
+        (129, 96, 70, UnaryOp::Gelu),
+        (23, 64, 3, UnaryOp::Sigmoid),
+        (2048, 64, 512, UnaryOp::Silu),
+        (129, 512, 1, UnaryOp::Silu),
+        (40, 1024, 1, UnaryOp::Gelu),
+        (1, 2048, 1, UnaryOp::Silu),
+        (23, 5632, 1, UnaryOp::Silu),
+    ];
+    for (f, k, rows, act) in halves {
         for dtype in [DType::F16, q4_0] {
             let (gate, up) = (weight(&mut noise, "gate", [f, k], dtype), weight(&mut noise, "up", [f, k], dtype));
             let (bound, magnitude) = linear_bound(arithmetic, dtype, k);

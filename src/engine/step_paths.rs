@@ -119,15 +119,12 @@ impl Bench<'_> {
 }
 
 /// Seconds that all threads of this process have used of the processors, where the system tells.
-#[cfg(unix)]
 pub fn processor_seconds() -> Option<f64> {
-    use rustix::time::{ClockId, clock_gettime};
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Some(time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9)
-}
-
-/// Seconds that all threads of this process have used of the processors, where the system tells.
-#[cfg(not(unix))]
-pub fn processor_seconds() -> Option<f64> {
+    #[cfg(unix)]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Some(time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9)
+    }
+    #[cfg(not(unix))]
     None
 }

@@ -182,6 +182,7 @@ files!(
     "quant/iq4_xs",
     "quant/mxfp4",
     "pair/each",
+    "pair/half_scales",
     "pair/q4_0",
     "pair/q8_0",
     "pair/q4_k",

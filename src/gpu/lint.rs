@@ -35,7 +35,7 @@ pub fn languages(module: &naga::Module) -> Vec<Language> {
     }
 }
 
-/// What is wrong with a kernel as it is compiled, without what its constants rule out; empty when nothing is.
+/// What is wrong with a kernel, without what its constants rule out; empty when nothing is.
 pub fn check(name: &str, text: &str) -> Vec<String> {
     let mut module = match naga::front::wgsl::parse_str(text) {
         Ok(module) => module,
@@ -58,9 +58,7 @@ pub fn check(name: &str, text: &str) -> Vec<String> {
         Ok(info) => info,
         Err(error) => return vec![format!("{name}: {}", first_lines(&error.emit_to_string(text)))],
     };
-    let in_storage = module.global_variables.iter().filter(|(_, v)| matches!(v.space, naga::AddressSpace::Storage { .. }));
-    // A buffer may have two names, one for each way to load it.
-    let storage = in_storage.filter_map(|(_, v)| v.binding).collect::<std::collections::BTreeSet<_>>().len();
+    let storage = module.global_variables.iter().filter(|(_, v)| matches!(v.space, naga::AddressSpace::Storage { .. })).count();
     if storage > MOST_STORAGE_BUFFERS {
         problems.push(format!("{name}: {storage} storage buffers, at most {MOST_STORAGE_BUFFERS}"));
     }

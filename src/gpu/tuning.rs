@@ -15,7 +15,7 @@ pub struct MatvecTuning {
     pub workgroup: usize,
     /// Invocations that share a row.
     pub lanes: usize,
-    /// Rows of one lane group: at most 4, with eight-bit activations 32.
+    /// Rows of one lane group; measured shapes have at most 4.
     pub rows: usize,
     /// Tokens of one workgroup.
     pub cols: usize,
@@ -85,8 +85,7 @@ impl Tuning {
 fn fits(caps: &Caps, t: &MatvecTuning, int8: bool) -> bool {
     let whole = t.lanes > 0 && t.workgroup.is_multiple_of(t.lanes) && t.workgroup.is_power_of_two() && t.lanes.is_power_of_two();
     let subgroups = caps.subgroup == 0 || t.lanes.is_multiple_of(caps.subgroup as usize);
-    let most_rows = if t.int8 { 32 } else { 4 };
-    let rows = (1..=most_rows).contains(&t.rows) && t.rows.min(4) <= t.lanes && (1..=64).contains(&t.passes) && t.slots() >= 2;
+    let rows = (1..=4).contains(&t.rows) && t.rows <= t.lanes && (1..=64).contains(&t.passes) && t.slots() >= 2;
     whole && subgroups && rows && t.cols == 1 && t.workgroup <= caps.workgroup_threads as usize && (!t.int8 || int8)
 }
 
@@ -98,6 +97,18 @@ fn may_round(caps: &Caps, work: &MatvecWork) -> bool {
     caps.int8 && work.format.quants != Quants::Floats && work.n_tokens == 1 && whole && fits
 }
 
+/// Whether eight-bit activations multiply pairs of groups (`matvec_pairs`): on software adapters a load costs by the lane, hardly by the word.
+pub fn takes_pairs(caps: &Caps, k: usize) -> bool {
+    caps.software && k.is_multiple_of(64)
+}
+
+/// Neighbouring pairs of groups that a lane takes at a time, of so many a row: the more, the fewer loads, as long as hardly more lanes idle
+/// at a row's end than with one.
+pub fn pairs_at_once(pairs: usize, lanes: usize) -> usize {
+    let places = |n: usize| pairs.next_multiple_of(n * lanes);
+    [4, 2].into_iter().find(|n| pairs.is_multiple_of(*n) && places(*n) * 5 <= places(1) * 6).unwrap_or(1)
+}
+
 /// Where nothing was measured.
 fn default_matvec(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
     let groups = work.k.div_ceil(32);
@@ -105,12 +116,11 @@ fn default_matvec(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
     let int8 = may_round(caps, work) && caps.dot_products;
     if caps.software {
         let lanes = if caps.subgroup > 0 { caps.subgroup as usize } else { 4 };
-        // Wide workgroups cost a switch at each barrier; the prologue is shared by many rows instead, and activations that were read by as
-        // many as registers hold.
+        // Wide workgroups cost a switch at each barrier; many rows share the prologue instead, and activations that were read.
         if int8 {
-            // Heads of 32 and of 96 are whole blocks of 32 rows.
-            let in_heads = work.epilogue == "rope_store";
-            let (workgroup, rows) = (lanes * 2, if work.k.is_multiple_of(64) && !in_heads { 32 } else { 16 });
+            // A block is twice as many rows: 32 where rows are unrolled, and where a block must lie in a head, of 32 or 96 elements, say.
+            let in_loop = takes_pairs(caps, work.k) && work.epilogue != "rope_store";
+            let (workgroup, rows) = (lanes * 2, if in_loop { 32 } else { 16 });
             let blocks = work.n / (workgroup / lanes * rows);
             return MatvecTuning { int8, workgroup, lanes, rows, cols, passes: (blocks / 16).clamp(1, 16) };
         }

@@ -61,14 +61,17 @@ impl Parts {
         self
     }
 
-    /// Answers do not end by themselves: control tokens have rows of zeros in the embedding, which the output shares, and of some hundred
-    /// logits one is above their 0.
+    /// Greedy answers do not end by themselves: control tokens have rows of zeros in the embedding, which the output shares, and of some
+    /// hundred logits one is above their 0.
     pub fn without_end(mut self) -> Parts {
         const CONTROL: i64 = 3;
+        assert!(!self.tensors.iter().any(|(name, ..)| name == "output.weight"), "the output is the embedding");
         let (_, types) = self.metadata.iter().find(|(key, _)| key == "tokenizer.ggml.token_type").unwrap();
+        let types: Vec<i64> = types.as_array().unwrap().ints().unwrap().collect();
+        assert!(types.contains(&CONTROL));
         let (_, _, _, data) = self.tensors.iter_mut().find(|(name, ..)| name == "token_embd.weight").unwrap();
-        let row_bytes = data.len() / types.as_array().unwrap().len();
-        for (row, kind) in data.chunks_exact_mut(row_bytes).zip(types.as_array().unwrap().ints().unwrap()) {
+        let row_bytes = data.len() / types.len();
+        for (row, kind) in data.chunks_exact_mut(row_bytes).zip(types) {
             if kind == CONTROL {
                 row.fill(0);
             }

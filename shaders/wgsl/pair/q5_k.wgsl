@@ -1,4 +1,4 @@
-//! Neighbouring pairs of groups of Q5_K, all of one block: four loads for each pair, one for the block's scales.
+//! Neighbouring pairs of groups of one block of Q5_K: four loads for a pair, one for what the block shares.
 //! Needs: 64-bit integers.
 
 // [N, K / 64]: the nibbles of two groups.
@@ -6,19 +6,21 @@
 
 struct Pairs {
     first: u32,
+    // Where the block's scales and high bits begin, and their first word.
+    block: u32,
     both: u32,
 }
 
 fn load_pairs(first: u32) -> Pairs {
-    return Pairs(first, scales[(first >> 2u) * 13u]);
+    let block = (first >> 2u) * 13u;
+    return Pairs(first, block, scales[block]);
 }
 
 fn load_pair(pairs: Pairs, i: u32) -> Pair {
     let pair = pairs.first + i;
     let q = quant_pairs[pair];
-    let block = (pair >> 2u) * 13u;
-    let parts = scales[block + 1u + (pair & 3u)];
-    let high = block + 5u + 2u * (pair & 3u);
+    let parts = scales[pairs.block + 1u + (pair & 3u)];
+    let high = pairs.block + 5u + 2u * (pair & 3u);
     return Pair(
         Block(0u, words(q.xy), scales[high], pairs.both, parts),
         Block(1u, words(q.zw), scales[high + 1u], pairs.both, parts),

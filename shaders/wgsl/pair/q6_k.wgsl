@@ -1,4 +1,4 @@
-//! Neighbouring pairs of groups of Q6_K: three loads for each pair's quants, as its high bits lie in one, and one for the scales of four pairs.
+//! Neighbouring pairs of groups of Q6_K: three loads for a pair's quants, as its high bits lie in one; four pairs, one load of their scales.
 //! Needs: 64-bit integers.
 
 // [N, K / 256]: the scales of eight groups.

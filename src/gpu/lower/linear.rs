@@ -3,7 +3,7 @@
 use super::super::assemble::Source;
 use super::super::caps::Caps;
 use super::super::quant::{Quants, WeightFormat};
-use super::super::tuning::{MatvecTuning, MatvecWork};
+use super::super::tuning::{MatvecTuning, MatvecWork, pairs_at_once, takes_pairs};
 use super::super::variants::Variant;
 use super::super::weights::Placed;
 use super::{Grid, Lowering, Operand, RunShape, Work, fold, rows_words};
@@ -313,8 +313,7 @@ impl Lowering<'_> {
             (false, true) => "prologue/plain",
             (false, false) => "prologue/ragged",
         };
-        // On software adapters a load costs by the lane, hardly by the word.
-        let pairs = tuning.int8 && self.caps.software && k.k.is_multiple_of(64);
+        let pairs = tuning.int8 && takes_pairs(self.caps, k.k);
         let op = match tuning.int8 {
             true if pairs => "matvec_pairs",
             true => "matvec_i8",
@@ -341,7 +340,7 @@ impl Lowering<'_> {
             source.fragments.push("prelude/rows_i8");
             if pairs {
                 source = source.set("AT_ONCE", pairs_at_once(k.k / 64, tuning.lanes));
-                source.fragments.push(if self.caps.words_64 { format.pair_fragment() } else { "pair/each" });
+                source.fragments.extend(format.pair_fragments(self.caps.words_64));
             }
         }
         let mut operands = vec![(2, prepared.x), (3, Operand::Quants(k.weight, piece))];
@@ -353,13 +352,6 @@ impl Lowering<'_> {
         }
         (source, tuning, operands)
     }
-}
-
-/// Neighbouring pairs of groups that a lane of `matvec_pairs` takes at a time: the more, the fewer loads, as long as few lanes idle at a
-/// row's end.
-fn pairs_at_once(pairs: usize, lanes: usize) -> usize {
-    let few_idle = |n: usize| pairs.is_multiple_of(n) && pairs.next_multiple_of(n * lanes) * 5 <= pairs * 6;
-    [4, 2].into_iter().find(|n| few_idle(*n)).unwrap_or(1)
 }
 
 /// How `matmul_cooperative` divides its sums.

@@ -119,11 +119,15 @@ impl WeightFormat {
         }
     }
 
-    /// The fragment that loads two neighbouring groups: one of the format's own, with words of 64 bits, or that of any format.
-    pub fn pair_fragment(&self) -> &'static str {
+    /// The fragments that load neighbouring pairs of groups: the format's own, with words of 64 bits, or that of any format.
+    pub fn pair_fragments(&self, words_64: bool) -> Vec<&'static str> {
         let own = self.fragments.last().and_then(|fragment| fragment.strip_prefix("quant/"));
-        let pair_of = |name: &&&str| name.strip_prefix("pair/").is_some_and(|n| Some(n) == own);
-        assemble::FILES.iter().map(|(name, _)| name).find(pair_of).unwrap_or(&"pair/each")
+        let pair_of = |name: &&str| words_64 && name.strip_prefix("pair/").is_some_and(|n| Some(n) == own);
+        match assemble::FILES.iter().map(|(name, _)| *name).find(pair_of) {
+            Some(own) if self.scale_bits == 16 => vec!["pair/half_scales", own],
+            Some(own) => vec![own],
+            None => vec!["pair/each"],
+        }
     }
 
     pub fn has_scales(&self) -> bool {
