@@ -12,12 +12,13 @@ mod support;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use support::{Sizes, made_up};
+use support::{Sizes, all_logits, gpu_is_there, made_up, random_llama};
 use tensorlogic::doctor::{Arithmetic, cases, check};
 use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, LoadRequest, LoadedModel};
-use tensorlogic::gpu::{GpuExecutor, GpuOptions};
-use tensorlogic::graph::{BinaryOp, Binding, CompileOptions, DeviceTensor, Executor, Graph, Literal, RunArgs, Sampling};
+use tensorlogic::gpu::{GpuExecutor, GpuOptions, Profile, Variant};
+use tensorlogic::graph::{BinaryOp, Binding, CacheUse, CompileOptions, DeviceTensor, Executor, Graph, KvType, Literal, RunArgs, Sampling};
 use tensorlogic::model::StepPrograms;
+use tensorlogic::plan::Off;
 use tensorlogic::tensor::quant::Q4_0;
 use tensorlogic::tensor::{DType, HostTensor, Quant};
 use tensorlogic::text::TokenId;
@@ -123,4 +124,78 @@ fn runs_of_one_submit_are_as_runs_of_their_own() {
     let later = executor.run_ahead(program, &args(Binding::Host(Arc::new(host([4.0, 5.0, 6.0]))), 13.0)).unwrap().remove(0);
     assert_eq!(executor.read(&later).unwrap(), host([52.0, 65.0, 78.0]));
     assert_eq!(executor.read(&held).unwrap(), scaled(11.0));
+}
+
+/// An executor whose runs are recorded when they are repeated: under a profile a software adapter counts as a device. None where nothing is
+/// recorded.
+fn recording_executor(kernels: Off<Variant>) -> Option<GpuExecutor> {
+    let from_env = GpuOptions::from_env();
+    let profile = from_env.profile.or(Some(Profile::Dx12));
+    let executor = gpu_is_there().then(|| GpuExecutor::new(&GpuOptions { allow_software: true, kernels, profile, ..from_env }).unwrap())?;
+    if executor.gpu().facts().contains(&("repeated runs".to_owned(), "recorded".to_owned())) || kernels.has(Variant::SecondaryBuffers) {
+        return Some(executor);
+    }
+    println!("skipped: nothing is recorded on {}", executor.describe());
+    None
+}
+
+/// The dispatches of a repeated run, recorded once, give what they give encoded, in every bit: over more tokens than one part of attention
+/// takes, where they are recorded anew; and once their cache is gone before the device was given them.
+#[test]
+fn recorded_runs_are_as_encoded_ones() {
+    let sizes = Sizes { n_heads: 4, n_kv_heads: 2, head_dim: 32, n_layers: 1, ffn: 128, vocab: 96 };
+    let llama = random_llama(&sizes, DType::Quant(Quant(&Q4_0)), 7);
+    let spec = llama.cache(320, 1, 4, KvType::F16);
+    let ids: Vec<i32> = (0..300).map(|i| (i * i * 7 + i * 13 + 5) % 96).collect();
+    let Some(mut recording) = recording_executor(Off::NONE) else { return };
+    let Some(mut encoding) = recording_executor(Off::of(&[Variant::SecondaryBuffers])) else { return };
+    let encoded = all_logits(&mut encoding, &llama, &spec, &ids, 1);
+    let recorded = all_logits(&mut recording, &llama, &spec, &ids, 1);
+    assert_eq!(encoding.counters().command_buffers, 0);
+    assert_eq!(recording.counters().command_buffers, 2, "one for each number of parts");
+    let differs = encoded.iter().zip(&recorded).position(|(a, b)| a.to_bits() != b.to_bits());
+    assert_eq!(differs, None, "of {}", encoded.len());
+
+    let step = llama.step(1, spec.slots);
+    let program = recording.compile(&step.graph, &[step.logits], &CompileOptions { fuse: true, caches: vec![spec] }).unwrap();
+    let cache = recording.new_cache(&spec).unwrap();
+    let mut last = None;
+    for (position, &id) in ids[..8].iter().enumerate() {
+        let inputs = vec![Binding::Host(Arc::new(HostTensor::i32([1], vec![id])))];
+        let args = RunArgs { inputs, caches: vec![CacheUse { cache, position }], n_tokens: 1, ..RunArgs::default() };
+        last = recording.run_ahead(program, &args).unwrap().pop();
+    }
+    assert!(recording.counters().command_buffers > 2, "the cache's buffers are new");
+    recording.free_cache(cache);
+    let logits = recording.read(&last.unwrap()).unwrap();
+    assert_eq!(logits.as_f32().unwrap(), &encoded[7 * 96..8 * 96]);
+}
+
+/// Recorded runs that share a submit, one command buffer executed twice among them, have numbers of their own and wait for one another.
+#[test]
+fn recorded_runs_of_one_submit_follow_one_another() {
+    let Some(mut executor) = recording_executor(Off::NONE) else { return };
+    let mut graph = Graph::default();
+    let x = graph.input([3000], DType::F32);
+    let factor = graph.literal_f32(0.0);
+    let y = graph.binary(BinaryOp::Mul, x, factor).unwrap();
+    let program = executor.compile(&graph, &[y], &CompileOptions { fuse: true, caches: Vec::new() }).unwrap();
+    let host = |factor: f32| HostTensor::f32([3000], (0..3000).map(|i| factor * (i % 17) as f32).collect::<Vec<_>>());
+    let first = executor.upload(&host(1.0)).unwrap();
+    let submits = executor.counters().submits;
+    for round in 0..5 {
+        let mut last = first.clone();
+        let mut product = 1.0;
+        for factor in [2.0, 3.0, 0.5, 5.0, 2.0, 0.25, 7.0, 3.0] {
+            let (inputs, literals) = (vec![Binding::Device(last)], vec![Literal::F32(factor)]);
+            let args = RunArgs { inputs, literals, n_tokens: 1, ..RunArgs::default() };
+            // What a run reads is free once it is encoded: two buffers take turns, and runs with the same two are repeated in one submit.
+            last = executor.run_ahead(program, &args).unwrap().remove(0);
+            product *= factor;
+        }
+        assert_eq!(executor.read(&last).unwrap(), host(product), "round {round}");
+    }
+    assert_eq!(executor.counters().submits, submits + 5);
+    let recorded = executor.counters().command_buffers;
+    assert!((2..=8).contains(&recorded), "{recorded} command buffers for 40 runs");
 }

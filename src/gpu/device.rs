@@ -7,6 +7,8 @@ use super::caps::{self, Caps};
 use super::errors::{FaultState, GpuError};
 use super::options::GpuOptions;
 use super::tuning::Tuning;
+use super::variants::Variant;
+use super::vulkan::RawDevice;
 use crate::graph::ExecError;
 
 /// What the adapter that computes nothing says of its subgroups.
@@ -42,6 +44,10 @@ pub struct Gpu {
     /// Bytes allocated now and at most, and buffers made.
     pub allocated: Allocated,
     poison: OnceCell<Rc<CountedBuffer>>,
+    /// What records command buffers, where the device has such.
+    recorder: OnceCell<Option<Rc<RawDevice>>>,
+    /// Command buffers recorded since the start.
+    pub recorded: Cell<u64>,
 }
 
 /// Bytes of the buffer that poison is copied from.
@@ -124,7 +130,16 @@ impl Gpu {
         faults.attach(&device);
         let caps = Caps::new(&device, &info, options);
         let (options, allocated, poison) = (options.clone(), Allocated::default(), OnceCell::new());
-        Ok(Gpu { device, queue, info, caps, tuning: Tuning::default(), faults, options, allocated, poison })
+        let tuning = Tuning::default();
+        let (recorder, recorded) = (OnceCell::new(), Cell::new(0));
+        Ok(Gpu { device, queue, info, caps, tuning, faults, options, allocated, poison, recorder, recorded })
+    }
+
+    /// What records the dispatches of repeated runs: nothing where that saves nothing, as on software adapters, whose kernels take long to
+    /// compile, and for kernels with runtime checks, which are wgpu's.
+    pub fn recorder(&self) -> Option<&Rc<RawDevice>> {
+        let wanted = self.caps.uses(Variant::SecondaryBuffers) && !self.caps.software && !self.options.checks;
+        if wanted { self.recorder.get_or_init(|| RawDevice::of(&self.device)).as_ref() } else { None }
     }
 
     /// `vulkan: NVIDIA H200`
@@ -175,6 +190,7 @@ impl Gpu {
             ("matrix units", matrices),
             ("timestamps", has(caps.timestamps)),
             ("pipeline cache", has(caps.pipeline_cache)),
+            ("repeated runs", if self.recorder().is_some() { "recorded" } else { "encoded" }.to_owned()),
             ("largest binding", format!("{} MiB", caps.max_binding >> 20)),
             ("largest buffer", format!("{} MiB", caps.max_buffer >> 20)),
             ("workgroup", format!("{} invocations, {} KiB of memory", caps.workgroup_threads, caps.workgroup_memory >> 10)),

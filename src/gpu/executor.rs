@@ -298,7 +298,7 @@ impl GpuExecutor {
         let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
         let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
         let recording = &mut self.programs[index].recording;
-        let groups = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
+        let bound = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
 
         // Values that are not made for an output alone are copied out at the end.
         let mut results: Vec<Rc<CountedBuffer>> = Vec::new();
@@ -324,7 +324,16 @@ impl GpuExecutor {
         if self.gpu.options.poison {
             poisoned.extend(recording.intermediates().cloned());
         }
-        let encoded = Encoded { recording, groups: &groups, args, before: &copies, after: &final_copies, poisoned: &poisoned, timer };
+        let encoded = Encoded {
+            recording,
+            bound: &bound,
+            buffers: &buffers,
+            args,
+            before: &copies,
+            after: &final_copies,
+            poisoned: &poisoned,
+            timer,
+        };
         encode(&self.gpu, &mut self.held, &encoded, &mut self.clock, &mut self.counters)?;
         let mut tensors = Vec::with_capacity(specs.len());
         for (spec, buffer) in specs.iter().zip(results) {
@@ -467,7 +476,7 @@ impl Executor for GpuExecutor {
         let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
         let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
         let recording = &mut self.programs[index].recording;
-        let groups = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
+        let bound = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
         let recording = &*recording;
         let mut copied = VecDeque::new();
         begin();
@@ -478,7 +487,16 @@ impl Executor for GpuExecutor {
                 newest_submit = runs_a_submit.min(times - step);
                 for _ in 0..newest_submit {
                     args.caches.iter_mut().for_each(|cache| cache.position += 1);
-                    let run = Encoded { recording, groups: &groups, args: &args, before: &[], after: &[], poisoned: &[], timer: None };
+                    let run = Encoded {
+                        recording,
+                        bound: &bound,
+                        buffers: &buffers,
+                        args: &args,
+                        before: &[],
+                        after: &[],
+                        poisoned: &[],
+                        timer: None,
+                    };
                     encode(&self.gpu, &mut self.held, &run, &mut None, &mut self.counters)?;
                     copied.push_back(self.readbacks.copy(&self.gpu, &mut self.held, output, len_bytes)?);
                     step += 1;
@@ -591,6 +609,7 @@ impl Executor for GpuExecutor {
             buffers: self.gpu.allocated.buffers(),
             pipelines: self.pipelines.made() as u64,
             bind_groups: self.groups.made(),
+            command_buffers: self.gpu.recorded.get(),
             device_bytes: self.gpu.allocated.bytes(),
             peak_device_bytes: self.gpu.allocated.peak(),
             ..self.counters

@@ -8,6 +8,7 @@
 mod assemble;
 mod bandwidth;
 mod bind_groups;
+mod bound;
 mod cache;
 mod caps;
 mod device;
@@ -33,6 +34,8 @@ mod translate;
 mod tune;
 mod tuning;
 mod variants;
+#[cfg_attr(target_vendor = "apple", path = "vulkan/absent.rs")]
+mod vulkan;
 mod weights;
 
 pub use caps::Caps;

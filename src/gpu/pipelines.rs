@@ -1,14 +1,17 @@
 //! The pipeline cache: assembled source → compute pipeline with its layout.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::assemble::Source;
+use super::assemble::{Source, Target};
 use super::device::Gpu;
 use super::disk;
 use super::errors::first_lines;
+use super::options::Faults;
 use super::prune::prune;
+use super::vulkan::{Kernel, RawDevice};
 use crate::graph::{ExecError, Origin};
 
 /// A bind-group layout, shared by all pipelines whose bindings have the same kinds.
@@ -23,17 +26,39 @@ pub struct Pipeline {
     pub layout: Rc<Layout>,
     /// The bindings that the module uses.
     pub bindings: Vec<(u32, BindingKind)>,
-    /// Bytes of the step's numbers that come with the dispatch, where they do not lie in a buffer.
-    immediate_bytes: Option<usize>,
+    /// Bytes of the step's numbers that come with the dispatch; 0 where they lie in a buffer.
+    immediate_bytes: usize,
+    text: Text,
+    /// The same for Vulkan's own command buffers, made when one is first recorded.
+    kernel: OnceCell<Result<Rc<Kernel>, String>>,
 }
 
 impl Pipeline {
+    /// The part of a step's numbers that comes with the dispatch.
+    pub fn immediates<'a>(&self, step: &'a [u32]) -> &'a [u8] {
+        let bytes: &[u8] = bytemuck::cast_slice(step);
+        &bytes[..self.immediate_bytes.min(bytes.len())]
+    }
+
     /// Sets the step's numbers for the next dispatch, where they come with it.
     pub fn set_step(&self, pass: &mut wgpu::ComputePass, step: &[u32]) {
-        if let Some(len) = self.immediate_bytes {
-            let bytes: &[u8] = bytemuck::cast_slice(step);
-            pass.set_immediates(0, &bytes[..len.min(bytes.len())]);
+        let immediates = self.immediates(step);
+        if !immediates.is_empty() {
+            pass.set_immediates(0, immediates);
         }
+    }
+
+    /// The pipeline for Vulkan's own command buffers.
+    ///
+    /// # Errors
+    /// When the driver refuses it.
+    pub fn kernel(&self, gpu: &Gpu, device: &Rc<RawDevice>) -> Result<Rc<Kernel>, String> {
+        let make = || {
+            let (module, immediate_bytes) = self.text.module(&gpu.options.faults).map_err(|e| e.to_string())?;
+            let immediate_bytes = immediate_bytes.map_or(0, |_| self.text.most_immediate_bytes);
+            Kernel::new(device, &module, &self.bindings, immediate_bytes).map(Rc::new)
+        };
+        self.kernel.get_or_init(make).clone()
     }
 }
 
@@ -85,14 +110,11 @@ impl PipelineCache {
         }
         let mut parsed = Vec::new();
         for source in missing {
-            let text = gpu.options.faults.planted(source.op, source.assemble(gpu.caps.target()));
-            let mut module = naga::front::wgsl::parse_str(&text)
-                .map_err(|e| device_error(format!("kernel {} does not parse: {}", source.name(), e.emit_to_string(&text))))?;
-            prune(&mut module);
-            let immediate_bytes = take_step_as_immediate(&mut module, gpu.caps.immediate_bytes);
+            let text = Text { source: source.clone(), target: gpu.caps.target(), most_immediate_bytes: gpu.caps.immediate_bytes };
+            let (module, immediate_bytes) = text.module(&gpu.options.faults)?;
             let bindings = bindings_of(&module);
             let layout = self.layout(gpu, &bindings, immediate_bytes);
-            parsed.push((source, module, bindings, layout, immediate_bytes));
+            parsed.push((text, module, bindings, layout, immediate_bytes));
         }
         if parsed.is_empty() {
             return Ok(());
@@ -102,9 +124,9 @@ impl PipelineCache {
         let checks = gpu.options.checks;
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(parsed.len().max(1));
         let mut jobs: Vec<Vec<Job>> = (0..threads).map(|_| Vec::new()).collect();
-        for (i, (source, module, _, layout, _)) in parsed.iter_mut().enumerate() {
+        for (i, (text, module, _, layout, _)) in parsed.iter_mut().enumerate() {
             let module = std::mem::take(module);
-            jobs[i % threads].push(Job { index: i, name: source.name(), module, layout: layout.pipeline.clone() });
+            jobs[i % threads].push(Job { index: i, name: text.source.name(), module, layout: layout.pipeline.clone() });
         }
         let device = &gpu.device;
         let mut made: Vec<(usize, Result<wgpu::ComputePipeline, ExecError>)> = std::thread::scope(|scope| {
@@ -120,9 +142,11 @@ impl PipelineCache {
             return Err(device_error("a driver thread failed while compiling kernels".to_owned()));
         }
         made.sort_by_key(|(i, _)| *i);
-        for ((source, _, bindings, layout, immediate_bytes), (_, pipeline)) in parsed.into_iter().zip(made) {
-            let immediate_bytes = immediate_bytes.map(|n| n as usize);
-            self.pipelines.insert(source.clone(), Rc::new(Pipeline { pipeline: pipeline?, layout, bindings, immediate_bytes }));
+        for ((text, _, bindings, layout, immediate_bytes), (_, pipeline)) in parsed.into_iter().zip(made) {
+            let (pipeline, immediate_bytes) = (pipeline?, immediate_bytes.map_or(0, |n| n as usize));
+            let source = text.source.clone();
+            let pipeline = Pipeline { pipeline, layout, bindings, immediate_bytes, text, kernel: OnceCell::new() };
+            self.pipelines.insert(source, Rc::new(pipeline));
         }
         if let Some(driver) = &mut self.driver {
             driver.save();
@@ -159,6 +183,25 @@ impl PipelineCache {
             Rc::new(Layout { id, bind_group, pipeline })
         };
         self.layouts.entry((bindings.to_vec(), immediate_size)).or_insert_with(make).clone()
+    }
+}
+
+/// All that a module follows from, but for faults that tests plant.
+struct Text {
+    source: Source,
+    target: Target,
+    most_immediate_bytes: u32,
+}
+
+impl Text {
+    /// The module, and the bytes of its step's numbers that it takes as immediates.
+    fn module(&self, faults: &Faults) -> Result<(naga::Module, Option<u32>), ExecError> {
+        let text = faults.planted(self.source.op, self.source.assemble(self.target));
+        let mut module = naga::front::wgsl::parse_str(&text)
+            .map_err(|e| device_error(format!("kernel {} does not parse: {}", self.source.name(), e.emit_to_string(&text))))?;
+        prune(&mut module);
+        let immediate_bytes = take_step_as_immediate(&mut module, self.most_immediate_bytes);
+        Ok((module, immediate_bytes))
     }
 }
 

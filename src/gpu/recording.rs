@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::bind_groups::{BindGroupCache, BufferRange};
+use super::bound::Bound;
 use super::device::{CountedBuffer, Gpu};
 use super::lower::{Dispatch, Grid, HEADER_WORDS, Lowering, N_ARRIVALS, Operand, RUN_WORDS, Work};
 use super::pipelines::{BindingKind, Pipeline, PipelineCache};
@@ -39,8 +40,8 @@ pub struct Recording {
     placed: Vec<Rc<Placed>>,
     dense: HashMap<u32, Rc<CountedBuffer>>,
     arrivals: Option<Rc<CountedBuffer>>,
-    /// Bind groups by the buffers that differ from run to run.
-    bound: HashMap<Vec<u64>, Rc<Vec<wgpu::BindGroup>>>,
+    /// By the buffers that differ from run to run.
+    bound: HashMap<Vec<u64>, Rc<Bound>>,
 }
 
 /// Buffers that a run brings.
@@ -161,11 +162,11 @@ impl Recording {
         })
     }
 
-    /// The bind groups for a run with these buffers.
+    /// The dispatches with the buffers of a run.
     ///
     /// # Errors
     /// When a kernel uses a buffer that its step does not give it.
-    pub fn bind(&mut self, gpu: &Gpu, groups: &mut BindGroupCache, run: &RunBuffers) -> Result<Rc<Vec<wgpu::BindGroup>>, ExecError> {
+    pub fn bind(&mut self, gpu: &Gpu, groups: &mut BindGroupCache, run: &RunBuffers) -> Result<Rc<Bound>, ExecError> {
         let given = run.inputs.iter().chain(run.outputs).map(|b| b.as_ref().map_or(0, |b| b.id));
         let key: Vec<u64> = given.chain(run.caches.iter().map(|c| c.history.id)).collect();
         if let Some(bound) = self.bound.get(&key) {
@@ -175,18 +176,23 @@ impl Recording {
         if self.bound.len() > 64 {
             self.bound.clear();
         }
-        let group_of = |dispatch: &Recorded| -> Result<wgpu::BindGroup, ExecError> {
-            let range = |&(binding, kind)| Some((binding, self.range(dispatch, binding, kind, run)?));
-            let bindings: Option<Vec<(u32, BufferRange)>> = dispatch.pipeline.bindings.iter().map(range).collect();
-            let unbound = || {
-                let message = format!("a kernel of step {} uses a buffer that it is not given", self.plan.steps[dispatch.step_idx].name);
-                ExecError::Device { message, origin: Default::default() }
-            };
-            Ok(groups.get(gpu, &dispatch.pipeline.layout, &bindings.ok_or_else(unbound)?))
-        };
-        let bound = Rc::new(self.dispatches.iter().map(group_of).collect::<Result<Vec<_>, _>>()?);
+        let group_of = |dispatch: &Recorded| Ok(groups.get(gpu, &dispatch.pipeline.layout, &self.ranges(dispatch, run)?));
+        let bound = Rc::new(Bound::new(self.dispatches.iter().map(group_of).collect::<Result<Vec<_>, ExecError>>()?));
         self.bound.insert(key, bound.clone());
         Ok(bound)
+    }
+
+    /// What a dispatch binds in a run with these buffers.
+    ///
+    /// # Errors
+    /// When its kernel uses a buffer that its step does not give it.
+    pub fn ranges(&self, dispatch: &Recorded, run: &RunBuffers) -> Result<Vec<(u32, BufferRange)>, ExecError> {
+        let range = |&(binding, kind)| Some((binding, self.range(dispatch, binding, kind, run)?));
+        let ranges: Option<Vec<(u32, BufferRange)>> = dispatch.pipeline.bindings.iter().map(range).collect();
+        ranges.ok_or_else(|| {
+            let message = format!("a kernel of step {} uses a buffer that it is not given", self.plan.steps[dispatch.step_idx].name);
+            ExecError::Device { message, origin: Default::default() }
+        })
     }
 
     fn range(&self, dispatch: &Recorded, binding: u32, kind: BindingKind, run: &RunBuffers) -> Option<BufferRange> {

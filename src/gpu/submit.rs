@@ -2,13 +2,15 @@
 
 use std::rc::Rc;
 
+use super::bound::Bound;
 use super::device::{CountedBuffer, Gpu, POISON_BYTES};
 use super::held::Held;
 use super::lower::{RunShape, Work};
 use super::params;
-use super::recording::Recording;
+use super::recording::{Recording, RunBuffers};
 use super::run_clock::RunClock;
 use super::timer::Timer;
+use super::vulkan::Secondary;
 use crate::graph::{Counters, ExecError, RunArgs};
 
 /// Multiply-adds of one submit: a quarter second at 0.4 T/s, which a slow integrated GPU reaches; drivers kill longer work.
@@ -45,7 +47,8 @@ impl Copy {
 /// A run to encode.
 pub struct Encoded<'a> {
     pub recording: &'a Recording,
-    pub groups: &'a [wgpu::BindGroup],
+    pub bound: &'a Bound,
+    pub buffers: &'a RunBuffers<'a>,
     pub args: &'a RunArgs,
     pub before: &'a [Copy],
     pub after: &'a [Copy],
@@ -60,16 +63,53 @@ pub struct Encoded<'a> {
 /// # Errors
 /// When the device is out of memory.
 pub fn encode(gpu: &Gpu, held: &mut Held, run: &Encoded, clock: &mut Option<RunClock>, counters: &mut Counters) -> Result<(), ExecError> {
-    let most = if gpu.caps.software { MOST_SOFTWARE_WORK } else { MOST_WORK };
     let (words, block) = params::of_run(run.recording, run.args);
     held.write(gpu, &run.recording.run_block, bytemuck::cast_slice(&block), counters)?;
     let positions: Vec<usize> = run.args.caches.iter().map(|c| c.position).collect();
     let shape = RunShape { n_tokens: run.args.n_tokens, positions: &positions, words: &words };
-    let encoder = held.encoder(gpu);
-    poison(gpu, encoder, run.poisoned)?;
-    run.before.iter().for_each(|copy| copy.encode(encoder));
+    poison(gpu, held, run.poisoned)?;
+    run.before.iter().for_each(|copy| copy.encode(held.encoder(gpu)));
+    let grids: Vec<[u32; 3]> = run.recording.dispatches.iter().map(|d| d.grid.of_run(&shape)).collect();
+    match recorded(gpu, run, &shape, &grids) {
+        Some(secondary) => {
+            let timestamp_writes = clock.as_mut().and_then(RunClock::next_pass);
+            held.execute(gpu, secondary, timestamp_writes);
+        }
+        None => encode_passes(gpu, held, run, &shape, &grids, clock, counters),
+    }
+    run.after.iter().for_each(|copy| copy.encode(held.encoder(gpu)));
+    counters.dispatches += grids.iter().filter(|grid| !grid.contains(&0)).count() as u64;
+    counters.steps += 1;
+    Ok(())
+}
+
+/// Work that one submit may hold.
+fn most_work(gpu: &Gpu) -> f64 {
+    if gpu.caps.software { MOST_SOFTWARE_WORK } else { MOST_WORK }
+}
+
+/// The command buffer of a run's dispatches, where there is one. A run of many tokens has none: what it takes to encode is nothing beside it.
+fn recorded(gpu: &Gpu, run: &Encoded, shape: &RunShape, grids: &[[u32; 3]]) -> Option<Rc<Secondary>> {
+    if run.args.n_tokens != 1 || run.timer.is_some() {
+        return None;
+    }
+    let work: f64 = run.recording.dispatches.iter().map(|d| macs(&d.work, shape)).sum();
+    if work <= most_work(gpu) { run.bound.secondary(gpu, run.recording, run.buffers, grids) } else { None }
+}
+
+/// Encodes a run's dispatches, in as many submits as their work takes.
+fn encode_passes(
+    gpu: &Gpu,
+    held: &mut Held,
+    run: &Encoded,
+    shape: &RunShape,
+    grids: &[[u32; 3]],
+    clock: &mut Option<RunClock>,
+    counters: &mut Counters,
+) {
+    let (dispatches, most) = (&run.recording.dispatches, most_work(gpu));
     let mut next = 0;
-    while next < run.groups.len() {
+    while next < dispatches.len() {
         let mut work = 0.0;
         {
             let first = next;
@@ -81,21 +121,20 @@ pub fn encode(gpu: &Gpu, held: &mut Held, run: &Encoded, clock: &mut Option<RunC
             if let Some(timer) = run.timer.filter(|_| first == 0) {
                 timer.mark(&mut pass, 0);
             }
-            while next < run.groups.len() {
-                let dispatch = &run.recording.dispatches[next];
-                let own = macs(&dispatch.work, &shape);
+            while next < dispatches.len() {
+                let dispatch = &dispatches[next];
+                let own = macs(&dispatch.work, shape);
                 let alone = next > first && run.timer.is_some_and(Timer::splits_passes);
                 if work > 0.0 && work + own > most || alone {
                     break;
                 }
                 work += own;
-                let [x, y, z] = dispatch.grid.of_run(&shape);
+                let [x, y, z] = grids[next];
                 if x > 0 && y > 0 && z > 0 {
                     pass.set_pipeline(&dispatch.pipeline.pipeline);
-                    pass.set_bind_group(0, &run.groups[next], &[]);
+                    pass.set_bind_group(0, &run.bound.groups[next], &[]);
                     dispatch.pipeline.set_step(&mut pass, &dispatch.step);
                     pass.dispatch_workgroups(x, y, z);
-                    counters.dispatches += 1;
                 }
                 next += 1;
                 if let Some(timer) = run.timer {
@@ -103,14 +142,10 @@ pub fn encode(gpu: &Gpu, held: &mut Held, run: &Encoded, clock: &mut Option<RunC
                 }
             }
         }
-        if next < run.groups.len() && !run.timer.is_some_and(Timer::splits_passes) {
+        if next < dispatches.len() && !run.timer.is_some_and(Timer::splits_passes) {
             held.submit(gpu, counters);
         }
     }
-    let encoder = held.encoder(gpu);
-    run.after.iter().for_each(|copy| copy.encode(encoder));
-    counters.steps += 1;
-    Ok(())
 }
 
 fn macs(work: &Work, shape: &RunShape) -> f64 {
@@ -118,11 +153,11 @@ fn macs(work: &Work, shape: &RunShape) -> f64 {
 }
 
 /// Fills buffers by copies of a buffer of ones.
-fn poison(gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, buffers: &[Rc<CountedBuffer>]) -> Result<(), ExecError> {
+fn poison(gpu: &Gpu, held: &mut Held, buffers: &[Rc<CountedBuffer>]) -> Result<(), ExecError> {
     if buffers.is_empty() {
         return Ok(());
     }
-    let source = gpu.poison()?;
+    let (source, encoder) = (gpu.poison()?, held.encoder(gpu));
     for buffer in buffers {
         for start in (0..buffer.buffer.size()).step_by(POISON_BYTES as usize) {
             let len = POISON_BYTES.min(buffer.buffer.size() - start);

@@ -26,6 +26,8 @@ choices! {
         GroupedHeads = "grouped_heads",
         /// A kernel's numbers with its dispatch; else in a uniform buffer.
         Immediates = "immediates",
+        /// The dispatches of a run that is repeated recorded once, on Vulkan; else encoded for each run.
+        SecondaryBuffers = "secondary_buffers",
         /// Products of eight bits two in a multiplication of 32, on software adapters; else packed dot products.
         DotPairs = "dot_pairs",
         /// Memory in words of 64 bits, on software adapters; else of 32.

@@ -156,13 +156,16 @@ pub enum ExecError {
     Io(String),
 }
 
-/// What an executor has made and done since it started; a warm step changes only `dispatches`, `submits` and `steps`.
+/// What an executor has made and done since it started; a warm step changes only `dispatches`, `submits` and `steps`, and `command_buffers`
+/// where it is the first to repeat a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub programs: u64,
     pub buffers: u64,
     pub pipelines: u64,
     pub bind_groups: u64,
+    /// Recorded for repeated runs.
+    pub command_buffers: u64,
     pub dispatches: u64,
     pub submits: u64,
     pub steps: u64,
