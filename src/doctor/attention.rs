@@ -82,6 +82,8 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
     for length in [31usize, 32, 33, 63, 64, 65, 127, 128, 129, 255, 513] {
         push(format!("attention after {length} tokens"), heads(), 1024, 1024, 4, KvType::F32, 0, &[length, 1, 2]);
     }
+    // More parts than are joined at a time.
+    push("attention after 2047 tokens".into(), Heads::new(2, 1, 16), 2304, 2048, 4, KvType::F32, 0, &[2047, 1, 2]);
     for kv_type in [KvType::F16, KvType::Q8_0] {
         push(format!("attention with {kv_type:?} cache").to_lowercase(), heads(), 128, 64, 4, kv_type, 0, &[33, 1, 5]);
     }

@@ -48,8 +48,8 @@ impl Lowering<'_> {
         };
         let least = if software { SOFTWARE_WORKGROUP } else { WORKGROUP.min(self.caps.workgroup_threads as usize) };
         let workgroup = least.max(quads.next_power_of_two());
-        // Queries twice, a weight and a quad of sums an invocation, totals, maxima and totals of parts, and what reductions take.
-        let bytes = |heads: usize| heads * (2 * layout.head_dim + 5 * workgroup + workgroup / quads + 2 * MAX_SPLITS) * 4 + 16 * workgroup;
+        // Queries twice, a weight and a quad of sums an invocation, totals, and what reductions take.
+        let bytes = |heads: usize| heads * (2 * layout.head_dim + 5 * workgroup + workgroup / quads) * 4 + 16 * workgroup;
         let fits = |heads: &usize| group.is_multiple_of(*heads) && bytes(*heads) <= self.caps.workgroup_memory as usize;
         let heads = (1..=group.min(most_heads)).rev().find(fits).filter(|_| workgroup <= self.caps.workgroup_threads as usize);
         let Some(heads) = heads else {
@@ -64,7 +64,6 @@ impl Lowering<'_> {
             .with("prelude/reduce")
             .with(if within { "parts/within" } else { "parts/apart" })
             .with("parts/merge")
-            .set("MAX_SPLITS", MAX_SPLITS)
             .set("LANES", workgroup)
             .set("GROUP", heads);
         let parts = self.shared_scratch("parts", k.rows.count * k.n_heads * max_splits * (k.head_dim + 2));
@@ -120,12 +119,7 @@ impl Lowering<'_> {
     }
 
     fn merge(&mut self, k: &Attention, spec: &CacheSpec, parts: Operand, max_splits: usize) {
-        let source = Source::new("attention_merge")
-            .with("parts/merge")
-            .set("WORKGROUP", 64u32)
-            .set("GROUP", 1u32)
-            .set("SPLIT", SPLIT)
-            .set("MAX_SPLITS", MAX_SPLITS);
+        let source = Source::new("attention_merge").with("parts/merge").set("WORKGROUP", 64u32).set("GROUP", 1u32).set("SPLIT", SPLIT);
         let [rows, dynamic] = rows_words(k.rows);
         let mut step = vec![k.n_heads as u32, k.head_dim as u32, max_splits as u32, self.position_word(k.cache)];
         step.extend([spec.slots as u32, rows, dynamic]);
