@@ -178,16 +178,21 @@ fn recorded_runs_of_one_submit_follow_one_another() {
     let mut graph = Graph::default();
     let x = graph.input([3000], DType::F32);
     let factor = graph.literal_f32(0.0);
-    let y = graph.binary(BinaryOp::Mul, x, factor).unwrap();
+    // What is recorded are runs of one token.
+    let token = graph.tokens_input(1);
+    let zero = graph.cast(token, DType::F32).unwrap();
+    let scaled = graph.binary(BinaryOp::Mul, x, factor).unwrap();
+    let y = graph.binary(BinaryOp::Add, scaled, zero).unwrap();
     let program = executor.compile(&graph, &[y], &CompileOptions { fuse: true, caches: Vec::new() }).unwrap();
     let host = |factor: f32| HostTensor::f32([3000], (0..3000).map(|i| factor * (i % 17) as f32).collect::<Vec<_>>());
     let first = executor.upload(&host(1.0)).unwrap();
+    let token = executor.upload(&HostTensor::i32([1], vec![0])).unwrap();
     let submits = executor.counters().submits;
     for round in 0..5 {
         let mut last = first.clone();
         let mut product = 1.0;
         for factor in [2.0, 3.0, 0.5, 5.0, 2.0, 0.25, 7.0, 3.0] {
-            let (inputs, literals) = (vec![Binding::Device(last)], vec![Literal::F32(factor)]);
+            let (inputs, literals) = (vec![Binding::Device(last), Binding::Device(token.clone())], vec![Literal::F32(factor)]);
             let args = RunArgs { inputs, literals, n_tokens: 1, ..RunArgs::default() };
             // What a run reads is free once it is encoded: two buffers take turns, and runs with the same two are repeated in one submit.
             last = executor.run_ahead(program, &args).unwrap().remove(0);

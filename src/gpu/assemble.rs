@@ -1,7 +1,7 @@
 //! Joining a kernel's text: constants, prelude, fragments, operation. No preprocessor; each part is WGSL of its own.
 
 use std::fmt::Write;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::quant::WeightFormat;
 
@@ -14,7 +14,7 @@ pub struct Source {
     pub fragments: Vec<&'static str>,
     pub constants: Vec<(&'static str, Constant)>,
     /// Text that the backend writes itself: an elementwise expression.
-    pub generated: Option<Rc<str>>,
+    pub generated: Option<Arc<str>>,
 }
 
 /// A constant's value: widths, tiles and switches, never a token count, a position or a general tensor's shape.

@@ -64,7 +64,7 @@ fn try_record(gpu: &Gpu, recording: &Recording, buffers: &RunBuffers, grids: &[[
     let Some(device) = gpu.recorder() else { return Ok(None) };
     let mut commands = Vec::new();
     for (dispatch, grid) in recording.dispatches.iter().zip(grids).filter(|(_, grid)| !grid.contains(&0)) {
-        let kernel = dispatch.pipeline.kernel(gpu, device)?;
+        let Some(kernel) = dispatch.pipeline.kernel() else { return Ok(None) };
         let ranges = recording.ranges(dispatch, buffers).map_err(|e| e.to_string())?;
         let kinds = dispatch.pipeline.bindings.iter().map(|b| b.1);
         let bindings = kinds.zip(ranges.into_iter().map(|r| r.1)).collect();

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::caps::{self, Caps};
 use super::errors::{FaultState, GpuError};
@@ -45,7 +46,7 @@ pub struct Gpu {
     pub allocated: Allocated,
     poison: OnceCell<Rc<CountedBuffer>>,
     /// What records command buffers, where the device has such.
-    recorder: OnceCell<Option<Rc<RawDevice>>>,
+    recorder: OnceCell<Option<Arc<RawDevice>>>,
     /// Command buffers recorded since the start.
     pub recorded: Cell<u64>,
 }
@@ -137,7 +138,7 @@ impl Gpu {
 
     /// What records the dispatches of repeated runs: nothing where that saves nothing, as on software adapters, whose kernels take long to
     /// compile, and for kernels with runtime checks, which are wgpu's.
-    pub fn recorder(&self) -> Option<&Rc<RawDevice>> {
+    pub fn recorder(&self) -> Option<&Arc<RawDevice>> {
         let wanted = self.caps.uses(Variant::SecondaryBuffers) && !self.caps.software && !self.options.checks;
         if wanted { self.recorder.get_or_init(|| RawDevice::of(&self.device)).as_ref() } else { None }
     }

@@ -4,6 +4,9 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
+
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::assemble::{Source, Target};
 use super::device::Gpu;
@@ -11,7 +14,7 @@ use super::disk;
 use super::errors::first_lines;
 use super::options::Faults;
 use super::prune::prune;
-use super::vulkan::{Kernel, RawDevice};
+use super::vulkan::Kernel;
 use crate::graph::{ExecError, Origin};
 
 /// A bind-group layout, shared by all pipelines whose bindings have the same kinds.
@@ -29,8 +32,8 @@ pub struct Pipeline {
     /// Bytes of the step's numbers that come with the dispatch; 0 where they lie in a buffer.
     immediate_bytes: usize,
     text: Text,
-    /// The same for Vulkan's own command buffers, made when one is first recorded.
-    kernel: OnceCell<Result<Rc<Kernel>, String>>,
+    /// The same for Vulkan's own command buffers, where runs with it are recorded.
+    kernel: OnceCell<Arc<Kernel>>,
 }
 
 impl Pipeline {
@@ -48,17 +51,9 @@ impl Pipeline {
         }
     }
 
-    /// The pipeline for Vulkan's own command buffers.
-    ///
-    /// # Errors
-    /// When the driver refuses it.
-    pub fn kernel(&self, gpu: &Gpu, device: &Rc<RawDevice>) -> Result<Rc<Kernel>, String> {
-        let make = || {
-            let (module, immediate_bytes) = self.text.module(&gpu.options.faults).map_err(|e| e.to_string())?;
-            let immediate_bytes = immediate_bytes.map_or(0, |_| self.text.most_immediate_bytes);
-            Kernel::new(device, &module, &self.bindings, immediate_bytes).map(Rc::new)
-        };
-        self.kernel.get_or_init(make).clone()
+    /// The pipeline for Vulkan's own command buffers, once [`PipelineCache::prepare_to_record`] made it.
+    pub fn kernel(&self) -> Option<Arc<Kernel>> {
+        self.kernel.get().cloned()
     }
 }
 
@@ -152,6 +147,32 @@ impl PipelineCache {
             driver.save();
         }
         Ok(())
+    }
+
+    /// Makes the kernels of `sources` for Vulkan's own command buffers, on all processors; where one is refused, runs are not recorded.
+    pub fn prepare_to_record(&self, gpu: &Gpu, sources: &[&Source]) {
+        let Some(device) = gpu.recorder() else { return };
+        let mut missing: Vec<&Rc<Pipeline>> = Vec::new();
+        for pipeline in sources.iter().filter_map(|source| self.pipelines.get(source)) {
+            if pipeline.kernel.get().is_none() && !missing.iter().any(|m| Rc::ptr_eq(m, pipeline)) {
+                missing.push(pipeline);
+            }
+        }
+        let faults = &gpu.options.faults;
+        let jobs: Vec<(&Text, &[(u32, BindingKind)])> = missing.iter().map(|p| (&p.text, &p.bindings[..])).collect();
+        let made: Vec<Result<Kernel, String>> = jobs
+            .into_par_iter()
+            .map(|(text, bindings)| {
+                let (module, immediate_bytes) = text.module(faults).map_err(|e| e.to_string())?;
+                Kernel::new(device, &module, bindings, immediate_bytes.map_or(0, |_| text.most_immediate_bytes))
+            })
+            .collect();
+        for (pipeline, kernel) in missing.into_iter().zip(made) {
+            match kernel {
+                Ok(kernel) => drop(pipeline.kernel.set(Arc::new(kernel))),
+                Err(error) => log::warn!("runs with kernel {} are not recorded: {error}", pipeline.text.source.name()),
+            }
+        }
     }
 
     fn layout(&mut self, gpu: &Gpu, bindings: &[(u32, BindingKind)], immediate_bytes: Option<u32>) -> Rc<Layout> {

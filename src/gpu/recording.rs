@@ -32,6 +32,8 @@ pub struct Recording {
     pub dispatches: Vec<Recorded>,
     /// The run's words, then the rope rows of each entry of the plan.
     pub run_block: Rc<CountedBuffer>,
+    /// Runs that are repeated are worth a command buffer: those of one token, which are short beside what encoding them takes.
+    pub repeats: bool,
     /// Byte offset of each rope table in the run block.
     pub rope_offsets: Vec<u64>,
     steps: Rc<CountedBuffer>,
@@ -136,6 +138,10 @@ impl Recording {
         let arrivals = if counts { Some(shared.arena.arrivals(gpu)?) } else { None };
         let sources: Vec<_> = dispatches.iter().map(|d| &d.source).collect();
         shared.pipelines.prepare(gpu, &sources)?;
+        let repeats = plan.bucket == Some(1);
+        if repeats {
+            shared.pipelines.prepare_to_record(gpu, &sources);
+        }
         let sizes: Vec<usize> = plan.slots.iter().map(|len| len * 4).chain(scratch_sizes.iter().copied()).collect();
         let mut slots = shared.arena.take(gpu, &sizes)?;
         let scratch = slots.split_off(plan.slots.len());
@@ -151,6 +157,7 @@ impl Recording {
             plan,
             dispatches: recorded,
             run_block,
+            repeats,
             rope_offsets,
             steps,
             slots,

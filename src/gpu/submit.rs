@@ -88,9 +88,9 @@ fn most_work(gpu: &Gpu) -> f64 {
     if gpu.caps.software { MOST_SOFTWARE_WORK } else { MOST_WORK }
 }
 
-/// The command buffer of a run's dispatches, where there is one. A run of many tokens has none: what it takes to encode is nothing beside it.
+/// The command buffer of a run's dispatches, where there is one.
 fn recorded(gpu: &Gpu, run: &Encoded, shape: &RunShape, grids: &[[u32; 3]]) -> Option<Rc<Secondary>> {
-    if run.args.n_tokens != 1 || run.timer.is_some() {
+    if !run.recording.repeats || run.timer.is_some() {
         return None;
     }
     let work: f64 = run.recording.dispatches.iter().map(|d| macs(&d.work, shape)).sum();

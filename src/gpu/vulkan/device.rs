@@ -1,6 +1,6 @@
 //! The Vulkan device behind wgpu's.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use ash::vk;
 use naga::back::spv::Capability;
@@ -20,7 +20,7 @@ pub struct RawDevice {
 
 impl RawDevice {
     /// `None` where the device is not Vulkan's, or of a version before 1.3, which has integer dot products and sizes of subgroups.
-    pub fn of(device: &wgpu::Device) -> Option<Rc<RawDevice>> {
+    pub fn of(device: &wgpu::Device) -> Option<Arc<RawDevice>> {
         // SAFETY: nothing of wgpu's is destroyed through what is taken here.
         let hal = unsafe { device.as_hal::<Vulkan>() }?;
         let (instance, physical) = (hal.shared_instance().raw_instance(), hal.raw_physical_device());
@@ -65,7 +65,7 @@ impl RawDevice {
         allow(wgpu::Features::SHADER_F16, &[Capability::Float16]);
         allow(wgpu::Features::SHADER_INT64, &[Capability::Int64]);
         allow(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, &[Capability::CooperativeMatrixKHR, Capability::VulkanMemoryModel]);
-        Some(Rc::new(RawDevice {
+        Some(Arc::new(RawDevice {
             raw: hal.raw_device().clone(),
             queue_family: hal.queue_family_index(),
             capabilities,

@@ -1,7 +1,7 @@
 //! A pipeline of Vulkan for a kernel's module. Module and layout are as wgpu gives them to the driver, so that one that keeps what it compiled
-//! finds it: the drivers of NVIDIA and Mesa do. Another compiles each kernel of a decode step again, some tokens into an answer.
+//! finds it.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use ash::vk;
 use naga::back::spv;
@@ -14,7 +14,7 @@ pub const IMMEDIATE_STAGES: vk::ShaderStageFlags = vk::ShaderStageFlags::ALL;
 
 /// A pipeline with its layouts.
 pub struct Kernel {
-    device: Rc<RawDevice>,
+    device: Arc<RawDevice>,
     pub set_layout: vk::DescriptorSetLayout,
     pub layout: vk::PipelineLayout,
     pub pipeline: vk::Pipeline,
@@ -26,7 +26,7 @@ impl Kernel {
     /// # Errors
     /// When the module cannot be translated or the driver refuses it.
     pub fn new(
-        device: &Rc<RawDevice>,
+        device: &Arc<RawDevice>,
         module: &naga::Module,
         bindings: &[(u32, BindingKind)],
         immediate_bytes: u32,

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use ash::vk;
 use wgpu::hal::api::Vulkan;
@@ -15,7 +15,7 @@ use crate::gpu::pipelines::BindingKind;
 
 /// A dispatch to record.
 pub struct Command<'a> {
-    pub kernel: Rc<Kernel>,
+    pub kernel: Arc<Kernel>,
     /// What the n-th binding is.
     pub bindings: Vec<(BindingKind, BufferRange)>,
     pub immediates: &'a [u8],
@@ -24,13 +24,13 @@ pub struct Command<'a> {
 
 /// A recorded command buffer, with all that it uses.
 pub struct Secondary {
-    device: Rc<RawDevice>,
+    device: Arc<RawDevice>,
     commands: vk::CommandPool,
     sets: vk::DescriptorPool,
     buffer: vk::CommandBuffer,
     /// The last submit that executes it.
     last: RefCell<Option<wgpu::SubmissionIndex>>,
-    _kernels: Vec<Rc<Kernel>>,
+    _kernels: Vec<Arc<Kernel>>,
     _buffers: HashSet<wgpu::Buffer>,
 }
 
@@ -39,7 +39,7 @@ impl Secondary {
     ///
     /// # Errors
     /// When the driver is out of memory, or the device was lost.
-    pub fn record(device: &Rc<RawDevice>, commands: &[Command]) -> Result<Secondary, String> {
+    pub fn record(device: &Arc<RawDevice>, commands: &[Command]) -> Result<Secondary, String> {
         let mut secondary = Secondary {
             device: device.clone(),
             commands: vk::CommandPool::null(),
