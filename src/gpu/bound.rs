@@ -21,7 +21,7 @@ pub struct Bound {
 /// Runs with the same grids.
 struct Repeated {
     grids: Vec<[u32; 3]>,
-    /// After the first run: that one goes through wgpu, which clears what it uses. `None` where recording failed.
+    /// From the second run on: the first goes through wgpu, which clears what it uses. `None` within where nothing could be recorded.
     secondary: Option<Option<Rc<Secondary>>>,
 }
 
@@ -48,11 +48,12 @@ impl Bound {
 fn record(gpu: &Gpu, recording: &Recording, buffers: &RunBuffers, grids: &[[u32; 3]]) -> Option<Rc<Secondary>> {
     let began = Instant::now();
     match try_record(gpu, recording, buffers, grids) {
-        Ok(secondary) => {
+        Ok(Some(secondary)) => {
             log::debug!("a run of {} dispatches is recorded, in {:?}", grids.len(), began.elapsed());
-            gpu.recorded.set(gpu.recorded.get() + u64::from(secondary.is_some()));
-            secondary.map(Rc::new)
+            gpu.recorded.set(gpu.recorded.get() + 1);
+            Some(Rc::new(secondary))
         }
+        Ok(None) => None,
         Err(error) => {
             log::warn!("a run is encoded each time, as it could not be recorded: {error}");
             None
@@ -60,6 +61,7 @@ fn record(gpu: &Gpu, recording: &Recording, buffers: &RunBuffers, grids: &[[u32;
     }
 }
 
+/// `None` without a kernel for each dispatch, or without dispatches.
 fn try_record(gpu: &Gpu, recording: &Recording, buffers: &RunBuffers, grids: &[[u32; 3]]) -> Result<Option<Secondary>, String> {
     let Some(device) = gpu.recorder() else { return Ok(None) };
     let mut commands = Vec::new();
