@@ -135,6 +135,9 @@ fn recording_executor(kernels: Off<Variant>) -> Option<GpuExecutor> {
     if executor.gpu().facts().contains(&("repeated runs".to_owned(), "recorded".to_owned())) || kernels.has(Variant::SecondaryBuffers) {
         return Some(executor);
     }
+    let required =
+        std::env::var("TL_REQUIRE_GPU").is_ok() && executor.gpu().info.backend == wgpu::Backend::Vulkan && !executor.gpu().options.checks;
+    assert!(!required, "nothing is recorded on {}", executor.describe());
     println!("skipped: nothing is recorded on {}", executor.describe());
     None
 }

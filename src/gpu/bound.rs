@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::device::Gpu;
-use super::recording::{Recording, RunBuffers};
-use super::vulkan::{Command, Secondary};
+use super::recording::{Recorded, Recording, RunBuffers};
+use super::vulkan::{Command, RawDevice, Secondary};
 
 /// Sets of grids that are remembered: those in use, and the last ones, which the device may still execute.
 const KEPT: usize = 4;
@@ -30,9 +31,15 @@ impl Bound {
         Bound { groups, repeated: RefCell::default() }
     }
 
-    /// The command buffer for a run with these buffers and grids: where the device has such, and they were run before.
-    pub fn secondary(&self, gpu: &Gpu, recording: &Recording, buffers: &RunBuffers, grids: &[[u32; 3]]) -> Option<Rc<Secondary>> {
-        gpu.recorder()?;
+    /// The command buffer for a run with these buffers and grids, where they were run before.
+    pub fn secondary(
+        &self,
+        gpu: &Gpu,
+        device: &Arc<RawDevice>,
+        recording: &Recording,
+        buffers: &RunBuffers,
+        grids: &[[u32; 3]],
+    ) -> Option<Rc<Secondary>> {
         let mut repeated = self.repeated.borrow_mut();
         let Some(at) = repeated.iter().position(|r| r.grids == grids) else {
             repeated.insert(0, Repeated { grids: grids.to_vec(), secondary: None });
@@ -40,20 +47,24 @@ impl Bound {
             return None;
         };
         repeated[..=at].rotate_right(1);
-        repeated[0].secondary.get_or_insert_with(|| record(gpu, recording, buffers, grids)).clone()
+        let record = || {
+            let made = record(device, recording, buffers, grids)?;
+            gpu.recorded.set(gpu.recorded.get() + 1);
+            Some(Rc::new(made))
+        };
+        repeated[0].secondary.get_or_insert_with(record).clone()
     }
 }
 
-/// Records a run. What fails is told to the log: the run can always be encoded.
-fn record(gpu: &Gpu, recording: &Recording, buffers: &RunBuffers, grids: &[[u32; 3]]) -> Option<Rc<Secondary>> {
+/// Records a run; `None` without a kernel for each dispatch, or without dispatches. What fails is told to the log: a run can always be encoded.
+fn record(device: &Arc<RawDevice>, recording: &Recording, buffers: &RunBuffers, grids: &[[u32; 3]]) -> Option<Secondary> {
     let began = Instant::now();
-    match try_record(gpu, recording, buffers, grids) {
-        Ok(Some(secondary)) => {
-            log::debug!("a run of {} dispatches is recorded, in {:?}", grids.len(), began.elapsed());
-            gpu.recorded.set(gpu.recorded.get() + 1);
-            Some(Rc::new(secondary))
+    let commands = commands(recording, buffers, grids).filter(|commands| !commands.is_empty())?;
+    match Secondary::record(device, &commands) {
+        Ok(secondary) => {
+            log::debug!("a run of {} dispatches is recorded, in {:?}", commands.len(), began.elapsed());
+            Some(secondary)
         }
-        Ok(None) => None,
         Err(error) => {
             log::warn!("a run is encoded each time, as it could not be recorded: {error}");
             None
@@ -61,16 +72,14 @@ fn record(gpu: &Gpu, recording: &Recording, buffers: &RunBuffers, grids: &[[u32;
     }
 }
 
-/// `None` without a kernel for each dispatch, or without dispatches.
-fn try_record(gpu: &Gpu, recording: &Recording, buffers: &RunBuffers, grids: &[[u32; 3]]) -> Result<Option<Secondary>, String> {
-    let Some(device) = gpu.recorder() else { return Ok(None) };
-    let mut commands = Vec::new();
-    for (dispatch, grid) in recording.dispatches.iter().zip(grids).filter(|(_, grid)| !grid.contains(&0)) {
-        let Some(kernel) = dispatch.pipeline.kernel() else { return Ok(None) };
-        let ranges = recording.ranges(dispatch, buffers).map_err(|e| e.to_string())?;
+/// The dispatches of a run that have workgroups; `None` where one has no kernel, or a buffer that is not given.
+fn commands<'a>(recording: &'a Recording, buffers: &RunBuffers, grids: &[[u32; 3]]) -> Option<Vec<Command<'a>>> {
+    let with_workgroups = recording.dispatches.iter().zip(grids).filter(|(_, grid)| !grid.contains(&0));
+    let command = |(dispatch, grid): (&'a Recorded, &[u32; 3])| {
         let kinds = dispatch.pipeline.bindings.iter().map(|b| b.1);
-        let bindings = kinds.zip(ranges.into_iter().map(|r| r.1)).collect();
-        commands.push(Command { kernel, bindings, immediates: dispatch.pipeline.immediates(&dispatch.step), grid: *grid });
-    }
-    if commands.is_empty() { Ok(None) } else { Secondary::record(device, &commands).map(Some) }
+        let ranges = recording.ranges(dispatch, buffers).ok()?.into_iter().map(|r| r.1);
+        let (kernel, immediates) = (dispatch.pipeline.kernel()?, dispatch.pipeline.immediates(&dispatch.step));
+        Some(Command { kernel, bindings: kinds.zip(ranges).collect(), immediates, grid: *grid })
+    };
+    with_workgroups.map(command).collect()
 }

@@ -3,7 +3,7 @@
 //! A [`crate::plan::Plan`] is lowered to dispatches (`lower`), whose kernels are assembled from `shaders/wgsl` (`assemble`) and compiled
 //! once (`pipelines`). Weights are repacked as their format's fragment wants them (`quant`, `weights`). A run writes one block of numbers
 //! (`params`), binds what changed (`recording`), encodes one pass (`submit`) and copies small outputs out (`readback`); short runs that
-//! follow one another share a submit (`held`).
+//! follow one another share a submit (`held`). On Vulkan the pass of a repeated short run is recorded once (`bound`, `vulkan`).
 
 mod assemble;
 mod bandwidth;

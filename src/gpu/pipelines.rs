@@ -4,9 +4,6 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
-
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::assemble::{Source, Target};
 use super::device::Gpu;
@@ -33,7 +30,7 @@ pub struct Pipeline {
     immediate_bytes: usize,
     text: Text,
     /// The same for Vulkan's own command buffers, where runs with it are recorded.
-    kernel: OnceCell<Arc<Kernel>>,
+    kernel: OnceCell<Rc<Kernel>>,
 }
 
 impl Pipeline {
@@ -52,7 +49,7 @@ impl Pipeline {
     }
 
     /// The pipeline for Vulkan's own command buffers, once [`PipelineCache::prepare_to_record`] made it.
-    pub fn kernel(&self) -> Option<Arc<Kernel>> {
+    pub fn kernel(&self) -> Option<Rc<Kernel>> {
         self.kernel.get().cloned()
     }
 }
@@ -117,27 +114,15 @@ impl PipelineCache {
         let driver = self.driver.get_or_insert_with(|| DriverCache::open(gpu));
         let cache = driver.cache.as_ref();
         let checks = gpu.options.checks;
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(parsed.len().max(1));
-        let mut jobs: Vec<Vec<Job>> = (0..threads).map(|_| Vec::new()).collect();
-        for (i, (text, module, _, layout, _)) in parsed.iter_mut().enumerate() {
-            let module = std::mem::take(module);
-            jobs[i % threads].push(Job { index: i, name: text.source.name(), module, layout: layout.pipeline.clone() });
-        }
-        let device = &gpu.device;
-        let mut made: Vec<(usize, Result<wgpu::ComputePipeline, ExecError>)> = std::thread::scope(|scope| {
-            let running: Vec<_> = jobs
-                .into_iter()
-                .map(|jobs| {
-                    scope.spawn(move || jobs.into_iter().map(|job| (job.index, compile(device, job, checks, cache))).collect::<Vec<_>>())
-                })
-                .collect();
-            running.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+        let jobs = parsed.iter_mut().map(|(text, module, _, layout, _)| Job {
+            name: text.source.name(),
+            module: std::mem::take(module),
+            layout: layout.pipeline.clone(),
         });
-        if made.len() != parsed.len() {
-            return Err(device_error("a driver thread failed while compiling kernels".to_owned()));
-        }
-        made.sort_by_key(|(i, _)| *i);
-        for ((text, _, bindings, layout, immediate_bytes), (_, pipeline)) in parsed.into_iter().zip(made) {
+        let device = &gpu.device;
+        let made = on_all_processors(jobs.collect(), |job| compile(device, job, checks, cache));
+        let made = made.ok_or_else(|| device_error(THREAD_FAILED.to_owned()))?;
+        for ((text, _, bindings, layout, immediate_bytes), pipeline) in parsed.into_iter().zip(made) {
             let (pipeline, immediate_bytes) = (pipeline?, immediate_bytes.map_or(0, |n| n as usize));
             let source = text.source.clone();
             let pipeline = Pipeline { pipeline, layout, bindings, immediate_bytes, text, kernel: OnceCell::new() };
@@ -160,16 +145,14 @@ impl PipelineCache {
         }
         let faults = &gpu.options.faults;
         let jobs: Vec<(&Text, &[(u32, BindingKind)])> = missing.iter().map(|p| (&p.text, &p.bindings[..])).collect();
-        let made: Vec<Result<Kernel, String>> = jobs
-            .into_par_iter()
-            .map(|(text, bindings)| {
-                let (module, immediate_bytes) = text.module(faults).map_err(|e| e.to_string())?;
-                Kernel::new(device, &module, bindings, immediate_bytes.map_or(0, |_| text.most_immediate_bytes))
-            })
-            .collect();
+        let made = on_all_processors(jobs, |(text, bindings)| {
+            let (module, immediate_bytes) = text.module(faults).map_err(|e| e.to_string())?;
+            Kernel::new(device, &module, bindings, immediate_bytes.map_or(0, |_| text.most_immediate_bytes))
+        });
+        let Some(made) = made else { return log::warn!("no runs are recorded: {THREAD_FAILED}") };
         for (pipeline, kernel) in missing.into_iter().zip(made) {
             match kernel {
-                Ok(kernel) => drop(pipeline.kernel.set(Arc::new(kernel))),
+                Ok(kernel) => drop(pipeline.kernel.set(Rc::new(kernel))),
                 Err(error) => log::warn!("runs with kernel {} are not recorded: {error}", pipeline.text.source.name()),
             }
         }
@@ -260,8 +243,27 @@ impl DriverCache {
     }
 }
 
+const THREAD_FAILED: &str = "a driver thread failed while compiling kernels";
+
+/// What `make` makes of each job, in their order, on all processors; `None` where a thread failed, as drivers make them.
+fn on_all_processors<J: Send, T: Send>(jobs: Vec<J>, make: impl Fn(J) -> T + Sync) -> Option<Vec<T>> {
+    let n_jobs = jobs.len();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(n_jobs.max(1));
+    let mut by_thread: Vec<Vec<(usize, J)>> = (0..threads).map(|_| Vec::new()).collect();
+    for (i, job) in jobs.into_iter().enumerate() {
+        by_thread[i % threads].push((i, job));
+    }
+    let make = &make;
+    let mut made: Vec<(usize, T)> = std::thread::scope(|scope| {
+        let start = |jobs: Vec<(usize, J)>| scope.spawn(move || jobs.into_iter().map(|(i, job)| (i, make(job))).collect::<Vec<_>>());
+        let running: Vec<_> = by_thread.into_iter().map(start).collect();
+        running.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    });
+    made.sort_by_key(|(i, _)| *i);
+    (made.len() == n_jobs).then(|| made.into_iter().map(|(_, made)| made).collect())
+}
+
 struct Job {
-    index: usize,
     name: String,
     module: naga::Module,
     layout: wgpu::PipelineLayout,

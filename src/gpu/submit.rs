@@ -93,8 +93,9 @@ fn recorded(gpu: &Gpu, run: &Encoded, shape: &RunShape, grids: &[[u32; 3]]) -> O
     if !run.recording.repeats || run.timer.is_some() {
         return None;
     }
+    let device = gpu.recorder()?;
     let work: f64 = run.recording.dispatches.iter().map(|d| macs(&d.work, shape)).sum();
-    if work <= most_work(gpu) { run.bound.secondary(gpu, run.recording, run.buffers, grids) } else { None }
+    if work <= most_work(gpu) { run.bound.secondary(gpu, device, run.recording, run.buffers, grids) } else { None }
 }
 
 /// Encodes a run's dispatches, in as many submits as their work takes.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "nothing is recorded here, so that nothing reads what would be")]
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::bind_groups::BufferRange;
@@ -24,7 +25,7 @@ impl Kernel {
 }
 
 pub struct Command<'a> {
-    pub kernel: Arc<Kernel>,
+    pub kernel: Rc<Kernel>,
     /// What the n-th binding is.
     pub bindings: Vec<(BindingKind, BufferRange)>,
     pub immediates: &'a [u8],

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ash::vk;
@@ -15,7 +16,7 @@ use crate::gpu::pipelines::BindingKind;
 
 /// A dispatch to record.
 pub struct Command<'a> {
-    pub kernel: Arc<Kernel>,
+    pub kernel: Rc<Kernel>,
     /// What the n-th binding is.
     pub bindings: Vec<(BindingKind, BufferRange)>,
     pub immediates: &'a [u8],
@@ -30,7 +31,7 @@ pub struct Secondary {
     buffer: vk::CommandBuffer,
     /// The last submit that executes it.
     last: RefCell<Option<wgpu::SubmissionIndex>>,
-    _kernels: Vec<Arc<Kernel>>,
+    _kernels: Vec<Rc<Kernel>>,
     _buffers: HashSet<wgpu::Buffer>,
 }
 
