@@ -1,0 +1,1 @@
+//! What `tl trace` blames when a model or a program is wrong.

@@ -1,0 +1,1 @@
+//! What programs of the language are told when they go wrong.

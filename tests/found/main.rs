@@ -1,0 +1,24 @@
+//! Faults that were found by trying the product, each held here so that it stays mended.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it finds, and fails on what it does not expect"
+)]
+
+mod blame;
+mod files;
+mod kernels;
+mod language;
+mod models;
+mod numbers;
+mod outputs;
+mod process;
+mod programs;
+#[path = "../scratch/mod.rs"]
+mod scratch;
+#[path = "../support/mod.rs"]
+mod support;
+mod traces;

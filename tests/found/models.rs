@@ -1,0 +1,1 @@
+//! Architectures held to exact logits.

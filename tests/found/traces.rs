@@ -1,0 +1,1 @@
+//! Programs of models that depend on the position, on the token count, or hold tensors of their own.
