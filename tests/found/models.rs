@@ -1,1 +1,137 @@
-//! Architectures held to exact logits.
+//! Architectures held to exact logits: small random models of many families with the logits that float64 gives, which are no part of
+//! this repository. `TL_REFERENCE` names their folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors};
+use tensorlogic::format::ModelFile;
+use tensorlogic::lang::Architectures;
+
+use crate::support::gpu_is_there;
+use crate::support::programs::Mode;
+
+/// The largest difference of a logit over the largest logit. Rounding to f32 makes 3e-6 on most families; the smallest mistake that was
+/// seen, another epsilon, makes 1e-5.
+const BOUND: f64 = 5e-6;
+
+/// Families whose architecture has a program that cannot run them, with why. Each must be refused.
+const REFUSED: &[(&str, &str)] = &[("mixtral", "a mixture of experts")];
+
+/// Families whose program computes something else than it should, with what is missing.
+const KNOWN_WRONG: &[(&str, &str)] = &[("llama-bias", "the biases are not read")];
+
+/// What float64 gives for one model. Logits are `[T, V]`, row by row.
+struct Exact {
+    tokens: Vec<i32>,
+    logits: Vec<f64>,
+    /// The ids that follow, or none where the file cannot tell what they depend on.
+    greedy: Vec<i32>,
+}
+
+impl Exact {
+    fn read(path: &Path) -> Exact {
+        let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let floats = |name: &str| -> Option<Vec<f64>> {
+            let view = file.tensor(name).ok()?;
+            let data = view.data();
+            Some(match view.dtype() {
+                Dtype::F64 => data.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect(),
+                Dtype::F32 => data.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap()))).collect(),
+                other => panic!("{name} is {other:?}"),
+            })
+        };
+        let ids = |name: &str| -> Vec<i32> {
+            let view = file.tensor(name).unwrap();
+            view.data().chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().unwrap())).collect()
+        };
+        let tokens = ids("tokens");
+        match floats("logits_full") {
+            // A GGUF file does not say that these models have a window, so its logits are those without one and its greedy ids unknown.
+            Some(logits) => Exact { tokens, logits, greedy: Vec::new() },
+            None => Exact { tokens, logits: floats("logits").unwrap(), greedy: ids("greedy") },
+        }
+    }
+}
+
+/// The largest difference over the largest exact value.
+fn relative(found: &[f32], exact: &[f64]) -> f64 {
+    assert_eq!(found.len(), exact.len());
+    let largest = exact.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    // A NaN must not be lost in a maximum.
+    let difference = found.iter().zip(exact).map(|(a, b)| (f64::from(*a) - b).abs());
+    difference.fold(0.0f64, |m, d| if d.is_nan() || d > m { d } else { m }) / largest
+}
+
+fn folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("TL_REFERENCE").map(|pack| Path::new(&pack).join("architectures/models"));
+    if folder.is_none() {
+        eprintln!("skipped: TL_REFERENCE is not set");
+    }
+    folder
+}
+
+/// The GGUF files `FAMILY-a.gguf` by family.
+fn families(folder: &Path) -> BTreeMap<String, PathBuf> {
+    let files = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let family = |path: PathBuf| Some((path.file_name()?.to_str()?.strip_suffix("-a.gguf")?.to_owned(), path));
+    files.flatten().filter_map(|entry| family(entry.path())).collect()
+}
+
+/// f32 throughout, on each backend of this machine.
+fn modes() -> Vec<Mode> {
+    let backends: &[bool] = if gpu_is_there() { &[false, true] } else { &[false] };
+    backends.iter().map(|&gpu| Mode::precise(gpu)).collect()
+}
+
+/// What is wrong with the model's logits or greedy ids, if anything is.
+fn check(family: &str, model: &Path, exact: &Exact, mode: &Mode) -> Option<String> {
+    let backend = if mode.gpu { "gpu" } else { "cpu" };
+    let logits = match mode.logits(model, &exact.tokens, exact.tokens.len()) {
+        Ok(logits) => logits,
+        Err(error) => return Some(format!("{family:<18} {backend} {error}")),
+    };
+    let error = relative(&logits, &exact.logits);
+    let greedy = mode.greedy(model, &exact.tokens, exact.greedy.len());
+    let (what, is_same) = match &greedy {
+        Ok(_) if exact.greedy.is_empty() => ("not known".to_owned(), true),
+        Ok(ids) if *ids == exact.greedy => ("equal".to_owned(), true),
+        Ok(ids) => (format!("{ids:?} for {:?}", exact.greedy), false),
+        Err(error) => (error.clone(), false),
+    };
+    let line = format!("{family:<18} {backend} logits {error:.1e} of the largest, greedy ids {what}");
+    println!("{line}");
+    (error.is_nan() || error > BOUND || !is_same).then_some(line)
+}
+
+#[test]
+fn every_family_with_a_program_gives_the_exact_logits() {
+    let Some(folder) = folder() else { return };
+    let (mut without, mut failures) = (Vec::new(), Vec::new());
+    let modes = modes();
+    for (family, path) in families(&folder) {
+        let file = ModelFile::open(&path, false).unwrap();
+        let architecture = file.metadata().str("general.architecture").unwrap();
+        if Architectures::find(architecture).is_err() {
+            without.push(family);
+            continue;
+        }
+        let exact = Exact::read(&path.with_extension("safetensors"));
+        if let Some((_, why)) = REFUSED.iter().find(|(name, _)| *name == family) {
+            match modes[0].logits(&path, &exact.tokens, exact.tokens.len()) {
+                Ok(_) => failures.push(format!("{family}: runs, though it is {why}")),
+                Err(error) => println!("{family:<18} refused: {error}"),
+            }
+            continue;
+        }
+        let wrong: Vec<String> = modes.iter().filter_map(|mode| check(&family, &path, &exact, mode)).collect();
+        match KNOWN_WRONG.iter().find(|(name, _)| *name == family) {
+            Some((_, why)) if wrong.is_empty() => failures.push(format!("{family}: is right, though {why}")),
+            Some(_) => {}
+            None => failures.extend(wrong),
+        }
+    }
+    println!("{} families skipped, their architecture has no program: {}", without.len(), without.join(", "));
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}

@@ -1,11 +1,13 @@
 //! Models as users run them: by their `.tl` program, on a backend of this machine.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, EngineHost, LoadRequest};
-use tensorlogic::graph::KvType;
+use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, EngineHost, LoadRequest, LoadedModel};
+use tensorlogic::graph::{KvType, Sampling};
 use tensorlogic::lang::Host;
+use tensorlogic::text::TokenId;
 
 /// How a model is run: several may share a backend, and with it its pipelines.
 #[derive(Clone)]
@@ -48,8 +50,7 @@ impl Mode {
     /// # Errors
     /// What keeps the model from being loaded or run, as users see it.
     pub fn logits(&self, model: &Path, tokens: &[i32], chunk: usize) -> Result<Vec<f32>, String> {
-        let request = LoadRequest { arch: self.arch.clone(), kv_type: self.kv_type, ..LoadRequest::default() };
-        let model = EngineHost::new(self.backend.clone(), request).load_model(&model.display().to_string())?;
+        let model = EngineHost::new(self.backend.clone(), self.request()).load_model(&model.display().to_string())?;
         let cache = model.new_cache(None)?;
         let mut logits = Vec::new();
         for chunk in tokens.chunks(chunk) {
@@ -58,6 +59,28 @@ impl Mode {
             logits.extend_from_slice(rows.as_f32().unwrap());
         }
         Ok(logits)
+    }
+
+    /// The `n` ids that follow `tokens`, each the likeliest, generated as `tl generate` does.
+    ///
+    /// # Errors
+    /// As `logits`.
+    pub fn greedy(&self, model: &Path, tokens: &[i32], n: usize) -> Result<Vec<i32>, String> {
+        let model = LoadedModel::open(model, &self.backend, &self.request()).map_err(|e| e.to_string())?;
+        let prompt: Vec<TokenId> = tokens.iter().map(|&id| TokenId(id as u32)).collect();
+        let mut ids = Vec::new();
+        let on_token = |id: TokenId| {
+            ids.push(id.0 as i32);
+            ControlFlow::Continue(())
+        };
+        let mut generator = model.generator(0).map_err(|e| e.to_string())?;
+        let generated = generator.generate(&prompt, Sampling::default(), n, |_| false, |_| ControlFlow::Continue(()), on_token);
+        generated.map_err(|e| e.to_string())?;
+        Ok(ids)
+    }
+
+    fn request(&self) -> LoadRequest {
+        LoadRequest { arch: self.arch.clone(), kv_type: self.kv_type, ..LoadRequest::default() }
     }
 }
 
