@@ -38,11 +38,29 @@ pub struct Stmt {
 
 #[derive(Clone)]
 pub enum StmtKind {
-    Let { target: Pattern, ty: Option<Type>, value: Expr },
-    Assign { target: Target, op: Option<BinaryOp>, op_span: Span, value: Expr },
+    /// `converts`: a `tensor` declaration, which makes a tensor of the type's dtype and shape.
+    Let {
+        target: Pattern,
+        ty: Option<Type>,
+        value: Expr,
+        converts: bool,
+    },
+    Assign {
+        target: Target,
+        op: Option<BinaryOp>,
+        op_span: Span,
+        value: Expr,
+    },
     Expr(Expr),
-    While { cond: Expr, body: Block },
-    For { target: Pattern, iter: Expr, body: Block },
+    While {
+        cond: Expr,
+        body: Block,
+    },
+    For {
+        target: Pattern,
+        iter: Expr,
+        body: Block,
+    },
     Loop(Block),
     Break,
     Continue,

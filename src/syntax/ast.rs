@@ -50,7 +50,7 @@ pub enum StmtKind {
         body: Block,
     },
 
-    /// `let x = e`, `let x: T = e`, `let (a, b) = e`.
+    /// `let x = e`, `let x: T = e`, `let (a, b) = e`, `tensor x: T = e`.
     Let(Let),
     /// `x = e`, `x.f = e`, `x[i] += e`.
     Assign(Assign),
@@ -194,6 +194,8 @@ pub struct Let {
     pub target: Pattern,
     pub ty: Option<TypeExpr>,
     pub value: Expr,
+    /// `tensor x: T = e`: the value is converted to the type. The target is a name and the type is there, unless an error was reported.
+    pub converts: bool,
 }
 
 #[derive(Clone, Debug)]

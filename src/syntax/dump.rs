@@ -59,7 +59,7 @@ impl Dump<'_> {
             StmtKind::Main(body) => self.form("main", |d| d.body(body)),
             StmtKind::Test { name, body } => self.form("test", |d| d.named_body(name, body)),
             StmtKind::Bench { name, body } => self.form("bench", |d| d.named_body(name, body)),
-            StmtKind::Let(stmt) => self.form("let", |d| {
+            StmtKind::Let(stmt) => self.form(if stmt.converts { "tensor" } else { "let" }, |d| {
                 d.part(|d| d.pattern(&stmt.target));
                 if let Some(ty) = &stmt.ty {
                     d.part(|d| d.word(": "));

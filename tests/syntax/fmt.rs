@@ -28,6 +28,7 @@ fn spaces() {
     check("let t=(1,)", "let t = (1,)\n");
     check("match x{-1|1=>a,_=>b}", "match x { -1 | 1 => a, _ => b }\n");
     check("let a = [1,-2, - 3]", "let a = [1, -2, -3]\n");
+    check("tensor  x:float32[2,3]=[1,2]", "tensor x: float32[2, 3] = [1, 2]\n");
 }
 
 #[test]

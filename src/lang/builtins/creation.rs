@@ -272,17 +272,23 @@ fn rows_from(host: &HostTensor, axis: usize, base: usize) -> (Value, usize) {
 
 /// `x as T` and declared tensors: the conversions that `as` makes.
 impl Interp {
+    /// A tensor of a number or of a (nested) list of numbers; a tensor as it is.
+    ///
+    /// # Errors
+    /// For any other value, and for rows that do not stack.
+    pub(in crate::lang) fn tensor_from(&mut self, value: &Value) -> Result<Tensor, Fault> {
+        match nested(self, value, 0)? {
+            Value::Tensor(t) => Ok(t),
+            other if operand(&other).is_some() => {
+                let one = self.tensor_of(std::slice::from_ref(&other))?;
+                self.session.build(&[&one], |g, n| g.reshape(n[0], Shape::scalar()))
+            }
+            other => Err(Fault::new(format!("{} is no tensor", other.type_name()))),
+        }
+    }
+
     pub(in crate::lang) fn cast_value(&mut self, value: &Value, dtype: DType) -> Result<Value, Fault> {
-        let x = match value {
-            Value::Tensor(t) => t.clone(),
-            Value::List(items) => self.tensor_of(&items.0)?,
-            other => match operand(other) {
-                Some(_) => self
-                    .tensor_of(std::slice::from_ref(other))
-                    .and_then(|t| self.session.build(&[&t], |g, n| g.reshape(n[0], Shape::scalar())))?,
-                None => return Err(Fault::new(format!("{} is no tensor", other.type_name()))),
-            },
-        };
+        let x = self.tensor_from(value)?;
         if x.dtype() == dtype {
             return Ok(Value::Tensor(x));
         }

@@ -1,7 +1,8 @@
 //! The conversions that a program asks for: `as`, and the declared type of a tensor.
 
-use crate::lang::hir::{DTypePattern, Type, TypeKind};
+use crate::lang::hir::{DTypePattern, Dim, Type, TypeKind};
 use crate::lang::interp::Interp;
+use crate::lang::types::DimBinding;
 use crate::lang::value::{Fault, Value};
 use crate::source::Span;
 use crate::tensor::DType;
@@ -30,6 +31,32 @@ impl Interp {
             }
             _ => Ok(value),
         }
+    }
+
+    /// `tensor x: float32[2, 3] = value`: the value in the type's dtype, and, where it is flat and the type says a shape of as many elements, in
+    /// that shape.
+    pub(super) fn declared(&mut self, value: Value, ty: &Type, at: Span, dims: &[DimBinding]) -> Eval<Value> {
+        let filled = match &ty.kind {
+            TypeKind::Tensor { dtype, dims: pattern } => self.as_tensor(&value, *dtype).and_then(|v| self.fill(v, pattern, dims)),
+            _ => self.tensor_from(&value).map(Value::Tensor),
+        };
+        self.placed(filled, at)
+    }
+
+    /// A vector of as many elements as a written shape has, in that shape; anything else as it is.
+    fn fill(&mut self, value: Value, pattern: &[Dim], dims: &[DimBinding]) -> Result<Value, Fault> {
+        let Value::Tensor(tensor) = &value else { return Ok(value) };
+        let size = |dim: &Dim| match dim {
+            Dim::Size(n) => Some(*n),
+            Dim::Name(name, _) => dims.iter().find(|d| d.name == *name).map(|d| d.size),
+            Dim::Any | Dim::Rest => None,
+        };
+        let Some(sizes) = pattern.iter().map(size).collect::<Option<Vec<usize>>>() else { return Ok(value) };
+        let len = sizes.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        if tensor.shape().rank() != 1 || len != Some(tensor.shape().len()) {
+            return Ok(value);
+        }
+        self.session.build(&[tensor], |g, n| g.reshape(n[0], sizes)).map(Value::Tensor)
     }
 
     fn as_tensor(&mut self, value: &Value, dtype: DTypePattern) -> Result<Value, Fault> {

@@ -23,11 +23,12 @@ impl Interp {
 
     pub(in crate::lang) fn stmt(&mut self, frame: &mut Frame, stmt: &Stmt) -> Eval<Value> {
         match &stmt.kind {
-            StmtKind::Let { target, ty, value } => {
+            StmtKind::Let { target, ty, value, converts } => {
                 let at = value.span;
                 let value = self.expr(frame, value)?;
                 if let Some(ty) = ty {
-                    let value = self.converted(value, ty, at)?;
+                    self.session.set_place(stmt.span);
+                    let value = if *converts { self.declared(value, ty, at, &frame.dims)? } else { self.converted(value, ty, at)? };
                     self.check_type(ty, &value, pattern_name(target), at, &mut frame.dims)?;
                     self.bind(frame, target, value, at)?;
                 } else {

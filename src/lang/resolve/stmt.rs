@@ -33,7 +33,10 @@ impl Resolver<'_> {
             ast::StmtKind::Let(declaration) => {
                 let value = self.expr(&declaration.value);
                 let ty = declaration.ty.as_ref().map(|t| self.ty(t));
-                hir::StmtKind::Let { target: self.pattern(&declaration.target), ty, value }
+                if let (true, Some(ty)) = (declaration.converts, &ty) {
+                    self.check_tensor_type(ty);
+                }
+                hir::StmtKind::Let { target: self.pattern(&declaration.target), ty, value, converts: declaration.converts }
             }
             ast::StmtKind::Assign(assign) => {
                 let value = self.expr(&assign.value);
@@ -65,7 +68,7 @@ impl Resolver<'_> {
                 let place = self.declare(&name.name, name.span);
                 let target = hir::Pattern { kind: hir::PatternKind::Bind(place, name.name.clone()), span: name.span };
                 let value = hir::Expr { kind: hir::ExprKind::Closure(code), span: function.head };
-                hir::StmtKind::Let { target, ty: None, value }
+                hir::StmtKind::Let { target, ty: None, value, converts: false }
             }
             // The parser has reported these where they do not belong.
             ast::StmtKind::Import(_)

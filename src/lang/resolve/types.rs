@@ -64,6 +64,16 @@ impl Resolver<'_> {
         Type { kind, span: ty.span }
     }
 
+    /// A `tensor` declaration's type names a dtype.
+    pub(super) fn check_tensor_type(&mut self, ty: &Type) {
+        // A type that is itself an error was reported.
+        if matches!(ty.kind, TypeKind::Tensor { .. } | TypeKind::AnyTensor | TypeKind::AnyTuple) {
+            return;
+        }
+        let error = Diagnostic::error(format!("`tensor` declares a tensor, not {}", ty.describe())).at(ty.span);
+        self.error(error.hint("write `float32[…]`, or `let` instead of `tensor`"));
+    }
+
     fn named_type(&mut self, name: &ast::Ident) -> TypeKind {
         if let Some((_, kind)) = TYPE_NAMES.iter().find(|(n, _)| **n == *name.name) {
             return kind.clone();

@@ -89,7 +89,7 @@ impl Parser<'_> {
             Ident => match self.text_of(self.here()) {
                 "main" | "learn" => second.kind == OpenBrace,
                 "test" | "bench" => second.kind == Ident && self.peek_at(2).kind == OpenBrace,
-                "relation" | "entity" => second.kind == Ident && !second.newline_before,
+                "relation" | "entity" | "tensor" => second.kind == Ident && !second.newline_before,
                 _ => false,
             },
             _ => false,

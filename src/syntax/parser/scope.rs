@@ -48,7 +48,7 @@ impl<'a> Scopes<'a> {
     }
 }
 
-/// The names that a file's `let`s outside of all blocks introduce.
+/// The names that a file's `let`s and `tensor`s outside of all blocks introduce.
 pub(super) fn file_variables<'a>(text: &'a str, tokens: &[Token]) -> Rc<[&'a str]> {
     let mut names = Vec::new();
     let mut depth = 0usize;
@@ -56,6 +56,10 @@ pub(super) fn file_variables<'a>(text: &'a str, tokens: &[Token]) -> Rc<[&'a str
         match token.kind {
             TokenKind::OpenBrace => depth += 1,
             TokenKind::CloseBrace => depth = depth.saturating_sub(1),
+            TokenKind::Ident if depth == 0 && text.get(token.span.range()) == Some("tensor") => {
+                let declared = tokens.get(at + 1).filter(|next| next.kind == TokenKind::Ident && !next.newline_before);
+                names.extend(declared.and_then(|name| text.get(name.span.range())));
+            }
             TokenKind::Let if depth == 0 => {
                 let target = tokens[at + 1..].iter().take_while(|token| !matches!(token.kind, TokenKind::Assign | TokenKind::Colon));
                 let bound = target.take_while(|token| matches!(token.kind, TokenKind::Ident | TokenKind::OpenParen | TokenKind::Comma));

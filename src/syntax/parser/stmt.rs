@@ -122,6 +122,7 @@ impl<'a> Parser<'a> {
         match self.peek().kind {
             T::Fn if next.kind == T::Ident => self.over_file_variables(|parser| StmtKind::Fn(parser.function_decl())),
             T::Let => self.let_stmt(),
+            T::Ident if self.at_tensor_declaration() => self.tensor_stmt(),
             T::While => {
                 self.bump();
                 let cond = self.head();
@@ -192,7 +193,36 @@ impl<'a> Parser<'a> {
         let value = if self.expect(T::Assign, "and a value") { self.expr() } else { self.error_expr(self.last().after()) };
         // The value does not see the name: in `let x = x + 1` the right `x` is the one before.
         self.declare_pattern(&target);
-        StmtKind::Let(Let { target, ty, value })
+        StmtKind::Let(Let { target, ty, value, converts: false })
+    }
+
+    /// Whether `tensor NAME` is here: two names on one line, which begin nothing else.
+    pub(super) fn at_tensor_declaration(&self) -> bool {
+        let next = self.peek_at(1);
+        self.at_word("tensor") && next.kind == T::Ident && !next.newline_before
+    }
+
+    /// `tensor x: float32[2, 3] = e`.
+    fn tensor_stmt(&mut self) -> StmtKind {
+        self.bump();
+        let name = self.name();
+        let typed = self.eat(T::Colon);
+        if !typed {
+            let error = self.expectation("`:` and a tensor's type").hint(format!("write `tensor {}: float32[…] = …`", name.name));
+            self.error(error);
+        }
+        let ty = typed.then(|| self.ty());
+        let value = if !typed {
+            self.skip_statement();
+            self.error_expr(self.last().after())
+        } else if self.expect(T::Assign, "and a value") {
+            self.expr()
+        } else {
+            self.error_expr(self.last().after())
+        };
+        self.declare(&name);
+        let target = Pattern { span: name.span, kind: PatternKind::Name(name) };
+        StmtKind::Let(Let { target, ty, value, converts: true })
     }
 
     /// `for x in e { … }`.
