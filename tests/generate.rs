@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use support::{Llama, fixture, read_expected};
 use tensorlogic::graph::{
-    BinaryOp, CacheIdx, CacheSpec, CompileOptions, ExecError, Executor, KvType, Op, ProgramId, RuntimeScalar, Sampling,
+    BinaryOp, CacheIdx, CacheSpec, CompileOptions, Compiled, ExecError, Executor, KvType, Op, RuntimeScalar, Sampling,
 };
 use tensorlogic::model::{Finish, GenerateError, Generator, StepPrograms};
 use tensorlogic::reference::ReferenceExecutor;
@@ -38,7 +38,7 @@ struct Programs {
 impl StepPrograms for Programs {
     type Error = Error;
 
-    fn step(&mut self, n_tokens: usize, _position: usize) -> Result<(ProgramId, usize), Error> {
+    fn step(&mut self, n_tokens: usize, _position: usize) -> Result<Rc<Compiled>, Error> {
         let bucket = n_tokens.next_power_of_two();
         let mut step = self.llama.step(bucket, self.spec.slots);
         let g = &mut step.graph;
@@ -51,7 +51,9 @@ impl StepPrograms for Programs {
         let next = g.binary(BinaryOp::Add, position, count).unwrap();
         let id = g.sample(row, settings, next, Some(CacheIdx(0))).unwrap();
         let options = CompileOptions { fuse: true, caches: vec![self.spec] };
-        Ok((self.executor.borrow_mut().compile(&step.graph, &[id], &options)?, bucket))
+        let (graph, outputs) = g.subgraph(&[id]);
+        let program = self.executor.borrow_mut().compile(&graph, &outputs, &options)?;
+        Ok(Rc::new(Compiled::new(program, bucket, graph.literals().to_vec())))
     }
 }
 

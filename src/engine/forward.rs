@@ -3,16 +3,17 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::graph::{Binding, CacheUse, CompileOptions, ExecError, RunArgs, Sampling};
-use crate::lang::{ModelSource, TraceSpec};
+use crate::graph::{Binding, CacheUse, CompileOptions, RunArgs, Sampling};
+use crate::lang::ModelSource;
 use crate::model::{GenerateError, Generator};
-use crate::plan::{self, Plan, PlanError, Target};
+use crate::plan::{self, Plan, Target};
 use crate::tensor::HostTensor;
 use crate::text::TokenId;
 use crate::trace::{Request, Select, Trace, TraceError, record};
 
+use super::code::Wanted;
 use super::model::CHUNK_MAX;
-use super::steps::{ModelSteps, placed};
+use super::steps::ModelSteps;
 use super::{EngineError, LoadedModel};
 
 /// A run of a model and the part of it that is looked at.
@@ -61,52 +62,46 @@ impl LoadedModel {
         if point.position >= point.ids.len() {
             return Err(GenerateError::EmptyPrompt.into());
         }
-        let mut exact = false;
-        loop {
-            if let Some(mut trace) = self.trace_run(&generator, point, select, layer_idx, exact)? {
-                trace.history = point.ids[..point.position].iter().map(|id| id.0 as i32).collect();
-                trace.weights = self.source.weight_names().filter_map(|name| self.source.weight(name)).collect();
-                return Ok(trace);
-            }
-            exact = true;
-        }
+        let mut trace = self.trace_run(&generator, point, select, layer_idx)?;
+        trace.history = point.ids[..point.position].iter().map(|id| id.0 as i32).collect();
+        trace.weights = self.source.weight_names().filter_map(|name| self.source.weight(name)).collect();
+        Ok(trace)
     }
 
-    /// `None`, and never with `exact`: a bucket of tokens would be wrong, the run must be made for the exact number.
     fn trace_run(
         &self,
         generator: &Generator<ModelSteps>,
         point: &TracePoint,
         select: Select,
         layer_idx: Option<usize>,
-        exact: bool,
-    ) -> Result<Option<Trace>, EngineError> {
-        let fed: Vec<i32> = point.ids[point.position..].iter().map(|id| id.0 as i32).collect();
-        let spec = *generator.context().spec();
-        let bucket = if exact { fed.len() } else { fed.len().next_power_of_two() };
-        let mut traced = self.trace(&TraceSpec { bucket, slots: spec.slots, last_only: false, sample: false, position: point.position })?;
-        if exact {
-            traced.graph.take_tokens_as_exact();
-        } else if traced.pinned.is_some() {
-            return Ok(None);
-        }
-        let n_tokens = fed.len();
-        let mut rows = fed;
+    ) -> Result<Trace, EngineError> {
+        let mut rows: Vec<i32> = point.ids[point.position..].iter().map(|id| id.0 as i32).collect();
+        let (n_tokens, spec) = (rows.len(), *generator.context().spec());
+        let wanted = Wanted { n_tokens, position: point.position, slots: spec.slots, sample: false, exact: false };
+        let traced = self.trace_step(&wanted)?;
+        let bucket = self.code.rows(n_tokens);
         rows.resize(bucket, 0);
+        let ids = Binding::Host(Arc::new(HostTensor::i32([bucket], rows)));
         let args = RunArgs {
-            inputs: vec![Binding::Host(Arc::new(HostTensor::i32([bucket], rows)))],
+            inputs: std::iter::once(ids).chain(traced.constants.iter().cloned()).collect(),
             literals: Vec::new(),
             caches: vec![CacheUse { cache: generator.cache(), position: point.position }],
             n_tokens,
             sampling: Sampling::default(),
         };
         let request = Request { graph: &traced.graph, outputs: &[traced.output], caches: &[spec], select, layer_idx };
-        match record(&request, &args, &mut *self.executor.borrow_mut()) {
-            Ok(trace) => Ok(Some(trace)),
-            Err(TraceError::Exec(ExecError::MixesTokens { .. })) if !exact => Ok(None),
-            Err(TraceError::Exec(error)) => Err(placed(error, &self.program().borrow())),
-            Err(error) => Err(error.into()),
+        let mut executor = self.executor.borrow_mut();
+        let mut trace = record(&request, &args, &mut *executor).map_err(|error| match error {
+            TraceError::Exec(error) => self.code.placed(error),
+            error => error.into(),
+        })?;
+        // A diagnosis computes steps again by the definition, which has no device.
+        for input in &mut trace.args.inputs {
+            if let Binding::Device(tensor) = input {
+                *input = Binding::Host(Arc::new(executor.read(tensor)?));
+            }
         }
+        Ok(trace)
     }
 
     /// The plan of a step of `n_tokens` that samples, as generating runs it, with the rows of its token input.
@@ -115,23 +110,10 @@ impl LoadedModel {
     /// Those of the program, and ops that no kernel takes.
     pub fn plan(&self, n_tokens: usize, target: &Target) -> Result<Plan, EngineError> {
         let spec = self.cache_spec(0, CHUNK_MAX)?;
-        let mut exact = false;
-        loop {
-            let bucket = if exact { n_tokens } else { n_tokens.next_power_of_two() };
-            let mut traced = self.trace(&TraceSpec { bucket, slots: spec.slots, last_only: true, sample: true, position: 0 })?;
-            if exact {
-                traced.graph.take_tokens_as_exact();
-            } else if traced.pinned.is_some() {
-                exact = true;
-                continue;
-            }
-            let options = CompileOptions { fuse: true, caches: vec![spec] };
-            match plan::compile(&traced.graph, &[traced.output], &options, target) {
-                Ok(plan) => return Ok(plan),
-                Err(PlanError::MixesTokens { .. }) if !exact => exact = true,
-                Err(error) => return Err(placed(error.into(), &self.program().borrow())),
-            }
-        }
+        let wanted = Wanted { n_tokens, position: 0, slots: spec.slots, sample: true, exact: false };
+        let traced = self.trace_step(&wanted)?;
+        let options = CompileOptions { fuse: true, caches: vec![spec] };
+        plan::compile(&traced.graph, &[traced.output], &options, target).map_err(|error| self.code.placed(error.into()))
     }
 }
 

@@ -8,12 +8,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::format::Metadata;
-use crate::graph::{Binding, CacheUse, CompileOptions, DeviceTensor, RunArgs, Sampling, Weight};
-use crate::lang::{EngineCache, EngineModel, Host, ModelSource, TraceSpec};
+use crate::graph::{Binding, CacheUse, DeviceTensor, Sampling, Weight};
+use crate::lang::{EngineCache, EngineModel, Host, ModelSource};
 use crate::model::Generator;
 use crate::tensor::HostTensor;
 use crate::text::{Message, RenderContext, Specials, TokenId};
 
+use super::code::Wanted;
 use super::model::CHUNK_MAX;
 use super::steps::ModelSteps;
 use super::{Backend, EngineError, LoadRequest, LoadedModel};
@@ -105,22 +106,13 @@ impl EngineModel for HostedModel {
             return Err(format!("forward takes 1 to {CHUNK_MAX} tokens, not {}", tokens.len()));
         }
         let (spec, position) = (*generator.context().spec(), generator.context().position());
-        let trace = TraceSpec { bucket: tokens.len(), slots: spec.slots, last_only: false, sample: false, position };
-        let mut traced = self.model.trace(&trace).map_err(said)?;
-        traced.graph.take_tokens_as_exact();
-        let (graph, outputs) = traced.graph.subgraph(&[traced.output]);
-        let options = CompileOptions { fuse: true, caches: vec![spec] };
+        let wanted = Wanted { n_tokens: tokens.len(), position, slots: spec.slots, sample: false, exact: true };
+        let step = self.model.compile(&wanted, &[spec]).map_err(said)?;
+        let ids = Binding::Host(Arc::new(HostTensor::i32([tokens.len()], tokens.to_vec())));
+        let args = step.args(ids, CacheUse { cache: generator.cache(), position }, tokens.len(), Sampling::default());
         let mut executor = self.model.executor.borrow_mut();
-        let program = executor.compile(&graph, &outputs, &options).map_err(|e| e.to_string())?;
         executor.record_history(generator.cache(), position, tokens).map_err(|e| e.to_string())?;
-        let args = RunArgs {
-            inputs: vec![Binding::Host(Arc::new(HostTensor::i32([tokens.len()], tokens.to_vec())))],
-            literals: graph.literals().to_vec(),
-            caches: vec![CacheUse { cache: generator.cache(), position }],
-            n_tokens: tokens.len(),
-            sampling: Sampling::default(),
-        };
-        let mut outputs = executor.run(program, &args).map_err(|e| e.to_string())?;
+        let mut outputs = executor.run(step.program, &args).map_err(|e| e.to_string())?;
         drop(executor);
         generator.context_mut().feed(&tokens.iter().map(|&id| TokenId(id as u32)).collect::<Vec<_>>());
         Ok(outputs.swap_remove(0))

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::bench::{ContextPoint, Cost, DeviceShare, KernelTime, Phase, Report, Summary, plan_cost, step_cost};
 use crate::explain::kernel_name;
-use crate::graph::{Binding, CacheUse, KvType, ProgramId, RunArgs, Sampling, TuneReport};
+use crate::graph::{Binding, CacheUse, Compiled, KvType, RunArgs, Sampling, TuneReport};
 use crate::model::{Generator, StepPrograms, Timing};
 use crate::plan::{Plan, Step};
 use crate::tensor::HostTensor;
@@ -213,29 +214,24 @@ impl Bench<'_> {
     }
 
     fn tune(&mut self, on_progress: &mut impl FnMut(&str)) -> Result<Option<TuneReport>, EngineError> {
-        let (program, args) = self.one_run(0, 1)?;
+        let (step, args) = self.one_run(0, 1)?;
         let mut progress = |done: usize, all: usize| on_progress(&format!("kernel shape {done} of {all}"));
-        Ok(self.model.executor.borrow_mut().tune(program, &args, &mut progress)?)
+        Ok(self.model.executor.borrow_mut().tune(step.program, &args, &mut progress)?)
     }
 
-    /// The program and arguments of a run of `n_tokens` after `before` others, which are fed first.
-    pub(super) fn one_run(&mut self, before: usize, n_tokens: usize) -> Result<(ProgramId, RunArgs), EngineError> {
+    /// The step and arguments of a run of `n_tokens` after `before` others, which are fed first.
+    pub(super) fn one_run(&mut self, before: usize, n_tokens: usize) -> Result<(Rc<Compiled>, RunArgs), EngineError> {
         let ids = prompt(before + n_tokens, self.model.config.vocab_len);
         self.generator.context_mut().clear();
         if before > 0 {
             self.generate(&ids[..before], 0)?;
         }
-        let (program, bucket) = self.generator.programs_mut().step(n_tokens, before)?;
+        let step = self.generator.programs_mut().step(n_tokens, before)?;
         let mut rows: Vec<i32> = ids[before..].iter().map(|id| id.0 as i32).collect();
-        rows.resize(bucket, 0);
-        let args = RunArgs {
-            inputs: vec![Binding::Host(HostTensor::i32([bucket], rows).into())],
-            literals: Vec::new(),
-            caches: vec![CacheUse { cache: self.generator.cache(), position: before }],
-            n_tokens,
-            sampling: Sampling::default(),
-        };
-        Ok((program, args))
+        rows.resize(step.rows, 0);
+        let tokens = Binding::Host(HostTensor::i32([step.rows], rows).into());
+        let args = step.args(tokens, CacheUse { cache: self.generator.cache(), position: before }, n_tokens, Sampling::default());
+        Ok((step, args))
     }
 
     /// The kernels of a run of `n_tokens` after `before` others; none where they cannot be timed.
@@ -246,11 +242,11 @@ impl Bench<'_> {
         runs: usize,
         timed_by: &mut Option<String>,
     ) -> Result<Vec<KernelTime>, EngineError> {
-        let (program, args) = self.one_run(before, n_tokens)?;
+        let (step, args) = self.one_run(before, n_tokens)?;
         let mut times = Vec::with_capacity(runs + 1);
         for _ in 0..=runs {
             let start = Instant::now();
-            let Some(run) = self.model.executor.borrow_mut().run_timed(program, &args)? else { return Ok(Vec::new()) };
+            let Some(run) = self.model.executor.borrow_mut().run_timed(step.program, &args)? else { return Ok(Vec::new()) };
             *timed_by = Some(run.timed_by);
             times.push(run.steps);
             if start.elapsed() > RUN_LONG {

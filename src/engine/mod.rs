@@ -2,6 +2,8 @@
 
 mod backend;
 mod checkup;
+mod code;
+mod constants;
 pub mod demo;
 mod forward;
 mod host;

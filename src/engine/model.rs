@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::format::{Metadata, ModelFile};
-use crate::graph::{CacheSpec, KvType, Sampling, Weight};
+use crate::graph::{CacheSpec, Compiled, KvType, Sampling, Weight};
 use crate::lang::{Architectures, CacheShape, ModelProgram, ModelSource, ProgramError, SharedExecutor, TraceSpec, Traced};
 use crate::model::{CacheRequest, ChatSession, ChatSettings, Generator, ModelConfig, ModelError, ModelWeights};
 use crate::text::{ChatTemplate, SamplingOverrides, SamplingParams, Tokenizer, TokenizerError};
 
+use super::code::{ModelCode, Wanted};
 use super::steps::ModelSteps;
 use super::{Backend, EngineError};
 
@@ -57,7 +58,7 @@ pub struct LoadedModel {
     pub config: ModelConfig,
     pub executor: SharedExecutor,
     pub(super) source: Rc<FileSource>,
-    program: Rc<RefCell<ModelProgram>>,
+    pub(super) code: Rc<ModelCode>,
     tokenizer: Result<Rc<Tokenizer>, TokenizerError>,
     request: LoadRequest,
     chunk: usize,
@@ -80,7 +81,8 @@ impl LoadedModel {
         let (name, text) = program_text(ModelConfig::architecture_of(file.metadata())?, request.arch.as_deref())?;
         let config = ModelConfig::from_file(&file)?;
         let source = Rc::new(FileSource { weights: ModelWeights::from_file(&file), file: file.clone() });
-        let program = ModelProgram::load(&name, &text, source.clone()).map_err(|e| unfit(e, &file, request))?;
+        let program = ModelProgram::load_on(backend.executor.clone(), &name, &text, source.clone());
+        let program = program.map_err(|e| unfit(e, &file, request))?;
         let tokenizer = Tokenizer::from_model(&file).map(Rc::new);
         if let Ok(tokenizer) = &tokenizer
             && tokenizer.vocab_size() > config.vocab_len
@@ -95,7 +97,7 @@ impl LoadedModel {
             config,
             executor: backend.executor.clone(),
             source,
-            program: Rc::new(RefCell::new(program)),
+            code: Rc::new(ModelCode::new(backend.executor.clone(), program)),
             tokenizer,
             request: request.clone(),
             chunk: backend.chunk,
@@ -107,7 +109,7 @@ impl LoadedModel {
     }
 
     pub fn program(&self) -> &Rc<RefCell<ModelProgram>> {
-        &self.program
+        &self.code.program
     }
 
     /// # Errors
@@ -173,7 +175,24 @@ impl LoadedModel {
     /// # Errors
     /// Those of the program.
     pub fn trace(&self, spec: &TraceSpec) -> Result<Traced, EngineError> {
-        self.program.borrow_mut().trace_forward(spec).map_err(|e| unfit(e, self.file(), &self.request))
+        self.code.program.borrow_mut().trace_forward(spec).map_err(|e| unfit(e, self.file(), &self.request))
+    }
+
+    /// A trace as a run of the step takes it.
+    ///
+    /// # Errors
+    /// Those of the program.
+    pub(super) fn trace_step(&self, wanted: &Wanted) -> Result<Traced, EngineError> {
+        self.code.trace(wanted).map_err(|e| unfit(e, self.file(), &self.request))
+    }
+
+    /// # Errors
+    /// Those of the program and of the executor.
+    pub(super) fn compile(&self, wanted: &Wanted, caches: &[CacheSpec]) -> Result<Compiled, EngineError> {
+        self.code.compile(wanted, caches).map_err(|error| match error {
+            EngineError::Program(error) => unfit(error, self.file(), &self.request),
+            error => error,
+        })
     }
 
     /// A generator with a cache of its own.
@@ -197,7 +216,7 @@ impl LoadedModel {
     }
 
     fn generator_of(&self, spec: CacheSpec) -> Result<Generator<ModelSteps>, EngineError> {
-        let steps = ModelSteps::new(self.executor.clone(), self.program.clone(), spec);
+        let steps = ModelSteps::new(self.code.clone(), spec);
         Generator::new(self.executor.clone(), steps, spec, self.chunk)
     }
 

@@ -405,8 +405,7 @@ impl Executor for GpuExecutor {
         if let Some(&program) = self.by_key.get(&key) {
             return Ok(program);
         }
-        let plan = crate::plan::compile(&graph, &outputs, options, &self.target())
-            .map_err(|e| ExecError::Unsupported { message: e.to_string(), origin: e.origin() })?;
+        let plan = crate::plan::compile(&graph, &outputs, options, &self.target())?;
         let program = self.load(plan)?;
         self.by_key.insert(key, program);
         Ok(program)

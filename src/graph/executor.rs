@@ -114,7 +114,7 @@ pub struct RunArgs {
     /// By `InputId`. A binding may have fewer rows than a token bucket; the rest of the bucket is undefined.
     pub inputs: Vec<Binding>,
     /// By `ScalarSource::Literal::index` of the compacted graph (`Graph::subgraph`). Empty: those of the graph that was compiled first under this
-    /// program's key, which is right only for a caller that never changes a literal.
+    /// program's key, which is right only for a caller that never changes a literal. A model's runs take theirs from `Compiled`.
     pub literals: Vec<Literal>,
     /// By `CacheIdx`.
     pub caches: Vec<CacheUse>,

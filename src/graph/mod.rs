@@ -4,6 +4,7 @@
 //! descriptors that name their bytes. [`Executor`] is how the language and the model reach a backend.
 
 mod build;
+mod compiled;
 mod einsum;
 mod executor;
 mod infer;
@@ -14,9 +15,11 @@ mod op;
 pub mod philox;
 mod rope;
 mod scalar;
+mod tokens;
 mod weight;
 
 pub use build::GraphError;
+pub use compiled::Compiled;
 pub use einsum::EinsumSpec;
 pub use executor::{
     Bandwidth, Binding, CacheId, CacheSpec, CacheUse, CompileOptions, Counters, DeviceTensor, DeviceTime, ExecError, Executor, KvType,
@@ -27,4 +30,5 @@ pub use node::{Graph, InputId, Node, NodeId, Origin};
 pub use op::{BinaryOp, Op, RandomKind, ReduceOp, RopeRowsKind, UnaryOp};
 pub use rope::{RopeScaling, RopeSpec, RopeStyle, rope_rows};
 pub use scalar::{CacheIdx, Literal, RuntimeScalar, Sampling, ScalarSource};
+pub use tokens::TokenDim;
 pub use weight::{Weight, WeightId, WeightSource};

@@ -1,5 +1,6 @@
 //! The arena of nodes.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::tensor::{DType, Shape};
@@ -40,6 +41,8 @@ pub struct Graph {
     pub(super) n_inputs: u32,
     /// The input whose dimension 0 is a bucket of which only `TokenCount` rows are true.
     pub(super) tokens: Option<NodeId>,
+    /// Nodes made of a size, with the dimension that was made as long as the tokens are many.
+    pub(super) long_as_tokens: BTreeMap<NodeId, usize>,
     /// Given to nodes as they are made.
     pub(super) origin: Origin,
 }
@@ -90,6 +93,32 @@ impl Graph {
     /// Takes the token input as an ordinary one, all of whose rows are true.
     pub fn take_tokens_as_exact(&mut self) {
         self.tokens = None;
+        self.long_as_tokens.clear();
+    }
+
+    /// Says that a node of the program's own (`zeros([T, C])`, `arange(T)`) has one row a token: of its bucket, too, only the first are true.
+    /// Row `t` must not depend on how many there are.
+    pub fn set_long_as_tokens(&mut self, id: NodeId, dim: usize) {
+        self.long_as_tokens.insert(id, dim);
+    }
+
+    /// Renumbers the inputs, so that none is without a node but for the first `kept`, which stay as they are. Gives the old id of each.
+    pub fn compact_inputs(&mut self, kept: usize) -> Vec<InputId> {
+        let mut is_used: Vec<bool> = (0..self.n_inputs()).map(|i| i < kept).collect();
+        for node in &self.nodes {
+            if let Op::Input(id) = node.op {
+                is_used[id.0 as usize] = true;
+            }
+        }
+        let old: Vec<InputId> = (0..self.n_inputs).filter(|&i| is_used[i as usize]).map(InputId).collect();
+        for node in &mut self.nodes {
+            if let Op::Input(id) = &mut node.op {
+                // The ids are sorted, and this one is among them.
+                *id = InputId(old.partition_point(|o| o < id) as u32);
+            }
+        }
+        self.n_inputs = old.len() as u32;
+        old
     }
 
     /// Nodes made from here on come from `origin`.
@@ -131,6 +160,8 @@ impl Graph {
             new_ids[i] = NodeId(sub.nodes.len() as u32);
             sub.nodes.push(node);
         }
+        let kept = self.long_as_tokens.iter().filter(|(id, _)| needed[id.0 as usize]);
+        sub.long_as_tokens = kept.map(|(id, &dim)| (new_ids[id.0 as usize], dim)).collect();
         sub.tokens = self.tokens.filter(|t| needed[t.0 as usize]).map(|t| new_ids[t.0 as usize]);
         (sub, outputs.iter().map(|id| new_ids[id.0 as usize]).collect())
     }

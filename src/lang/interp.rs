@@ -266,6 +266,13 @@ impl Interp {
         }
     }
 
+    /// Computes the tensors that the program's variables hold, so that they outlive its graph.
+    pub(super) fn compute_globals(&mut self, at: Span) -> Result<(), Vec<Diagnostic>> {
+        let computed = self.session.force_all();
+        let computed = self.placed(computed, at);
+        self.ended(computed)
+    }
+
     fn prepare_program(&mut self, name: &str, text: &str, folder: Option<&Path>) -> Result<Module, Vec<Diagnostic>> {
         let file = self.sources.add(name, text);
         self.program = file;

@@ -3,13 +3,13 @@
 use std::rc::Rc;
 
 use crate::diag::{Color, Diagnostic};
-use crate::graph::{BinaryOp, CacheIdx, Graph, NodeId, Op, Origin, RuntimeScalar};
+use crate::graph::{BinaryOp, Binding, CacheIdx, Graph, NodeId, Op, Origin, RuntimeScalar};
 use crate::source::{SourceMap, Span};
 
 use super::host::{ModelCache, ModelHandle};
 use super::interp::{Interp, Options};
 use super::model::ModelSource;
-use super::session::Tensor;
+use super::session::{SharedExecutor, Tensor};
 use super::trace::{CacheShape, TraceState};
 use super::value::Value;
 
@@ -36,8 +36,10 @@ pub struct TraceSpec {
 
 /// One trace of `forward`.
 pub struct Traced {
-    /// Input 0 is the token ids, `i32 [bucket]`; cache 0 is the model's.
+    /// Input 0 is the token ids, `i32 [bucket]`; cache 0 is the model's. Input `i + 1` is bound to `constants[i]` in every run.
     pub graph: Graph,
+    /// Tensors of the program's own, which no run changes. Those on a device are on that of the program.
+    pub constants: Vec<Binding>,
     /// The logits or the sampled id.
     pub output: NodeId,
     /// What the appends need of a cache; `None` when the model keeps none.
@@ -68,19 +70,29 @@ impl ModelProgram {
     /// # Errors
     /// Every error of the text, missing metadata and head counts that do not divide among them.
     pub fn load(name: &str, text: &str, source: Rc<dyn ModelSource>) -> Result<ModelProgram, ProgramError> {
-        let mut interp = match Interp::new(Options::default()) {
+        ModelProgram::load_with(Options::default(), name, text, source)
+    }
+
+    /// The same on an executor, which computes the tensors of the program's top level, once. They are constants of every trace.
+    ///
+    /// # Errors
+    /// As `load`, and those of the executor.
+    pub fn load_on(executor: SharedExecutor, name: &str, text: &str, source: Rc<dyn ModelSource>) -> Result<ModelProgram, ProgramError> {
+        ModelProgram::load_with(Options { executor: Some(executor), ..Options::default() }, name, text, source)
+    }
+
+    fn load_with(options: Options, name: &str, text: &str, source: Rc<dyn ModelSource>) -> Result<ModelProgram, ProgramError> {
+        let mut interp = match Interp::new(options) {
             Ok(interp) => interp,
             Err(diagnostics) => return Err(ProgramError { diagnostics, sources: SourceMap::new() }),
         };
         interp.provide_model(ModelHandle::traced(source));
-        interp.session.trace =
-            Some(TraceState { slots: 1, position: 0, n_tokens: 1, cache: None, appended: Default::default(), is_pinned: false });
         let folder = std::path::Path::new(name).parent().map(std::path::Path::to_owned);
-        match interp.run_source(name, text, folder.as_deref()) {
-            Ok(()) => {
-                let start = Span::new(interp.program, 0, 0);
-                Ok(ModelProgram { start, interp })
-            }
+        let ran = interp.run_source(name, text, folder.as_deref());
+        let start = Span::new(interp.program, 0, 0);
+        // The graph of the top level ends here: what its variables hold must have been computed by then.
+        match ran.and_then(|()| interp.compute_globals(start)) {
+            Ok(()) => Ok(ModelProgram { start, interp }),
             Err(diagnostics) => Err(ProgramError { diagnostics, sources: interp.sources }),
         }
     }
@@ -94,6 +106,7 @@ impl ModelProgram {
             Ok(traced) => Ok(traced),
             Err(diagnostics) => {
                 self.interp.session.abandon();
+                self.interp.session.trace = None;
                 Err(ProgramError { diagnostics, sources: self.interp.sources.clone() })
             }
         }
@@ -103,14 +116,7 @@ impl ModelProgram {
         let start = self.start;
         let session = &mut self.interp.session;
         session.abandon();
-        session.trace = Some(TraceState {
-            slots: spec.slots,
-            position: spec.position,
-            n_tokens: spec.bucket,
-            cache: None,
-            appended: Default::default(),
-            is_pinned: false,
-        });
+        session.trace = Some(TraceState { slots: spec.slots, position: spec.position, n_tokens: spec.bucket, ..TraceState::default() });
         session.set_place(start);
         let tokens = session.graph_mut().tokens_input(spec.bucket);
         let fail = |fault: super::value::Fault| vec![Diagnostic::error(fault.into_parts().message).at(start)];
@@ -127,6 +133,7 @@ impl ModelProgram {
         let trace = session.trace.take();
         Ok(Traced {
             output,
+            constants: session.take_bindings(),
             cache: trace.as_ref().and_then(|t| t.cache),
             pinned: trace.filter(|t| t.is_pinned).map(|t| t.position),
             graph: session.take_graph(),

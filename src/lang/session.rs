@@ -106,6 +106,12 @@ impl Tensor {
         self.0.state.borrow().host.clone()
     }
 
+    /// Whether its values are there already, on the host or on the device.
+    pub fn is_constant(&self) -> bool {
+        let state = self.state();
+        state.host.is_some() || matches!(state.source, Some(TensorSource::Device(_)))
+    }
+
     /// The values to be changed in place, where no other handle sees them. A copy on a device is given up.
     pub fn unshared_host(&mut self) -> Option<&mut HostTensor> {
         let cell = Rc::get_mut(&mut self.0)?;
@@ -290,7 +296,8 @@ impl Session {
         if let Some(host) = tensor.known() {
             return Ok(host);
         }
-        if let Some(trace) = &mut self.trace {
+        let is_computed = matches!(tensor.state().source, Some(TensorSource::Device(_)));
+        if let (Some(trace), false) = (&mut self.trace, is_computed) {
             let node = tensor.state().node.filter(|(epoch, _)| *epoch == self.epoch).map(|(_, node)| node);
             let known = node.and_then(|node| trace.scalar(&self.graph, node));
             return known.map(Arc::new).ok_or_else(|| {
@@ -347,7 +354,7 @@ impl Session {
         }
     }
 
-    fn force_all(&mut self) -> Result<(), Fault> {
+    pub(super) fn force_all(&mut self) -> Result<(), Fault> {
         let live: Vec<Rc<TensorCell>> = self.live.iter().filter_map(Weak::upgrade).collect();
         let pending: Vec<(&Rc<TensorCell>, NodeId)> = live
             .iter()
@@ -405,6 +412,11 @@ impl Session {
         let graph = std::mem::take(&mut self.graph);
         self.restart();
         graph
+    }
+
+    /// What the inputs of the graph are bound to, in the order in which tensors were first used.
+    pub(super) fn take_bindings(&mut self) -> Vec<Binding> {
+        std::mem::take(&mut self.bindings)
     }
 
     pub(super) fn graph_mut(&mut self) -> &mut Graph {

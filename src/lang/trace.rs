@@ -1,6 +1,6 @@
 //! What is known while a model's `forward` is traced instead of run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::graph::{CacheIdx, Graph, Literal, NodeId, Op, RuntimeScalar, ScalarSource, math};
 use crate::tensor::{DType, HostTensor, Shape};
@@ -17,7 +17,7 @@ pub struct CacheShape {
 }
 
 /// The state of one trace.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct TraceState {
     /// R: what a cache's append gives.
     pub slots: usize,
@@ -27,8 +27,10 @@ pub struct TraceState {
     pub cache: Option<CacheShape>,
     /// The layers appended to so far.
     pub appended: BTreeSet<usize>,
-    /// Whether the position or the count was looked at: the trace is good for these values alone.
+    /// Whether the position was looked at: the trace is good for it alone.
     pub is_pinned: bool,
+    /// The variables that function literals of this trace share, by address: only these end with it.
+    pub own_variables: HashSet<*const ()>,
 }
 
 impl TraceState {

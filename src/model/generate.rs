@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::graph::{Binding, CacheId, CacheSpec, CacheUse, Counters, DeviceTensor, ExecError, Executor, ProgramId, RunArgs, Sampling};
+use crate::graph::{Binding, CacheId, CacheSpec, CacheUse, Compiled, Counters, DeviceTensor, ExecError, Executor, Sampling};
 use crate::tensor::HostTensor;
 use crate::text::TokenId;
 
@@ -17,11 +17,11 @@ use super::context::Context;
 pub trait StepPrograms {
     type Error: From<ExecError>;
 
-    /// The program for a run of `n_tokens` from `position` on, and the number of rows its token input has (a bucket of at least that).
+    /// The step for a run of `n_tokens` from `position` on; its token input has at least so many rows.
     ///
     /// # Errors
     /// Whatever compiling the model's program finds.
-    fn step(&mut self, n_tokens: usize, position: usize) -> Result<(ProgramId, usize), Self::Error>;
+    fn step(&mut self, n_tokens: usize, position: usize) -> Result<Rc<Compiled>, Self::Error>;
 }
 
 /// Why a generation ended.
@@ -209,13 +209,13 @@ where
     fn run_chunk(&mut self, chunk: &[TokenId], sampling: Sampling) -> Result<DeviceTensor, P::Error> {
         let position = self.context.position();
         let values: Vec<i32> = chunk.iter().map(|id| id.0 as i32).collect();
-        let (program, bucket) = self.programs.step(chunk.len(), position)?;
+        let step = self.programs.step(chunk.len(), position)?;
         self.executor.borrow_mut().record_history(self.cache, position, &values)?;
         let start = Instant::now();
         let mut rows = values;
-        rows.resize(bucket, 0);
-        let input = Binding::Host(Arc::new(HostTensor::i32([bucket], rows)));
-        let sampled = self.run(program, input, position, chunk.len(), sampling, false)?;
+        rows.resize(step.rows, 0);
+        let input = Binding::Host(Arc::new(HostTensor::i32([step.rows], rows)));
+        let sampled = self.run(&step, input, position, chunk.len(), sampling, false)?;
         self.context.feed(chunk);
         if chunk.len() == self.chunk {
             self.executor.borrow_mut().finish()?;
@@ -231,28 +231,22 @@ where
 
     /// The step that feeds `token`; `ahead` of another one.
     fn decode_step(&mut self, token: DeviceTensor, position: usize, sampling: Sampling, ahead: bool) -> Result<DeviceTensor, P::Error> {
-        let (program, _) = self.programs.step(1, position)?;
-        self.run(program, Binding::Device(token), position, 1, sampling, ahead)
+        let step = self.programs.step(1, position)?;
+        self.run(&step, Binding::Device(token), position, 1, sampling, ahead)
     }
 
     fn run(
         &mut self,
-        program: ProgramId,
+        step: &Compiled,
         tokens: Binding,
         position: usize,
         n_tokens: usize,
         sampling: Sampling,
         ahead: bool,
     ) -> Result<DeviceTensor, P::Error> {
-        let args = RunArgs {
-            inputs: vec![tokens],
-            literals: Vec::new(),
-            caches: vec![CacheUse { cache: self.cache, position }],
-            n_tokens,
-            sampling,
-        };
+        let args = step.args(tokens, CacheUse { cache: self.cache, position }, n_tokens, sampling);
         let mut executor = self.executor.borrow_mut();
-        let mut outputs = if ahead { executor.run_ahead(program, &args)? } else { executor.run(program, &args)? };
+        let mut outputs = if ahead { executor.run_ahead(step.program, &args)? } else { executor.run(step.program, &args)? };
         Ok(outputs.swap_remove(0))
     }
 

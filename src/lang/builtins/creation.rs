@@ -177,6 +177,10 @@ fn eye(interp: &mut Interp, args: Args) -> Outcome {
 }
 
 fn random(interp: &mut Interp, mut args: Args, kind: RandomKind) -> Outcome {
+    if interp.session.trace.is_some() && !args.is_given(2) {
+        let fault = Fault::new("every run of a model's `forward`, which is traced once for many, would draw the same numbers");
+        return Err(fault.hint("write `seed: 1` where that is meant, or draw above `forward`").into());
+    }
     let seed = args.int_or(interp, 2, 0)?;
     let sizes = args.shape_or_rest(interp, 0)?;
     let shape = to_shape(&sizes).map_err(|f| args.fail(0, f))?;

@@ -28,6 +28,7 @@ pub(super) enum PathStep {
 impl Interp {
     pub(super) fn assign(&mut self, frame: &mut Frame, target: &Target, op: Option<BinaryOp>, op_span: Span, value: &Expr) -> Eval<()> {
         let at = value.span;
+        self.check_changes(frame, target.root, &target.root_name, target.span)?;
         let path = self.walk(frame, target)?;
         let new = match op {
             None => self.expr(frame, value)?,

@@ -65,6 +65,8 @@ impl Interp {
     pub(super) fn call_builtin(&mut self, builtin: &'static Builtin, args: Vec<CallArg>, span: Span) -> Eval<Value> {
         let args = builtins::bind(builtin, args, span)?;
         self.session.set_place(span);
+        let repeats = self.check_repeats(builtin);
+        self.placed(repeats, span)?;
         let result = match builtin.run {
             builtins::Run::Call(call) => call(self, args),
             builtins::Run::Text(call) => call(&args),
@@ -203,6 +205,7 @@ impl Interp {
                 values.extend(self.args(frame, args)?);
                 let (result, changed) = self.call_closure(frame.label.clone(), &method, values, span)?;
                 if let (Some(changed), Some((target, path))) = (changed, place) {
+                    self.check_changes(frame, target.root, &target.root_name, at)?;
                     self.write_path(frame, target, &path, changed)?;
                 }
                 return Ok(result);
@@ -263,6 +266,7 @@ impl Interp {
         span: Span,
     ) -> Eval<Value> {
         let (target, path) = place;
+        self.check_changes(frame, target.root, &target.root_name, target.span)?;
         let args = self.args(frame, args)?;
         let args = builtins::bind(builtin, args, span)?;
         let mut value = self.take_path(frame, target, &path)?;

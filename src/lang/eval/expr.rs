@@ -165,14 +165,19 @@ impl Interp {
     }
 
     pub(super) fn closure(&mut self, frame: &mut Frame, code: &Rc<FnCode>) -> Closure {
-        let captured = code
-            .captures
-            .iter()
-            .filter_map(|from| match from {
-                CaptureFrom::Local(slot) => Some(frame.share(*slot)),
-                CaptureFrom::Captured(index) => frame.closure.as_ref().map(|c| c.captured[*index as usize].clone()),
-            })
-            .collect();
+        let mut captured = Vec::with_capacity(code.captures.len());
+        for from in &code.captures {
+            match from {
+                CaptureFrom::Local(slot) => {
+                    let var = frame.share(*slot);
+                    if let Some(trace) = &mut self.session.trace {
+                        trace.own_variables.insert(var.as_ptr().cast_const().cast());
+                    }
+                    captured.push(var);
+                }
+                CaptureFrom::Captured(index) => captured.extend(frame.closure.as_ref().map(|c| c.captured[*index as usize].clone())),
+            }
+        }
         Closure { code: code.clone(), captured }
     }
 

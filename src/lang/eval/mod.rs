@@ -4,6 +4,7 @@ mod assign;
 mod call;
 mod convert;
 mod expr;
+mod frozen;
 mod index;
 pub mod number;
 mod ops;

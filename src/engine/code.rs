@@ -1,0 +1,109 @@
+//! A model's program on an executor: the one place where its `forward` is traced and compiled.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::graph::{CacheSpec, CompileOptions, Compiled, ExecError, Origin, TokenDim};
+use crate::lang::{ModelProgram, ProgramError, SharedExecutor, TraceSpec, Traced};
+
+use super::EngineError;
+use super::constants::Constants;
+
+/// What a trace is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub n_tokens: usize,
+    /// Of the run's first token.
+    pub position: usize,
+    /// R of the cache.
+    pub slots: usize,
+    /// The id sampled from the last token's logits instead of the logits of all.
+    pub sample: bool,
+    /// Rows for the tokens and no more, also where a bucket would do.
+    pub exact: bool,
+}
+
+/// A program and what its steps share on the device.
+pub struct ModelCode {
+    pub(super) executor: SharedExecutor,
+    pub(super) program: Rc<RefCell<ModelProgram>>,
+    constants: RefCell<Constants>,
+    /// Whether a bucket would be wrong for the program, so that every token count has a step of its own.
+    exact: Cell<bool>,
+}
+
+impl ModelCode {
+    pub(super) fn new(executor: SharedExecutor, program: ModelProgram) -> Self {
+        ModelCode { executor, program: Rc::new(RefCell::new(program)), constants: RefCell::default(), exact: Cell::new(false) }
+    }
+
+    /// Rows of the token input of a step for `n_tokens`.
+    pub(super) fn rows(&self, n_tokens: usize) -> usize {
+        if self.exact.get() { n_tokens } else { n_tokens.next_power_of_two() }
+    }
+
+    /// One trace, for a bucket of rows where the program allows one. Its graph is compacted only by `compile`, so that it also has the steps
+    /// that no output needs.
+    ///
+    /// # Errors
+    /// Those of the program.
+    pub(super) fn trace(&self, wanted: &Wanted) -> Result<Traced, ProgramError> {
+        let Wanted { n_tokens, position, slots, sample, exact } = *wanted;
+        let mut program = self.program.borrow_mut();
+        loop {
+            let bucket = if exact { n_tokens } else { self.rows(n_tokens) };
+            let mut traced = program.trace_forward(&TraceSpec { bucket, slots, last_only: sample, sample, position })?;
+            if exact || self.exact.get() {
+                traced.graph.take_tokens_as_exact();
+            } else if mixes_tokens(&traced) {
+                self.exact.set(true);
+                continue;
+            }
+            return Ok(traced);
+        }
+    }
+
+    /// A step ready to run on caches of these specifications.
+    ///
+    /// # Errors
+    /// Those of the program and of the executor.
+    pub(super) fn compile(&self, wanted: &Wanted, caches: &[CacheSpec]) -> Result<Compiled, EngineError> {
+        let traced = self.trace(wanted)?;
+        let rows = if wanted.exact { wanted.n_tokens } else { self.rows(wanted.n_tokens) };
+        let (mut graph, outputs) = traced.graph.subgraph(&[traced.output]);
+        let inputs = graph.compact_inputs(1);
+        let options = CompileOptions { fuse: true, caches: caches.to_vec() };
+        let program = self.executor.borrow_mut().compile(&graph, &outputs, &options).map_err(|e| self.placed(e))?;
+        let mut constants = Vec::with_capacity(inputs.len() - 1);
+        for id in &inputs[1..] {
+            let constant = &traced.constants[id.0 as usize - 1];
+            constants.push(self.constants.borrow_mut().place(&self.executor, constant)?);
+        }
+        Ok(Compiled { program, rows, literals: graph.literals().to_vec(), constants, pinned: traced.pinned })
+    }
+
+    /// The error with its place in the model's program.
+    pub(super) fn placed(&self, error: ExecError) -> EngineError {
+        let program = self.program.borrow();
+        match origin(&error).and_then(|o| program.span_of(o)) {
+            Some(span) => {
+                let diagnostic = crate::diag::Diagnostic::error(error.to_string()).at(span);
+                EngineError::Exec { message: diagnostic.one_line(program.sources()), diagnostic: Some(Box::new(diagnostic)) }
+            }
+            None => error.into(),
+        }
+    }
+}
+
+/// Whether rows of the bucket meet in what the output needs: some of them may not be true.
+fn mixes_tokens(traced: &Traced) -> bool {
+    let (graph, _) = traced.graph.subgraph(&[traced.output]);
+    graph.token_dims().contains(&TokenDim::Mixed)
+}
+
+fn origin(error: &ExecError) -> Option<Origin> {
+    match error {
+        ExecError::Unsupported { origin, .. } | ExecError::MixesTokens { origin, .. } | ExecError::Device { origin, .. } => Some(*origin),
+        _ => None,
+    }
+}
