@@ -80,7 +80,11 @@ pub fn binary_i32(op: BinaryOp, a: i32, b: i32) -> i32 {
         BinaryOp::Add => a.wrapping_add(b),
         BinaryOp::Sub => a.wrapping_sub(b),
         BinaryOp::Mul => a.wrapping_mul(b),
-        BinaryOp::Div => a.checked_div(b).unwrap_or(0),
+        BinaryOp::Div => match a.checked_div(b) {
+            Some(q) if a % b != 0 && (a < 0) != (b < 0) => q - 1,
+            Some(q) => q,
+            None => 0,
+        },
         BinaryOp::Rem => match a.checked_rem(b) {
             Some(r) if r != 0 && (r < 0) != (b < 0) => r + b,
             Some(r) => r,

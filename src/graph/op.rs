@@ -127,7 +127,7 @@ pub enum BinaryOp {
     Add,
     Sub,
     Mul,
-    /// Int division truncates towards zero; by zero it is 0.
+    /// Int division floors, so that `Rem` agrees with it; by zero it is 0.
     Div,
     /// The remainder has the divisor's sign; by zero it is 0 for ints.
     Rem,

@@ -90,6 +90,7 @@ impl Interp {
             Value::Rotation(spec, _) => out.push_str(&format!("Rotation({} dimensions, base {})", spec.n_dims, float_text(spec.base))),
             Value::Cache(_) => out.push_str("Cache"),
             Value::Tokenizer(_) => out.push_str("Tokenizer"),
+            Value::Lent => out.push('…'),
         }
         Ok(())
     }

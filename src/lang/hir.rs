@@ -41,7 +41,7 @@ pub enum StmtKind {
     /// `converts`: a `tensor` declaration, which makes a tensor of the type's dtype and shape.
     Let {
         target: Pattern,
-        ty: Option<Type>,
+        ty: Option<Rc<Type>>,
         value: Expr,
         converts: bool,
     },
@@ -72,6 +72,10 @@ pub enum StmtKind {
 pub struct Target {
     pub root: Place,
     pub root_name: Arc<str>,
+    /// The type that a local root was declared with: it holds for what is assigned later. A global's is the interpreter's to know.
+    pub root_type: Option<Rc<Type>>,
+    /// Where the root is declared, when it is a parameter without `mut`, which its function may not change.
+    pub fixed: Option<Span>,
     pub steps: Vec<Step>,
     pub span: Span,
 }
@@ -194,8 +198,15 @@ pub struct Arm {
 #[derive(Clone)]
 pub struct Arg {
     pub name: Option<(Arc<str>, Span)>,
-    pub value: Expr,
+    pub value: ArgValue,
     pub span: Span,
+}
+
+#[derive(Clone)]
+pub enum ArgValue {
+    Of(Expr),
+    /// `mut c`: lent to the call, which changes it.
+    Lent(Box<Target>),
 }
 
 #[derive(Clone)]
@@ -226,11 +237,14 @@ pub struct FnCode {
     pub doc: Option<Arc<str>>,
     /// Its first parameter is `self`.
     pub is_method: bool,
-    /// It assigns to `self` or into it: the receiver is changed by a call.
-    pub changes_self: bool,
 }
 
 impl FnCode {
+    /// Whether a call changes its first argument, as a method does that takes `mut self`.
+    pub fn changes_first(&self) -> bool {
+        self.params.first().is_some_and(|p| p.is_mut)
+    }
+
     /// The name for messages.
     pub fn display_name(&self) -> &str {
         self.name.as_deref().unwrap_or("fn")
@@ -239,6 +253,7 @@ impl FnCode {
 
 #[derive(Clone)]
 pub struct Param {
+    pub is_mut: bool,
     pub name: Arc<str>,
     pub place: u32,
     pub ty: Option<Type>,

@@ -15,9 +15,10 @@ use crate::syntax::ast::{Ast, Import, ImportPath, StmtKind};
 use crate::syntax::{parse, parse_after};
 
 use super::eval::{CallArg, Eval, Frame, Signal};
-use super::hir::{Block, Decl, Module, Place};
+use super::hir::{Block, Decl, Module, Place, Type};
 use super::host::{Host, ModelHandle};
 use super::model::ConfigPath;
+use super::random::RandomStream;
 use super::resolve::{GlobalName, ModuleScope, resolve};
 use super::session::{Session, SharedExecutor};
 use super::stdlib;
@@ -55,8 +56,10 @@ pub struct Interp {
     pub(super) depth: usize,
     pub(super) noted: HashSet<Span>,
     pub(super) started: Instant,
-    /// Draws without a seed of their own so far: each takes the next, so that a program does the same at every run.
-    pub(super) draws: u32,
+    /// Where random functions without a seed take theirs, so that no two calls agree and a program does the same at every run.
+    pub(super) random: RandomStream,
+    /// The types that `let` gave global variables, by slot: they hold for later assignments.
+    pub(super) global_types: HashMap<u32, Rc<Type>>,
     prelude: HashMap<Arc<str>, u32>,
     modules: HashMap<String, ModuleScope>,
     /// The files being imported, outermost first.
@@ -94,7 +97,8 @@ impl Interp {
             depth: 0,
             noted: HashSet::new(),
             started: Instant::now(),
-            draws: 0,
+            random: RandomStream::new(0),
+            global_types: HashMap::new(),
             prelude: HashMap::new(),
             modules: HashMap::new(),
             importing: Vec::new(),
@@ -152,7 +156,10 @@ impl Interp {
         let outcome = self.run_module(&module, false);
         self.ended(outcome)?;
         let mut outcomes = Vec::new();
+        // Each test draws what it would draw alone, whatever the filter.
+        let random = self.random;
         for test in module.tests.iter().filter(|t| t.name.contains(filter)) {
+            self.random = random;
             let mut frame = Frame::new(module.n_locals, None);
             let result = self.block(&mut frame, &test.body).map(|_| ());
             let error = self.ended(result).err().and_then(|errors| errors.into_iter().next());
@@ -261,7 +268,7 @@ impl Interp {
         };
         let args = args.into_iter().map(|value| CallArg::positional(value, at)).collect();
         match self.call_labelled(Some("".into()), &closure, args, at) {
-            Ok((value, _)) => Ok(value),
+            Ok(value) => Ok(value),
             Err(signal) => self.ended(Err(signal)).map(|()| Value::Unit),
         }
     }

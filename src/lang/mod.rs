@@ -13,6 +13,7 @@ mod host;
 mod interp;
 mod model;
 mod program;
+mod random;
 mod resolve;
 pub mod session;
 mod stack;

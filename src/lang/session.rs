@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::graph::{
     BinaryOp, Binding, CompileOptions, DeviceTensor, Executor, Graph, GraphError, NodeId, Origin, RopeRowsKind, RopeSpec, RunArgs,
-    RuntimeScalar, Weight, WeightId,
+    RuntimeScalar, UnaryOp, Weight, WeightId,
 };
 use crate::source::Span;
 use crate::tensor::{DType, HostTensor, Shape};
@@ -423,27 +423,80 @@ impl Session {
         &mut self.graph
     }
 
-    /// `a op b` with NumPy's broadcasting. A number takes the other operand's kind: an int beside floats is a float.
+    /// `a op b` with NumPy's broadcasting. A number takes the other operand's kind: an int beside floats is a float. `Div` is true division,
+    /// of ints too.
     ///
     /// # Errors
-    /// When shapes do not broadcast or types do not fit.
+    /// When shapes do not broadcast or types do not fit; for ints to a negative power and remainders by a written zero.
     pub fn binary(&mut self, op: BinaryOp, a: &Operand, b: &Operand) -> Result<Tensor, Fault> {
+        let is_float = a.is_float() || b.is_float();
+        match op {
+            BinaryOp::Div => return self.operate(a, b, true, |g, a, b| g.binary(op, a, b)),
+            // A power of ints is an int, unless the written exponent is negative, as of two numbers.
+            BinaryOp::Pow if !is_float => match b {
+                Operand::Int(v) if *v < 0 => return self.operate(a, b, true, |g, a, b| g.binary(op, a, b)),
+                Operand::Tensor(exponents) => self.check_exponents(exponents)?,
+                _ => {}
+            },
+            BinaryOp::Rem if !is_float && matches!(b, Operand::Int(0)) => return Err(Fault::new("`% 0`: ints have no remainder by zero")),
+            _ => {}
+        }
+        self.operate(a, b, is_float, |g, a, b| g.binary(op, a, b))
+    }
+
+    /// `a / b` floored: ints of ints, floats otherwise.
+    ///
+    /// # Errors
+    /// When shapes do not broadcast or types do not fit, and for ints by a written zero.
+    pub fn floor_div(&mut self, a: &Operand, b: &Operand) -> Result<Tensor, Fault> {
+        let is_float = a.is_float() || b.is_float();
+        if !is_float && matches!(b, Operand::Int(0)) {
+            return Err(Fault::new("ints cannot be divided by zero").hint("write `a / b` for floats: inf or nan"));
+        }
+        self.operate(a, b, is_float, |g, a, b| {
+            let quotient = g.binary(BinaryOp::Div, a, b)?;
+            if is_float { g.unary(UnaryOp::Floor, quotient) } else { Ok(quotient) }
+        })
+    }
+
+    /// `f` of two operands as nodes. `as_floats`: ints become float32 first.
+    fn operate(
+        &mut self,
+        a: &Operand,
+        b: &Operand,
+        as_floats: bool,
+        f: impl FnOnce(&mut Graph, NodeId, NodeId) -> Result<NodeId, GraphError>,
+    ) -> Result<Tensor, Fault> {
         let tensors: Vec<&Tensor> = [a, b].into_iter().filter_map(Operand::tensor).collect();
-        let is_float = tensors.iter().any(|t| t.dtype().is_float()) || matches!(a, Operand::Float(_)) || matches!(b, Operand::Float(_));
-        // `/` and `**` of ints on the host follow the same rule as on a device, so only the literals' kind matters here.
         for operand in [a, b] {
-            operand.check_fits(is_float)?;
+            operand.check_fits(as_floats)?;
         }
         self.build(&tensors, |graph, nodes| {
             let mut nodes = nodes.iter().copied();
             let mut node = |graph: &mut Graph, operand: &Operand| match operand {
-                Operand::Tensor(_) => nodes.next().ok_or_else(|| GraphError::new("an operand is missing")),
-                other => other.literal(graph, is_float),
+                Operand::Tensor(_) => {
+                    let node = nodes.next().ok_or_else(|| GraphError::new("an operand is missing"))?;
+                    if as_floats && graph.dtype(node) == DType::I32 { graph.cast(node, DType::F32) } else { Ok(node) }
+                }
+                other => other.literal(graph, as_floats),
             };
             let a = node(graph, a)?;
             let b = node(graph, b)?;
-            graph.binary(op, a, b)
+            f(graph, a, b)
         })
+    }
+
+    /// Exponents of ints must not be negative: the power would be no int, and a device would give 0.
+    fn check_exponents(&mut self, exponents: &Tensor) -> Result<(), Fault> {
+        let refused = |what: &str| Err(Fault::new(what).hint("write `cast(x, float32) ** y`"));
+        if exponents.known().is_none() && self.trace.is_some() {
+            return refused("ints to a power that is known only when the model runs may be no ints");
+        }
+        let host = self.host(exponents)?;
+        match host.as_i32().and_then(|v| v.iter().find(|&&e| e < 0)) {
+            Some(e) => refused(&format!("ints to the power {e} are no ints")),
+            None => Ok(()),
+        }
     }
 
     /// A scalar of the run, as a tensor that stays symbolic.
@@ -465,6 +518,15 @@ impl Session {
 }
 
 impl Operand {
+    fn is_float(&self) -> bool {
+        match self {
+            // A block format is read as floats.
+            Operand::Tensor(tensor) => !matches!(tensor.dtype(), DType::I32 | DType::Bool),
+            Operand::Float(_) => true,
+            Operand::Int(_) | Operand::Bool(_) => false,
+        }
+    }
+
     fn tensor(&self) -> Option<&Tensor> {
         match self {
             Operand::Tensor(tensor) => Some(tensor),

@@ -85,8 +85,9 @@ impl Type {
             .at(at)
             .reason(self.span, "declared here");
         match (&self.kind, value) {
-            (TypeKind::Float, Value::Int(_)) => error = error.hint("write a float, such as `1.0`, or `float(x)`"),
-            (TypeKind::Int, Value::Float(_)) => error = error.hint("write `int(x)`"),
+            (TypeKind::Int, Value::Float(_)) => {
+                error = error.hint("write `int(x)` to cut the fraction off, or `div(a, b)` for a quotient without one");
+            }
             (TypeKind::Tensor { .. }, Value::List(_)) => error = error.hint("write `tensor(x)` to make a tensor of a list of numbers"),
             _ => {}
         }

@@ -45,6 +45,8 @@ pub enum Value {
     Cache(ModelCache),
     /// `model.tokenizer`.
     Tokenizer(ModelHandle),
+    /// Stands in a variable whose value a call has been lent and may change. Reading it is an error, so it is never seen.
+    Lent,
 }
 
 /// `start, start + step, …` before `end`.
@@ -202,6 +204,7 @@ impl Value {
             Value::Rotation(..) => "Rotation".into(),
             Value::Cache(_) => "Cache".into(),
             Value::Tokenizer(_) => "Tokenizer".into(),
+            Value::Lent => "lent to a call".into(),
         }
     }
 }

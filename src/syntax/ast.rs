@@ -127,6 +127,8 @@ pub struct Function {
 
 #[derive(Clone, Debug)]
 pub struct Param {
+    /// `mut c`: the function changes its argument.
+    pub is_mut: bool,
     pub name: Ident,
     pub ty: Option<TypeExpr>,
     /// `eps: float = 1e-5`; evaluated at each call that leaves it out.
@@ -359,6 +361,8 @@ pub enum BinaryOp {
 #[derive(Clone, Debug)]
 pub struct Arg {
     pub name: Option<Ident>,
+    /// `mut c`: the call changes what stands here.
+    pub is_mut: bool,
     pub value: Expr,
     pub span: Span,
 }

@@ -129,6 +129,7 @@ impl Dump<'_> {
                 d.word("(");
                 for (at, param) in function.params.iter().enumerate() {
                     d.word(if at == 0 { "" } else { " " });
+                    d.word(if param.is_mut { "mut " } else { "" });
                     d.binding(&param.name, &param.ty, &param.default);
                 }
                 d.word(")");
@@ -294,9 +295,12 @@ impl Dump<'_> {
 
     fn args(&mut self, args: &[Arg]) {
         for arg in args {
+            let value = |d: &mut Self| {
+                d.part(|d| if arg.is_mut { d.form("mut", |d| d.exprs([&arg.value])) } else { d.expr(&arg.value) });
+            };
             match &arg.name {
-                None => self.exprs([&arg.value]),
-                Some(name) => self.field(&name.name, &arg.value),
+                None => value(self),
+                Some(name) => self.part(|d| d.form(&format!("{}:", name.name), value)),
             }
         }
     }

@@ -247,7 +247,7 @@ fn what_a_trace_would_freeze_is_refused() {
         ("push", "let xs = [\"a\"]", "xs.push(\"b\")\n    logits", "`xs` cannot change here"),
         (
             "method",
-            "struct Box { v: int\n fn next(self) -> int { self.v = self.v + 1\n self.v } }\nlet b = Box { v: 0 }",
+            "struct Box { v: int\n fn next(mut self) -> int { self.v = self.v + 1\n self.v } }\nlet b = Box { v: 0 }",
             "logits * b.next()",
             "`b` cannot change here",
         ),

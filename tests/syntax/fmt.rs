@@ -27,6 +27,7 @@ fn spaces() {
     check("return(x);y", "return (x); y\n");
     check("let t=(1,)", "let t = (1,)\n");
     check("match x{-1|1=>a,_=>b}", "match x { -1 | 1 => a, _ => b }\n");
+    check("fn put(mut  c:Box,v){}\nput( mut  c,v:mut d)", "fn put(mut c: Box, v) { }\nput(mut c, v: mut d)\n");
     check("let a = [1,-2, - 3]", "let a = [1, -2, -3]\n");
     check("tensor  x:float32[2,3]=[1,2]", "tensor x: float32[2, 3] = [1, 2]\n");
 }

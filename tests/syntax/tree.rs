@@ -1,6 +1,6 @@
 //! Statements, declarations, expressions and their precedence.
 
-use crate::check;
+use crate::{check, check_errors};
 
 #[test]
 fn precedence_from_loose_to_tight() {
@@ -167,4 +167,17 @@ fn programs_have_their_trees() {
         }
     }
     assert!(seen > 0);
+}
+
+#[test]
+fn mut_marks_what_a_call_changes() {
+    check(
+        "fn put(mut c: Box, v) { }
+         put(mut c, v: mut d)
+         mut(mut)",
+        "(fn put (mut c: Box v) {})
+         (call put (mut c) (v: (mut d)))
+         (call mut mut)",
+    );
+    check_errors("let mut x = 1", &["1:5 `let` takes no `mut`: every variable can be changed"]);
 }

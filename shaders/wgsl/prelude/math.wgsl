@@ -57,9 +57,13 @@ fn rem_f32(a: f32, b: f32) -> f32 {
     return a - b * floor(a / b);
 }
 
+// Floors, as rem_i32 agrees with.
 fn div_i32(a: i32, b: i32) -> i32 {
     let undefined = b == 0 || (b == -1 && a == -2147483647 - 1);
-    return select(a / select(b, 1, undefined), 0, undefined);
+    let divisor = select(b, 1, undefined);
+    let cut = a / divisor;
+    let above = cut * divisor != a && (a < 0) != (b < 0);
+    return select(select(cut, cut - 1, above), 0, undefined);
 }
 
 fn rem_i32(a: i32, b: i32) -> i32 {

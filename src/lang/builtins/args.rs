@@ -7,6 +7,7 @@ use crate::source::Span;
 use crate::tensor::{DType, HostTensor, Shape};
 
 use super::Failure;
+use crate::lang::eval::number::whole;
 use crate::lang::eval::operand;
 
 /// The arguments of one call, in the order of the signature.
@@ -132,6 +133,18 @@ impl Args {
         }
     }
 
+    /// The low 32 bits that a seed is.
+    pub fn seed(&self, interp: &mut Interp, i: usize) -> Result<u32, Failure> {
+        let seed = self.int(interp, i)?;
+        let outside = || self.fail(i, Fault::new(format!("a seed has 32 bits, which {seed} does not fit")).hint("write `seed % 2 ** 32`"));
+        u32::try_from(seed).or_else(|_| i32::try_from(seed).map(|v| v as u32)).map_err(|_| outside())
+    }
+
+    /// The seed that is given, or the next of the program's stream.
+    pub fn seed_or_next(&self, interp: &mut Interp, i: usize) -> Result<u32, Failure> {
+        if self.is_given(i) { self.seed(interp, i) } else { Ok(interp.next_seed()?) }
+    }
+
     /// Sizes: a list, a tuple, a tensor of ints, or one int.
     pub fn ints(&self, interp: &mut Interp, i: usize) -> Result<Vec<i64>, Failure> {
         interp.ints_of(&self.value(i)).map_err(|f| self.fail(i, f))
@@ -163,6 +176,16 @@ pub fn to_shape(sizes: &[i64]) -> Result<Shape, Fault> {
     Ok(shape)
 }
 
+/// A size that a float32 holds. From 2^24 on two ints can share one float32, so that the size that was meant is unknown.
+fn exact_size(v: f64) -> Result<i64, Fault> {
+    if v.abs() >= f64::from(1 << 24) {
+        return Err(
+            Fault::new(format!("{v} is not exact among floats")).hint("write `div(a, b)` instead of `/`, so that all sizes are ints")
+        );
+    }
+    whole(v)
+}
+
 impl Interp {
     /// The ints that a shape or an order of dimensions is given by.
     pub(in crate::lang) fn ints_of(&mut self, value: &Value) -> Result<Vec<i64>, Fault> {
@@ -172,6 +195,10 @@ impl Interp {
             Value::Tensor(t) if t.dtype() == DType::I32 && t.shape().rank() <= 1 => {
                 let host = self.session.host(t)?;
                 Ok((0..host.len()).map(|i| host.value(i) as i64).collect())
+            }
+            Value::Tensor(t) if t.dtype().is_float() && t.shape().rank() == 1 => {
+                let host = self.session.host(t)?;
+                (0..host.len()).map(|i| exact_size(host.value(i))).collect()
             }
             other => self.int(other).map(|v| vec![v]),
         }

@@ -3,6 +3,7 @@
 use crate::graph::{Graph, GraphError, NodeId, RandomKind};
 use crate::lang::eval::{element, operand};
 use crate::lang::interp::Interp;
+use crate::lang::random::RandomStream;
 use crate::lang::session::{Operand, Tensor};
 use crate::lang::value::{Fault, Value};
 use crate::tensor::{DType, HostTensor, Shape};
@@ -48,17 +49,36 @@ pub const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "rand",
-        signature: "rand(shape, ...sizes, seed: int = 0) -> tensor",
+        signature: "rand(shape, ...sizes, seed: int = the next) -> tensor",
         section: "tensor",
-        doc: "Uniform values from 0 up to 1. One seed gives the same values on every device.",
+        doc: "Uniform values from 0 up to 1. One seed gives the same values on every device; without one each call takes the next of the stream that \
+              `seed(n)` sets.",
         run: Run::Call(|interp, args| random(interp, args, RandomKind::Uniform)),
     },
     Builtin {
         name: "randn",
-        signature: "randn(shape, ...sizes, seed: int = 0) -> tensor",
+        signature: "randn(shape, ...sizes, seed: int = the next) -> tensor",
         section: "tensor",
-        doc: "Standard normal values. One seed gives the same values on every device.",
+        doc: "Standard normal values. One seed gives the same values on every device; without one each call takes the next of the stream that \
+              `seed(n)` sets.",
         run: Run::Call(|interp, args| random(interp, args, RandomKind::Normal)),
+    },
+    Builtin {
+        name: "seed",
+        signature: "seed(n: int)",
+        section: "tensor",
+        doc: "Starts the stream from which random functions without a seed of their own take theirs. A program starts with `seed(0)`.",
+        run: Run::Call(|interp, args| {
+            interp.random = RandomStream::new(args.seed(interp, 0)?);
+            Ok(Value::Unit)
+        }),
+    },
+    Builtin {
+        name: "next_seed",
+        signature: "next_seed() -> int",
+        section: "tensor",
+        doc: "The next seed of the stream that `seed(n)` sets: the default of a random function of your own, `fn noise(x, seed: int = next_seed())`.",
+        run: Run::Call(|interp, _| Ok(Value::Int(i64::from(interp.next_seed()?)))),
     },
     Builtin {
         name: "tensor",
@@ -177,15 +197,11 @@ fn eye(interp: &mut Interp, args: Args) -> Outcome {
 }
 
 fn random(interp: &mut Interp, mut args: Args, kind: RandomKind) -> Outcome {
-    if interp.session.trace.is_some() && !args.is_given(2) {
-        let fault = Fault::new("every run of a model's `forward`, which is traced once for many, would draw the same numbers");
-        return Err(fault.hint("write `seed: 1` where that is meant, or draw above `forward`").into());
-    }
-    let seed = args.int_or(interp, 2, 0)?;
+    let seed = args.seed_or_next(interp, 2)?;
     let sizes = args.shape_or_rest(interp, 0)?;
     let shape = to_shape(&sizes).map_err(|f| args.fail(0, f))?;
     let built = interp.session.build(&[], |g, _| {
-        let seed = g.literal_i32(seed as u32 as i32);
+        let seed = g.literal_i32(seed as i32);
         Ok(g.random(kind, shape, seed))
     })?;
     Ok(Value::Tensor(built))

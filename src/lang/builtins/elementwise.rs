@@ -1,7 +1,7 @@
 //! Functions of each element. Of a number they give a number.
 
 use crate::graph::{BinaryOp, UnaryOp};
-use crate::lang::eval::number::float_to_int;
+use crate::lang::eval::number::{self, float_to_int};
 use crate::lang::interp::Interp;
 use crate::lang::session::Operand;
 use crate::lang::value::{Fault, Value};
@@ -24,6 +24,13 @@ macro_rules! functions {
             section: "math",
             doc: "`x ** y`.",
             run: Run::Call(|interp, args| binary(interp, args, BinaryOp::Pow)),
+        },
+        Builtin {
+            name: "div",
+            signature: "div(a, b) -> tensor or number",
+            section: "math",
+            doc: "`a / b` floored, an int of ints: `a` is `div(a, b) * b + a % b`. (`/` is true division; `//` starts a comment.)",
+            run: Run::Call(floor_div),
         },
         Builtin {
             name: "minimum",
@@ -92,7 +99,7 @@ fn binary(interp: &mut Interp, args: Args, op: BinaryOp) -> Outcome {
         (Operand::Int(x), Operand::Int(y)) => Ok(match op {
             BinaryOp::Min => Value::Int(*x.min(y)),
             BinaryOp::Max => Value::Int(*x.max(y)),
-            _ => crate::lang::eval::number::int_op(crate::syntax::ast::BinaryOp::Pow, *x, *y)?,
+            _ => number::int_op(crate::syntax::ast::BinaryOp::Pow, *x, *y)?,
         }),
         _ => {
             let (x, y) = (args.float(interp, 0)?, args.float(interp, 1)?);
@@ -102,6 +109,15 @@ fn binary(interp: &mut Interp, args: Args, op: BinaryOp) -> Outcome {
                 _ => x.powf(y),
             }))
         }
+    }
+}
+
+fn floor_div(interp: &mut Interp, args: Args) -> Outcome {
+    let (a, b) = (args.operand(0)?, args.operand(1)?);
+    match (&a, &b) {
+        (Operand::Tensor(_), _) | (_, Operand::Tensor(_)) => Ok(Value::Tensor(interp.session.floor_div(&a, &b)?)),
+        (Operand::Int(x), Operand::Int(y)) => Ok(Value::Int(number::floor_div(*x, *y)?)),
+        _ => Ok(Value::Float((args.float(interp, 0)? / args.float(interp, 1)?).floor())),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::graph::Op;
 use crate::lang::interp::Interp;
 use crate::lang::session::{Operand, Tensor};
 use crate::lang::value::{Fault, Value};
-use crate::tensor::{DType, HostTensor, Shape};
+use crate::tensor::{HostTensor, Shape};
 
 use super::args::Args;
 use super::{Builtin, Outcome, Run};
@@ -49,10 +49,7 @@ pub const BUILTINS: &[Builtin] = &[
 
 fn index(interp: &mut Interp, args: &Args, i: usize) -> Result<Tensor, super::Failure> {
     let index = args.tensor(interp, i)?;
-    match index.dtype() {
-        DType::I32 => Ok(index),
-        _ => Err(args.fail(i, Fault::new("positions are int32").hint("write `cast(x, int32)`"))),
-    }
+    interp.positions(&index).map_err(|f| args.fail(i, f))
 }
 
 fn gather(interp: &mut Interp, args: Args) -> Outcome {

@@ -205,6 +205,9 @@ pub fn bind(builtin: &'static Builtin, args: Vec<CallArg>, span: Span) -> Result
     let mut rest = Vec::new();
     let n_args = args.len();
     for (i, arg) in args.into_iter().enumerate() {
+        if arg.lent.is_some() {
+            return Err(Diagnostic::error(format!("`{name}` changes none of its arguments")).at(arg.span).hint("remove `mut`").into());
+        }
         let at = match &arg.name {
             Some((given, given_span)) => match parameters.iter().position(|p| *p.name == **given && !p.is_rest) {
                 Some(at) => at,

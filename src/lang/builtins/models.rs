@@ -62,7 +62,7 @@ pub const BUILTINS: &[Builtin] = &[
     Builtin {
         name: "generate",
         signature: "generate(model: Model, cache: Cache, prompt, max_tokens: int = 128, temperature: float = 0.8, top_k: int = 40, top_p: float = 0.95, \
-                    min_p: float = 0.05, repeat_penalty: float = 1.0, repeat_last_n: int = 64, seed: int = 0, on_token: fn =) -> string",
+                    min_p: float = 0.05, repeat_penalty: float = 1.0, repeat_last_n: int = 64, seed: int = the next, on_token: fn =) -> string",
         section: "model",
         doc: "Feeds the prompt, a string or ids, and generates. `on_token(text)` is called for each piece and ends the answer by returning false.",
         run: Run::Call(generate),
@@ -234,7 +234,7 @@ fn generate(interp: &mut Interp, args: Args) -> Outcome {
         min_p: args.float_or(interp, 7, 0.05)? as f32,
         repeat_penalty: args.float_or(interp, 8, 1.0)? as f32,
         repeat_last_n: args.int_or(interp, 9, 64)? as i32,
-        seed: args.int_or(interp, 10, 0)? as u32,
+        seed: args.seed_or_next(interp, 10)?,
     };
     let on_token = args.is_given(11).then(|| args.value(11));
     let span = args.span;

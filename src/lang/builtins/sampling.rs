@@ -16,8 +16,7 @@ pub const BUILTINS: &[Builtin] = &[
                     repeat_penalty: float = 1.0, seed: int = the next, recent: ids = none) -> int",
         section: "sampling",
         doc: "An id drawn by the logits' probabilities, after the penalty on `recent` ids, top-k, top-p, min-p and temperature, in this order. \
-              Temperature 0 takes the largest. Of `[T, V]` the last row. Without a seed each draw takes the next one, so that a program does \
-              the same at every run.",
+              Temperature 0 takes the largest. Of `[T, V]` the last row. Without a seed each draw takes the next of the stream that `seed(n)` sets.",
         run: Run::Call(sample),
     },
     Builtin {
@@ -134,12 +133,7 @@ fn draw(interp: &mut Interp, args: &Args, row: &Tensor, settings: Settings, seed
     if !settings.temperature.is_finite() || settings.temperature < 0.0 {
         return Err(args.fail(1, Fault::new(format!("a temperature is 0 or more, not {:?}", settings.temperature))));
     }
-    let (seed, position) = if args.is_given(seed_at) {
-        (args.int(interp, seed_at)? as u32 as i32, 0)
-    } else {
-        interp.draws = interp.draws.wrapping_add(1);
-        (0, interp.draws as i32)
-    };
+    let seed = args.seed_or_next(interp, seed_at)? as i32;
     let top_k = i32::try_from(settings.top_k).unwrap_or(i32::MAX).max(0);
     let chosen = interp.session.build(&[row], |g, n| {
         let f = |v: f64| Literal::F32(v as f32);
@@ -153,7 +147,7 @@ fn draw(interp: &mut Interp, args: &Args, row: &Tensor, settings: Settings, seed
             Literal::I32(seed),
         ];
         let settings = values.map(|v| g.literal(v));
-        let position = g.literal_i32(position);
+        let position = g.literal_i32(0);
         g.sample(n[0], settings, position, None)
     })?;
     let host = interp.session.host(&chosen)?;

@@ -286,11 +286,10 @@ fn split(interp: &mut Interp, args: Args) -> Outcome {
     let axis = args.axis(interp, 2, x.shape().rank(), 0)?;
     let n = x.shape()[axis];
     let sizes = match args.value(1) {
-        Value::Int(size) if size > 0 => {
-            let size = size as usize;
-            (0..n.div_ceil(size)).map(|i| size.min(n - i * size)).collect()
-        }
-        Value::Int(size) => return Err(args.fail(1, Fault::new(format!("a piece cannot have {size} elements")))),
+        Value::Int(_) | Value::Float(_) => match args.count(interp, 1)? {
+            0 => return Err(args.fail(1, Fault::new("a piece cannot have 0 elements"))),
+            size => (0..n.div_ceil(size)).map(|i| size.min(n - i * size)).collect(),
+        },
         _ => args.shape(interp, 1)?.dims().to_vec(),
     };
     if sizes.iter().sum::<usize>() != n {

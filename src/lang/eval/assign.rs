@@ -3,7 +3,6 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::diag::Diagnostic;
 use crate::graph::{BinaryOp as GraphBinary, Op};
 use crate::lang::hir::{Expr, Place, Step, Target};
 use crate::lang::interp::Interp;
@@ -47,10 +46,11 @@ impl Interp {
             }
         };
         if path.is_empty() {
-            // Reading the variable checks that its `let` has run.
-            if matches!(target.root, Place::Global(_)) && op.is_none() {
+            // Reading the variable checks that its `let` has run, and that no call has been lent it.
+            if op.is_none() {
                 self.read(frame, target.root, &target.root_name, target.span)?;
             }
+            let new = self.kept_type(frame, target, new, at)?;
             self.write(frame, target.root, new);
             return Ok(());
         }
@@ -71,7 +71,12 @@ impl Interp {
     }
 
     pub(super) fn read_path(&mut self, frame: &mut Frame, target: &Target, path: &[PathStep]) -> Eval<Value> {
-        let mut value = self.read(frame, target.root, &target.root_name, target.span)?;
+        let value = self.read(frame, target.root, &target.root_name, target.span)?;
+        self.read_steps(value, target, path)
+    }
+
+    /// What lies at the end of a path into a value.
+    pub(super) fn read_steps(&mut self, mut value: Value, target: &Target, path: &[PathStep]) -> Eval<Value> {
         for (step, written) in path.iter().zip(&target.steps) {
             let result = match step {
                 PathStep::Field(name) => self.field(&value, name),
@@ -90,7 +95,7 @@ impl Interp {
 
     /// Takes what a target holds out of it, for a change in place; `write_path` puts it back.
     pub(super) fn take_path(&mut self, frame: &mut Frame, target: &Target, path: &[PathStep]) -> Eval<Value> {
-        let mut root = self.take_root(frame, target)?;
+        let mut root = self.take_root(frame, target, Value::Unit)?;
         let taken = take_inner(&mut root, path);
         self.write(frame, target.root, root);
         match taken {
@@ -100,31 +105,47 @@ impl Interp {
     }
 
     pub(super) fn write_path(&mut self, frame: &mut Frame, target: &Target, path: &[PathStep], new: Value) -> Eval<()> {
-        let mut root = self.take_root(frame, target)?;
+        let mut root = self.take_root(frame, target, Value::Unit)?;
         let result = self.store(&mut root, path, new);
         self.write(frame, target.root, root);
         self.placed(result, target.span)
     }
 
-    /// Takes the variable's value out while it is changed, so that nothing else holds it.
-    fn take_root(&mut self, frame: &mut Frame, target: &Target) -> Eval<Value> {
-        match target.root {
-            Place::Local(slot) => Ok(match &mut frame.locals[slot as usize] {
-                Local::Plain(value) => std::mem::replace(value, Value::Unit),
-                Local::Shared(var) => var.replace(Value::Unit),
-            }),
+    /// Takes the variable's value out while it is changed, so that nothing else holds it. `left` stands there meanwhile.
+    pub(super) fn take_root(&mut self, frame: &mut Frame, target: &Target, left: Value) -> Eval<Value> {
+        self.read(frame, target.root, &target.root_name, target.span)?;
+        Ok(match target.root {
+            Place::Local(slot) => match &mut frame.locals[slot as usize] {
+                Local::Plain(value) => std::mem::replace(value, left),
+                Local::Shared(var) => var.replace(left),
+            },
             Place::Captured(index) => match &frame.closure {
-                Some(closure) => Ok(closure.captured[index as usize].replace(Value::Unit)),
-                None => Err(Diagnostic::error("a captured variable is out of reach here").at(target.span).into()),
+                Some(closure) => closure.captured[index as usize].replace(left),
+                None => left,
             },
-            Place::Global(slot) => match self.globals.get_mut(slot as usize).and_then(Option::take) {
-                Some(value) => Ok(value),
-                None => Err(Diagnostic::error(format!("`{}` is used before its `let` has run", target.root_name)).at(target.span).into()),
+            Place::Global(slot) => match self.globals.get_mut(slot as usize) {
+                Some(value) => value.replace(left).unwrap_or(Value::Unit),
+                None => left,
             },
+        })
+    }
+
+    /// A value for a whole variable, held to the type that the variable was declared with.
+    pub(super) fn kept_type(&mut self, frame: &mut Frame, target: &Target, value: Value, at: Span) -> Eval<Value> {
+        let ty = match target.root {
+            Place::Global(slot) => self.global_types.get(&slot).cloned(),
+            _ => target.root_type.clone(),
+        };
+        let Some(ty) = ty else { return Ok(value) };
+        let value = self.converted(value, &ty, at)?;
+        match target.root {
+            Place::Local(_) => self.check_type(&ty, value, &target.root_name, at, &mut frame.dims),
+            // The sizes of another function's dimension names are not this one's.
+            _ => self.check_type(&ty, value, &target.root_name, at, &mut Vec::new()),
         }
     }
 
-    fn store(&mut self, into: &mut Value, path: &[PathStep], new: Value) -> Result<(), Fault> {
+    pub(super) fn store(&mut self, into: &mut Value, path: &[PathStep], new: Value) -> Result<(), Fault> {
         let Some((step, rest)) = path.split_first() else {
             *into = new;
             return Ok(());
@@ -134,11 +155,14 @@ impl Interp {
                 let Some(i) = record.def.field(name) else {
                     return Err(Fault::new(format!("`{}` has no field `{name}`", record.def.name())));
                 };
+                let mut new = new;
                 if rest.is_empty()
                     && let Some(ty) = &record.def.code.fields[i].ty
-                    && let Err(error) = ty.check(&new, name, ty.span, &mut Vec::new())
                 {
-                    return Err(Fault::new(error.message).reason(ty.span, "declared here"));
+                    new = self.fitted(new, ty)?;
+                    if let Err(error) = ty.check(&new, name, ty.span, &mut Vec::new()) {
+                        return Err(Fault::new(error.message).reason(ty.span, "declared here"));
+                    }
                 }
                 self.store(&mut record_mut(record).fields[i], rest, new)
             }
@@ -266,7 +290,7 @@ impl Interp {
 }
 
 /// What lies at the end of a path, by move; `None` where it cannot be moved out.
-fn take_inner(value: &mut Value, path: &[PathStep]) -> Option<Value> {
+pub(super) fn take_inner(value: &mut Value, path: &[PathStep]) -> Option<Value> {
     let Some((step, rest)) = path.split_first() else {
         return Some(std::mem::replace(value, Value::Unit));
     };

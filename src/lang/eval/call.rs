@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use crate::diag::Diagnostic;
 use crate::lang::builtins::{self, Builtin};
-use crate::lang::hir::{Arg, Expr, ExprKind, Receiver, Target, Type, TypeKind};
+use crate::lang::hir::{Arg, ArgValue, Expr, ExprKind, FnCode, Receiver, Target, Type, TypeKind};
 use crate::lang::interp::Interp;
-use crate::lang::resolve::nearest;
+use crate::lang::resolve::{fixed_parameter, nearest};
 use crate::lang::types::{Checked, DimBinding};
-use crate::lang::value::{Closure, Fault, Record, Value};
+use crate::lang::value::{Closure, Fault, Record, SharedVar, Value};
 use crate::source::Span;
 
+use super::assign::PathStep;
+use super::lend::First;
 use super::{Eval, Frame, Signal};
 
 /// An argument, evaluated.
@@ -19,11 +21,13 @@ pub struct CallArg {
     pub name: Option<(Arc<str>, Span)>,
     pub value: Value,
     pub span: Span,
+    /// What `mut` marks, lent for the call; `value` means nothing then.
+    pub lent: Option<SharedVar>,
 }
 
 impl CallArg {
     pub fn positional(value: Value, span: Span) -> CallArg {
-        CallArg { name: None, value, span }
+        CallArg { name: None, value, span, lent: None }
     }
 }
 
@@ -34,18 +38,28 @@ const DEPTH_MAX: usize = 10_000;
 const TRACE_SHOWN: usize = 4;
 
 impl Interp {
+    /// The arguments of a call that changes none of them.
     pub(super) fn args(&mut self, frame: &mut Frame, args: &[Arg]) -> Eval<Vec<CallArg>> {
         let mut values = Vec::with_capacity(args.len() + 1);
         for arg in args {
-            let value = self.expr(frame, &arg.value)?;
-            values.push(CallArg { name: arg.name.clone(), value, span: arg.value.span });
+            match &arg.value {
+                ArgValue::Of(value) => values.push(self.arg(frame, arg, value)?),
+                ArgValue::Lent(_) => {
+                    return Err(Diagnostic::error("this call changes no argument").at(arg.span).hint("remove `mut`").into());
+                }
+            }
         }
         Ok(values)
     }
 
+    pub(super) fn arg(&mut self, frame: &mut Frame, arg: &Arg, value: &Expr) -> Eval<CallArg> {
+        let span = value.span;
+        Ok(CallArg { name: arg.name.clone(), ..CallArg::positional(self.expr(frame, value)?, span) })
+    }
+
     pub(in crate::lang) fn call_value(&mut self, frame: &Frame, callee: &Value, args: Vec<CallArg>, span: Span, at: Span) -> Eval<Value> {
         match callee {
-            Value::Fn(closure) => Ok(self.call_closure(frame.label.clone(), closure, args, span)?.0),
+            Value::Fn(closure) => self.call_closure(frame.label.clone(), closure, args, span),
             Value::Builtin(builtin) => self.call_builtin(builtin, args, span),
             Value::StructType(def) => {
                 let error = Diagnostic::error(format!("`{}` is a struct, not a function", def.name())).at(at);
@@ -75,14 +89,14 @@ impl Interp {
         result.map_err(|failure| self.failed(failure, span))
     }
 
-    /// A call of a function of the language. Also gives what `self` became, for a method that changes it.
+    /// A call of a function of the language.
     pub(in crate::lang) fn call_closure(
         &mut self,
         label: Option<Rc<str>>,
         closure: &Rc<Closure>,
         args: Vec<CallArg>,
         span: Span,
-    ) -> Eval<(Value, Option<Value>)> {
+    ) -> Eval<Value> {
         // Steps are named in functions that work on a model's weights, after the place of these in the model. In a program of its own every
         // function's are, after the function; a model's helpers would only crowd its table.
         let of_weights = || args.iter().find_map(|a| if let Value::Layer(path) = &a.value { Some(path.path.clone()) } else { None });
@@ -98,7 +112,7 @@ impl Interp {
         closure: &Rc<Closure>,
         args: Vec<CallArg>,
         span: Span,
-    ) -> Eval<(Value, Option<Value>)> {
+    ) -> Eval<Value> {
         let code = closure.code.clone();
         self.check_interrupt(span)?;
         if self.depth >= DEPTH_MAX {
@@ -109,15 +123,6 @@ impl Interp {
         let result = self.run_call(&mut frame, closure, args, span);
         self.depth -= 1;
         match result {
-            Ok(value) => {
-                let changed = match code.params.first() {
-                    Some(first) if code.changes_self => {
-                        Some(self.read(&frame, crate::lang::hir::Place::Local(first.place), "self", span)?)
-                    }
-                    _ => None,
-                };
-                Ok((value, changed))
-            }
             Err(Signal::Error(mut error)) => {
                 let is_outer = !span.is_empty() && error.labels.iter().all(|l| l.span != span);
                 if is_outer && error.labels.iter().filter(|l| !l.primary).count() < TRACE_SHOWN {
@@ -125,14 +130,14 @@ impl Interp {
                 }
                 Err(Signal::Error(error))
             }
-            Err(other) => Err(other),
+            other => other,
         }
     }
 
     fn run_call(&mut self, frame: &mut Frame, closure: &Rc<Closure>, args: Vec<CallArg>, span: Span) -> Eval<Value> {
         let code = &closure.code;
         let params = &code.params;
-        let mut given: Vec<Option<(Value, Span)>> = params.iter().map(|_| None).collect();
+        let mut given: Vec<Option<CallArg>> = params.iter().map(|_| None).collect();
         let n_args = args.len();
         for (i, arg) in args.into_iter().enumerate() {
             let at = match &arg.name {
@@ -156,12 +161,17 @@ impl Interp {
                 Some(Some(_)) => {
                     return Err(Diagnostic::error(format!("parameter `{}` is given twice", params[at].name)).at(arg.span).into());
                 }
-                Some(slot) => *slot = Some((arg.value, arg.span)),
+                Some(slot) => *slot = Some(arg),
             }
         }
         for (param, given) in params.iter().zip(given) {
-            let (value, at) = match (given, &param.default) {
-                (Some(given), _) => given,
+            let (mut value, at) = match (given, &param.default) {
+                (Some(CallArg { lent: Some(var), span, .. }), _) => {
+                    self.bind_lent(frame, code, param, var, span)?;
+                    continue;
+                }
+                (Some(given), _) if param.is_mut => return Err(self.not_lent(code, param, &given)),
+                (Some(given), _) => (given.value, given.span),
                 (None, Some(default)) => (self.expr(frame, default)?, default.span),
                 (None, None) => {
                     let error = Diagnostic::error(format!("argument `{}` of `{}` is missing", param.name, code.display_name())).at(span);
@@ -169,7 +179,7 @@ impl Interp {
                 }
             };
             if let Some(ty) = &param.ty {
-                self.check_type(ty, &value, &param.name, at, &mut frame.dims)?;
+                value = self.check_type(ty, value, &param.name, at, &mut frame.dims)?;
             }
             frame.bind(param.place, value);
         }
@@ -179,7 +189,7 @@ impl Interp {
         };
         if let Some(ty) = &code.result {
             let at = code.body.value.as_ref().map_or(code.body.span, |v| v.span);
-            self.check_type(ty, &value, "the result", at, &mut frame.dims)?;
+            return self.check_type(ty, value, "the result", at, &mut frame.dims);
         }
         Ok(value)
     }
@@ -201,36 +211,29 @@ impl Interp {
                     let error = Diagnostic::error(format!("`{name}` of `{}` takes no `self`", record.def.name())).at(*name_span);
                     return Err(error.hint(format!("write `{}::{name}(…)`", record.def.name())).into());
                 }
-                let mut values = vec![CallArg::positional(value, at)];
-                values.extend(self.args(frame, args)?);
-                let (result, changed) = self.call_closure(frame.label.clone(), &method, values, span)?;
-                if let (Some(changed), Some((target, path))) = (changed, place) {
-                    self.check_changes(frame, target.root, &target.root_name, at)?;
-                    self.write_path(frame, target, &path, changed)?;
-                }
-                return Ok(result);
+                let first = self.first(value, place, at, &method.code, name)?;
+                return self.call_lending(frame, Some(first), args, |interp, frame, args| {
+                    interp.call_closure(frame.label.clone(), &method, args, span)
+                });
             }
             if let Some(i) = record.def.field(name)
                 && matches!(record.fields[i], Value::Fn(_) | Value::Builtin(_))
             {
                 let callee = record.fields[i].clone();
-                let values = self.args(frame, args)?;
-                return self.call_value(frame, &callee, values, span, *name_span);
+                return self
+                    .call_lending(frame, None, args, |interp, frame, args| interp.call_value(frame, &callee, args, span, *name_span));
             }
         }
         if let Value::StructType(def) = &value
             && let Some(method) = def.method(name).filter(|m| !m.code.is_method).cloned()
         {
-            let values = self.args(frame, args)?;
-            return Ok(self.call_closure(frame.label.clone(), &method, values, span)?.0);
+            return self
+                .call_lending(frame, None, args, |interp, frame, args| interp.call_closure(frame.label.clone(), &method, args, span));
         }
         if let Some(builtin) = builtins::method(&value, name) {
             if let builtins::Run::Change(change) = builtin.run {
                 drop(value);
-                let Some(place) = place else {
-                    let error = Diagnostic::error(format!("`{name}` changes what it is called on, which is no variable")).at(at);
-                    return Err(error.hint("write `let x = …` first").into());
-                };
+                let place = changeable(place, at, name)?;
                 return self.call_changing(frame, builtin, change, place, args, span);
             }
             let mut values = vec![CallArg::positional(value, at)];
@@ -250,9 +253,27 @@ impl Interp {
             return Err(error.into());
         };
         let callee = self.expr(frame, function)?;
-        let mut values = vec![CallArg::positional(value, at)];
-        values.extend(self.args(frame, args)?);
-        self.call_value(frame, &callee, values, span, *name_span)
+        let first = match &callee {
+            Value::Fn(closure) => self.first(value, place, at, &closure.code, name)?,
+            _ => First::Value(CallArg::positional(value, at)),
+        };
+        self.call_lending(frame, Some(first), args, |interp, frame, args| interp.call_value(frame, &callee, args, span, *name_span))
+    }
+
+    /// A receiver as a call's first argument: lent where the function changes it.
+    fn first<'a>(
+        &mut self,
+        value: Value,
+        place: Option<(&'a Target, Vec<PathStep>)>,
+        at: Span,
+        code: &FnCode,
+        name: &str,
+    ) -> Eval<First<'a>> {
+        if !code.changes_first() {
+            return Ok(First::Value(CallArg::positional(value, at)));
+        }
+        let (target, path) = changeable(place, at, name)?;
+        Ok(First::Lent(target, path))
     }
 
     /// `xs.push(x)`: the variable gives its value up meanwhile, so that the list is changed in place.
@@ -261,7 +282,7 @@ impl Interp {
         frame: &mut Frame,
         builtin: &'static Builtin,
         change: builtins::Change,
-        place: (&Target, Vec<super::assign::PathStep>),
+        place: (&Target, Vec<PathStep>),
         args: &[Arg],
         span: Span,
     ) -> Eval<Value> {
@@ -283,8 +304,16 @@ impl Interp {
         }
     }
 
-    /// Checks a value against a written type.
-    pub(in crate::lang) fn check_type(&mut self, ty: &Type, value: &Value, what: &str, at: Span, dims: &mut Vec<DimBinding>) -> Eval<()> {
+    /// Holds a value to a written type. An int becomes a float where the type wants one.
+    pub(in crate::lang) fn check_type(&mut self, ty: &Type, value: Value, what: &str, at: Span, dims: &mut Vec<DimBinding>) -> Eval<Value> {
+        let fitted = self.fitted(value, ty);
+        let value = self.placed(fitted, at)?;
+        self.admit(ty, &value, what, at, dims)?;
+        Ok(value)
+    }
+
+    /// Checks a value against a written type as it is.
+    pub(super) fn admit(&mut self, ty: &Type, value: &Value, what: &str, at: Span, dims: &mut Vec<DimBinding>) -> Eval<()> {
         if let (TypeKind::Struct(place, name), false) = (&ty.kind, matches!(value, Value::Record(_)))
             && !matches!(self.global_at(*place), Some(Value::StructType(_)))
         {
@@ -300,6 +329,18 @@ impl Interp {
             }
         }
         Ok(())
+    }
+}
+
+/// The place that a method changes.
+fn changeable<'a>(place: Option<(&'a Target, Vec<PathStep>)>, at: Span, method: &str) -> Eval<(&'a Target, Vec<PathStep>)> {
+    let Some((target, path)) = place else {
+        let error = Diagnostic::error(format!("`{method}` changes what it is called on, which is no variable")).at(at);
+        return Err(error.hint("write `let x = …` first").into());
+    };
+    match target.fixed {
+        Some(declared) => Err(fixed_parameter(&target.root_name, at, declared).into()),
+        None => Ok((target, path)),
     }
 }
 

@@ -22,15 +22,48 @@ impl Interp {
         self.placed(converted, at)
     }
 
-    /// `let x: float16[…] = value`: a tensor's declaration converts, a number's does not.
+    /// `let x: float16[…] = value`: ints become floats where the type wants floats, and floats take its width. Nothing narrows: what does not fit
+    /// stays as it is, and the check that follows says so.
     pub(super) fn converted(&mut self, value: Value, ty: &Type, at: Span) -> Eval<Value> {
-        match &ty.kind {
-            TypeKind::Tensor { dtype, .. } if matches!(value, Value::Tensor(_) | Value::List(_) | Value::Int(_) | Value::Float(_)) => {
-                let converted = self.as_tensor(&value, *dtype);
-                self.placed(converted, at)
-            }
-            _ => Ok(value),
+        let TypeKind::Tensor { dtype, .. } = &ty.kind else { return Ok(value) };
+        let made = match &value {
+            Value::Tensor(t) => Ok(t.clone()),
+            Value::List(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) => self.tensor_from(&value),
+            _ => return Ok(value),
+        };
+        let made = self.placed(made, at)?;
+        if let (DTypePattern::Exact(to), Value::List(items)) = (dtype, &value)
+            && items.0.is_empty()
+        {
+            // An empty list is of no kind yet.
+            let empty = self.cast_value(&Value::Tensor(made), *to);
+            return self.placed(empty, at);
         }
+        let to = match dtype {
+            DTypePattern::AnyFloat if !made.dtype().is_float() => DType::F32,
+            DTypePattern::Exact(to) if to.is_float() && !matches!(to, DType::Quant(_)) => *to,
+            _ => return Ok(Value::Tensor(made)),
+        };
+        if made.dtype() == DType::Bool {
+            return Ok(Value::Tensor(made));
+        }
+        let cast = self.cast_value(&Value::Tensor(made), to);
+        self.placed(cast, at)
+    }
+
+    /// An int where a float is wanted, as a float; within tuples, too. Anything else as it is.
+    pub(in crate::lang) fn fitted(&mut self, value: Value, ty: &Type) -> Result<Value, Fault> {
+        Ok(match (&ty.kind, value) {
+            (TypeKind::Float, Value::Int(v)) => Value::Float(v as f64),
+            (TypeKind::Float, Value::Tensor(t)) if t.shape().rank() == 0 && t.dtype() == DType::I32 => {
+                self.cast_value(&Value::Tensor(t), DType::F32)?
+            }
+            (TypeKind::Tuple(parts), Value::Tuple(items)) if parts.len() == items.0.len() => {
+                let fitted = parts.iter().zip(&items.0).map(|(part, item)| self.fitted(item.clone(), part));
+                Value::tuple(fitted.collect::<Result<_, _>>()?)
+            }
+            (_, value) => value,
+        })
     }
 
     /// `tensor x: float32[2, 3] = value`: the value in the type's dtype, and, where it is flat and the type says a shape of as many elements, in

@@ -65,19 +65,19 @@ impl Interp {
                 let value = self.expr(frame, value)?;
                 self.session.set_place(span);
                 let value = self.cast_to(value, ty, at)?;
-                self.check_type(ty, &value, "the value", at, &mut frame.dims)?;
-                Ok(value)
+                self.check_type(ty, value, "the value", at, &mut frame.dims)
             }
             ExprKind::Call { callee, args } => {
                 if let ExprKind::WithDType(builtin, dtype) = &callee.kind {
                     let mut args = self.args(frame, args)?;
-                    let name = Some(("dtype".into(), callee.span));
-                    args.push(CallArg { name, value: Value::DType(*dtype), span: callee.span });
+                    args.push(CallArg {
+                        name: Some(("dtype".into(), callee.span)),
+                        ..CallArg::positional(Value::DType(*dtype), callee.span)
+                    });
                     return self.call_value(frame, &Value::Builtin(builtin), args, span, callee.span);
                 }
                 let callee_value = self.expr(frame, callee)?;
-                let args = self.args(frame, args)?;
-                self.call_value(frame, &callee_value, args, span, callee.span)
+                self.call_lending(frame, None, args, |interp, frame, args| interp.call_value(frame, &callee_value, args, span, callee.span))
             }
             ExprKind::Method { .. } => self.method_call(frame, expr),
             ExprKind::Field { base, name, name_span } => {
@@ -134,7 +134,10 @@ impl Interp {
                 }
                 let shown = self.debug_text(&value);
                 let shown = self.placed(shown, subject.span)?;
-                Err(Diagnostic::error(format!("no arm matches {shown}")).at(subject.span).hint("add an arm `_ => …`").into())
+                let error = Diagnostic::error(format!("no arm matches {shown}")).at(subject.span);
+                let is_whole = matches!(value, Value::Float(v) if v.fract() == 0.0);
+                let error = if is_whole { error.hint("an arm of an int takes no float: write `match int(x)`") } else { error };
+                Err(error.hint("add an arm `_ => …`").into())
             }
             ExprKind::Block(block) => self.block(frame, block),
         }
@@ -189,7 +192,7 @@ impl Interp {
         let code = def_value.code.clone();
         let mut given: Vec<Option<Value>> = vec![None; code.fields.len()];
         for (name, name_span, init) in inits {
-            let value = self.expr(frame, init)?;
+            let mut value = self.expr(frame, init)?;
             let Some(i) = def_value.field(name) else {
                 let mut error = Diagnostic::error(format!("`{}` has no field `{name}`", def_value.name()))
                     .at(*name_span)
@@ -203,7 +206,7 @@ impl Interp {
                 return Err(Diagnostic::error(format!("field `{name}` stands twice")).at(*name_span).into());
             }
             if let Some(ty) = &code.fields[i].ty {
-                self.check_type(ty, &value, name, init.span, &mut Vec::new())?;
+                value = self.check_type(ty, value, name, init.span, &mut Vec::new())?;
             }
             given[i] = Some(value);
         }
@@ -211,7 +214,13 @@ impl Interp {
         for (value, field) in given.into_iter().zip(&code.fields) {
             fields.push(match (value, &field.default) {
                 (Some(value), _) => value,
-                (None, Some((default, n_locals))) => self.expr(&mut Frame::new(*n_locals, None), default)?,
+                (None, Some((default, n_locals))) => {
+                    let value = self.expr(&mut Frame::new(*n_locals, None), default)?;
+                    match &field.ty {
+                        Some(ty) => self.check_type(ty, value, &field.name, default.span, &mut Vec::new())?,
+                        None => value,
+                    }
+                }
                 (None, None) => {
                     let error = Diagnostic::error(format!("field `{}` of `{}` is missing", field.name, def_value.name())).at(span);
                     return Err(error

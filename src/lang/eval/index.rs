@@ -62,7 +62,9 @@ impl Interp {
                 Err(Fault::new("a mask cannot index: the size of the result would depend on its values")
                     .hint("write `where(mask, x, 0.0)`"))
             }
-            Value::Float(v) => Err(Fault::new(format!("an index is an int, not the float {v:?}")).hint("write `int(x)`")),
+            Value::Float(v) => super::number::whole(v).map(IndexValue::At),
+            Value::Tensor(t) if t.shape().rank() == 0 && self.session.trace.is_none() => self.int(&Value::Tensor(t)).map(IndexValue::At),
+            Value::Tensor(t) => self.positions(&t).map(IndexValue::Gather),
             other => Err(Fault::new(format!("an index is an int, a slice or an int32 tensor, not {}", other.type_name()))),
         }
     }
@@ -161,6 +163,34 @@ impl Interp {
             result = self.session.build(&[&result, index], |g, nodes| gather(g, nodes[0], nodes[1], axis, n))?;
         }
         Ok(Value::Tensor(result))
+    }
+
+    /// Positions or ids as int32: ints as they are, floats where all are whole.
+    ///
+    /// # Errors
+    /// For floats that are not whole, and while a model is traced for those whose values are not known yet.
+    pub(in crate::lang) fn positions(&mut self, index: &Tensor) -> Result<Tensor, Fault> {
+        if !index.dtype().is_float() {
+            return match index.dtype() {
+                DType::I32 => Ok(index.clone()),
+                other => Err(Fault::new(format!("positions are int32, not {other}")).hint("write `cast(x, int32)`")),
+            };
+        }
+        let host = match index.known() {
+            Some(host) => host,
+            None if self.session.trace.is_some() => {
+                return Err(
+                    Fault::new("positions are int32, not floats that are known only when the model runs").hint("write `cast(x, int32)`")
+                );
+            }
+            None => self.session.host(index)?,
+        };
+        let mut whole = Vec::with_capacity(host.len());
+        for i in 0..host.len() {
+            let v = super::number::whole(host.value(i))?;
+            whole.push(i32::try_from(v).map_err(|_| Fault::new(format!("{v} does not fit int32")))?);
+        }
+        Ok(Tensor::from_host(HostTensor::i32(index.shape().clone(), whole)))
     }
 
     /// Positions whose values the host knows are checked; a device reads 0 outside.

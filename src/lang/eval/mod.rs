@@ -6,6 +6,7 @@ mod convert;
 mod expr;
 mod frozen;
 mod index;
+mod lend;
 pub mod number;
 mod ops;
 mod pattern;
@@ -79,6 +80,11 @@ impl Frame {
         self.locals[slot as usize] = Local::Plain(value);
     }
 
+    /// A variable that the caller has lent.
+    fn bind_shared(&mut self, slot: u32, var: SharedVar) {
+        self.locals[slot as usize] = Local::Shared(var);
+    }
+
     /// The variable as something a closure shares.
     fn share(&mut self, slot: u32) -> SharedVar {
         let local = &mut self.locals[slot as usize];
@@ -95,23 +101,26 @@ impl Frame {
 
 impl Interp {
     pub(super) fn read(&self, frame: &Frame, place: Place, name: &str, span: Span) -> Eval<Value> {
-        match place {
-            Place::Local(slot) => Ok(match &frame.locals[slot as usize] {
+        let value = match place {
+            Place::Local(slot) => match &frame.locals[slot as usize] {
                 Local::Plain(value) => value.clone(),
                 Local::Shared(var) => var.borrow().clone(),
-            }),
+            },
             Place::Captured(index) => match &frame.closure {
-                Some(closure) => Ok(closure.captured[index as usize].borrow().clone()),
-                None => Err(Diagnostic::error(format!("`{name}` is out of reach here")).at(span).into()),
+                Some(closure) => closure.captured[index as usize].borrow().clone(),
+                None => return Err(Diagnostic::error(format!("`{name}` is out of reach here")).at(span).into()),
             },
             Place::Global(slot) => match self.globals.get(slot as usize) {
-                Some(Some(value)) => Ok(value.clone()),
-                _ => Err(Diagnostic::error(format!("`{name}` is used before its `let` has run"))
-                    .at(span)
-                    .hint(format!("move the statement that gives `{name}` its value above this use"))
-                    .into()),
+                Some(Some(value)) => value.clone(),
+                _ => {
+                    return Err(Diagnostic::error(format!("`{name}` is used before its `let` has run"))
+                        .at(span)
+                        .hint(format!("move the statement that gives `{name}` its value above this use"))
+                        .into());
+                }
             },
-        }
+        };
+        if matches!(value, Value::Lent) { Err(lend::is_lent(name, span)) } else { Ok(value) }
     }
 
     pub(super) fn write(&mut self, frame: &mut Frame, place: Place, value: Value) {

@@ -1,5 +1,6 @@
 //! Arithmetic of numbers on the host. Ints are exact: what does not fit is an error.
 
+use crate::lang::format::float_text;
 use crate::lang::value::{Fault, Value};
 use crate::syntax::ast::BinaryOp;
 
@@ -13,9 +14,8 @@ pub fn int_op(op: BinaryOp, a: i64, b: i64) -> Result<Value, Fault> {
         BinaryOp::Add => exact(a.checked_add(b)),
         BinaryOp::Sub => exact(a.checked_sub(b)),
         BinaryOp::Mul | BinaryOp::Hadamard | BinaryOp::Juxtapose => exact(a.checked_mul(b)),
-        BinaryOp::Div if b == 0 => Err(Fault::new(format!("{a} / 0: an int cannot be divided by zero"))),
-        BinaryOp::Div => exact(a.checked_div(b)),
-        BinaryOp::Rem if b == 0 => Err(Fault::new(format!("{a} % 0: an int cannot be divided by zero"))),
+        BinaryOp::Div => Ok(Value::Float(a as f64 / b as f64)),
+        BinaryOp::Rem if b == 0 => Err(Fault::new(format!("{a} % 0: an int has no remainder by zero"))),
         // The remainder has the divisor's sign, as tensors have it.
         BinaryOp::Rem => Ok(Value::Int(match a.checked_rem(b).unwrap_or(0) {
             r if r != 0 && (r < 0) != (b < 0) => r + b,
@@ -65,6 +65,30 @@ pub fn float_op(op: BinaryOp, a: f64, b: f64) -> Result<Value, Fault> {
             return Err(Fault::new(format!("`{}` takes bools, not float and float", op.symbol())).hint("write `x != 0.0`"));
         }
     })
+}
+
+/// `a / b` of two ints, floored: what `%` agrees with.
+///
+/// # Errors
+/// By zero, and where the result does not fit an int.
+pub fn floor_div(a: i64, b: i64) -> Result<i64, Fault> {
+    if b == 0 {
+        return Err(Fault::new(format!("div({a}, 0): an int cannot be divided by zero")).hint("write `a / b` for a float: inf or nan"));
+    }
+    let cut = a.checked_div(b).ok_or_else(|| Fault::new(format!("div({a}, {b}) does not fit an int")))?;
+    Ok(if a % b != 0 && (a < 0) != (b < 0) { cut - 1 } else { cut })
+}
+
+/// A float that is whole, as an int: what a size, an index, a bound, a repeat or a token id takes.
+///
+/// # Errors
+/// For any other float.
+pub fn whole(v: f64) -> Result<i64, Fault> {
+    if v.fract() == 0.0 {
+        return float_to_int(v);
+    }
+    Err(Fault::new(format!("a whole number is needed here, not {}", float_text(v)))
+        .hint("`/` keeps the fraction: write `div(a, b)` for a quotient without it, or `int(x)` to cut it off"))
 }
 
 /// A float as an int, towards zero.

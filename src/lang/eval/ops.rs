@@ -128,12 +128,13 @@ impl Interp {
         self.placed(int, expr.span)
     }
 
-    /// An int, or a tensor of one int.
+    /// An int or a float that is whole, or a tensor of one such.
     pub(in crate::lang) fn int(&mut self, value: &Value) -> Result<i64, Fault> {
         match value {
             Value::Int(v) => Ok(*v),
+            Value::Float(v) => number::whole(*v),
             Value::Tensor(t) if t.dtype() == DType::I32 && t.shape().len() == 1 => Ok(self.session.host(t)?.value(0) as i64),
-            Value::Float(v) => Err(Fault::new(format!("an int is needed here, not the float {v:?}")).hint("write `int(x)`")),
+            Value::Tensor(t) if t.dtype().is_float() && t.shape().len() == 1 => number::whole(self.session.host(t)?.value(0)),
             other => Err(Fault::new(format!("an int is needed here, not {}", other.type_name()))),
         }
     }
@@ -319,6 +320,9 @@ fn other_binary(op: BinaryOp, a: &Value, b: &Value) -> Result<Value, Fault> {
         (BinaryOp::Add, Value::Str(a), Value::Str(b)) => Ok(Value::Str([&**a, &**b].concat().into())),
         (BinaryOp::Add, Value::List(a), Value::List(b)) => Ok(Value::list(a.0.iter().chain(&b.0).cloned().collect())),
         (BinaryOp::Add, Value::Tuple(a), Value::Tuple(b)) => Ok(Value::tuple(a.0.iter().chain(&b.0).cloned().collect())),
+        // A repeat takes a float that is whole.
+        (BinaryOp::Mul, Value::Str(_) | Value::List(_), Value::Float(n)) => other_binary(op, a, &Value::Int(number::whole(*n)?)),
+        (BinaryOp::Mul, Value::Float(n), Value::Str(_)) => other_binary(op, &Value::Int(number::whole(*n)?), b),
         (BinaryOp::Mul, Value::Str(text), Value::Int(n)) | (BinaryOp::Mul, Value::Int(n), Value::Str(text)) => {
             let n = usize::try_from(*n).map_err(|_| Fault::new(format!("a string cannot stand {n} times")))?;
             if text.len().saturating_mul(n) > TEXT_MAX {

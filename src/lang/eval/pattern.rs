@@ -7,6 +7,7 @@ use crate::lang::hir::{Pattern, PatternKind};
 use crate::lang::interp::Interp;
 use crate::lang::value::Value;
 use crate::source::Span;
+use crate::tensor::DType;
 
 use super::{Eval, Frame};
 
@@ -71,6 +72,9 @@ impl Interp {
                 (Value::Str(a), Value::Str(b)) => a == b,
                 (Value::Bool(a), Value::Bool(b)) => a == b,
                 (Value::Str(_) | Value::Bool(_), Value::Int(_) | Value::Float(_)) => false,
+                // A pattern of an int takes no float, whole or not.
+                (Value::Int(_), Value::Float(_)) => false,
+                (Value::Int(_), Value::Tensor(t)) if t.dtype().is_float() => false,
                 (_, Value::Int(_) | Value::Float(_) | Value::Tensor(_)) => {
                     let equal = self.equal(literal, value);
                     self.placed(equal, at)?
@@ -79,7 +83,10 @@ impl Interp {
             },
             PatternKind::Range(start, end) => match value {
                 Value::Int(v) => (start..end).contains(&v),
-                Value::Float(v) => *v >= *start as f64 && *v < *end as f64,
+                Value::Tensor(t) if t.dtype() == DType::I32 && t.shape().rank() == 0 => {
+                    let int = self.int(value);
+                    (*start..*end).contains(&self.placed(int, at)?)
+                }
                 _ => false,
             },
             PatternKind::Tuple(parts) => {

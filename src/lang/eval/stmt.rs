@@ -1,9 +1,10 @@
 //! Statements and blocks.
 
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use crate::diag::Diagnostic;
-use crate::lang::hir::{Block, Expr, Pattern, PatternKind, Stmt, StmtKind};
+use crate::lang::hir::{Block, Expr, Pattern, PatternKind, Place, Stmt, StmtKind, Type, TypeKind};
 use crate::lang::interp::Interp;
 use crate::lang::value::Value;
 use crate::source::Span;
@@ -29,11 +30,12 @@ impl Interp {
                 if let Some(ty) = ty {
                     self.session.set_place(stmt.span);
                     let value = if *converts { self.declared(value, ty, at, &frame.dims)? } else { self.converted(value, ty, at)? };
-                    self.check_type(ty, &value, pattern_name(target), at, &mut frame.dims)?;
+                    let value = self.check_type(ty, value, pattern_name(target), at, &mut frame.dims)?;
                     self.bind(frame, target, value, at)?;
                 } else {
                     self.bind(frame, target, value, at)?;
                 }
+                self.annotate(target, ty.as_ref());
             }
             StmtKind::Assign { target, op, op_span, value } => self.assign(frame, target, *op, *op_span, value)?,
             StmtKind::Expr(expr) => return self.expr(frame, expr),
@@ -60,6 +62,28 @@ impl Interp {
             }
         }
         Ok(Value::Unit)
+    }
+
+    /// Notes the types that global variables are declared with, so that they hold for later assignments.
+    fn annotate(&mut self, target: &Pattern, ty: Option<&Rc<Type>>) {
+        match &target.kind {
+            PatternKind::Bind(Place::Global(slot), _) => {
+                match ty {
+                    Some(ty) => self.global_types.insert(*slot, ty.clone()),
+                    None => self.global_types.remove(slot),
+                };
+            }
+            PatternKind::Tuple(parts) => {
+                let types = match ty.map(|t| &t.kind) {
+                    Some(TypeKind::Tuple(types)) => &types[..],
+                    _ => &[],
+                };
+                for (i, part) in parts.iter().enumerate() {
+                    self.annotate(part, types.get(i).cloned().map(Rc::new).as_ref());
+                }
+            }
+            _ => {}
+        }
     }
 
     /// One turn of a loop. `true`: it broke off.

@@ -12,7 +12,7 @@ use crate::syntax::ast;
 
 use super::Resolver;
 use super::scope::Meaning;
-use super::stmt::constant;
+use super::stmt::{constant, root_name};
 
 impl Resolver<'_> {
     pub(super) fn expr(&mut self, expr: &ast::Expr) -> hir::Expr {
@@ -44,7 +44,8 @@ impl Resolver<'_> {
                 hir::ExprKind::Call { callee: Box::new(callee), args: self.args(args) }
             }
             ast::ExprKind::Method { receiver, name, args } => {
-                let receiver = match self.receiver_place(receiver, &name.name) {
+                // Only the call knows whether the method changes its receiver.
+                let receiver = match self.place_of(receiver) {
                     Some(place) => hir::Receiver::Place(Box::new(place)),
                     None => hir::Receiver::Value(self.boxed(receiver)),
                 };
@@ -97,8 +98,25 @@ impl Resolver<'_> {
 
     fn args(&mut self, args: &[ast::Arg]) -> Vec<hir::Arg> {
         args.iter()
-            .map(|arg| hir::Arg { name: arg.name.as_ref().map(|n| (n.name.clone(), n.span)), value: self.expr(&arg.value), span: arg.span })
+            .map(|arg| {
+                let name = arg.name.as_ref().map(|n| (n.name.clone(), n.span));
+                let value = if arg.is_mut { self.lent(&arg.value) } else { hir::ArgValue::Of(self.expr(&arg.value)) };
+                hir::Arg { name, value, span: arg.span }
+            })
             .collect()
+    }
+
+    /// What stands behind `mut`: something to assign to.
+    fn lent(&mut self, expr: &ast::Expr) -> hir::ArgValue {
+        if root_name(expr).is_none() {
+            let error = Diagnostic::error("`mut` marks a variable, a field or an element").at(expr.span);
+            self.error(error.hint("name it first, `let x = …`, and write `mut x`"));
+            return hir::ArgValue::Of(constant(Value::Unit, expr.span));
+        }
+        match self.target(expr) {
+            Some(target) => hir::ArgValue::Lent(Box::new(target)),
+            None => hir::ArgValue::Of(constant(Value::Unit, expr.span)),
+        }
     }
 
     pub(super) fn index_args(&mut self, args: &[ast::IndexArg]) -> Vec<hir::IndexArg> {
@@ -143,20 +161,6 @@ impl Resolver<'_> {
         }
         let def = Box::new(self.name(&base.name, base.span, false));
         hir::Expr { kind: hir::ExprKind::StaticMethod { def, name: name.name.clone(), name_span: name.span }, span }
-    }
-
-    /// The receiver as something to assign to, where the method may change it: always for what a struct may declare, since
-    /// only the call knows.
-    fn receiver_place(&mut self, receiver: &ast::Expr, method: &str) -> Option<hir::Target> {
-        let changes = self.top().changes_self;
-        let place = self.place_of(receiver);
-        // A call of a method that changes nothing must not mark the method around it as one that does.
-        let is_self = place.as_ref().is_some_and(|p| &*p.root_name == "self");
-        let known_reader = builtins::find(method).is_some();
-        if is_self && known_reader {
-            self.top().changes_self = changes;
-        }
-        place
     }
 }
 

@@ -16,6 +16,7 @@ use crate::syntax::ast;
 use super::hir;
 use scope::FnScope;
 pub use scope::nearest;
+pub use stmt::fixed_parameter;
 
 /// Names at the top of a file: what the file declares, and what it imported.
 #[derive(Clone, Default)]

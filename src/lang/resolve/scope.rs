@@ -1,19 +1,30 @@
 //! Which variables are visible, and where they live.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::source::Span;
 
 use super::super::builtins::{self, Builtin};
-use super::super::hir::{CaptureFrom, Place};
+use super::super::hir::{self, CaptureFrom, Place};
 use super::Resolver;
 use crate::lang::types::dtype_of_name;
 use crate::tensor::DType;
 
+/// A local variable while its function is resolved.
+pub(super) struct Variable {
+    name: Arc<str>,
+    slot: u32,
+    /// What it was declared with.
+    pub ty: Option<Rc<hir::Type>>,
+    /// Where it is declared, when it is a parameter without `mut`.
+    pub fixed: Option<Span>,
+}
+
 /// The variables of one function while it is resolved.
 pub(super) struct FnScope {
     /// Innermost last.
-    blocks: Vec<Vec<(Arc<str>, u32)>>,
+    blocks: Vec<Vec<Variable>>,
     pub n_locals: u32,
     captures: Vec<(Arc<str>, CaptureFrom)>,
     /// Dimension names of the signature: each may be read as an int.
@@ -23,7 +34,6 @@ pub(super) struct FnScope {
     pub loops: usize,
     /// The file itself: its outermost `let`s are globals.
     is_file: bool,
-    pub changes_self: bool,
 }
 
 impl FnScope {
@@ -32,20 +42,20 @@ impl FnScope {
     }
 
     pub fn function(own_name: Option<Arc<str>>) -> Self {
-        FnScope {
-            blocks: vec![Vec::new()],
-            n_locals: 0,
-            captures: Vec::new(),
-            dims: Vec::new(),
-            own_name,
-            loops: 0,
-            is_file: false,
-            changes_self: false,
-        }
+        FnScope { blocks: vec![Vec::new()], n_locals: 0, captures: Vec::new(), dims: Vec::new(), own_name, loops: 0, is_file: false }
+    }
+
+    fn variable(&self, name: &str) -> Option<&Variable> {
+        self.blocks.iter().rev().flat_map(|b| b.iter().rev()).find(|v| &*v.name == name)
     }
 
     fn local(&self, name: &str) -> Option<u32> {
-        self.blocks.iter().rev().flat_map(|b| b.iter().rev()).find(|(n, _)| &**n == name).map(|(_, slot)| *slot)
+        self.variable(name).map(|v| v.slot)
+    }
+
+    /// The variable of a slot that is in scope.
+    pub fn variable_at(&mut self, slot: u32) -> Option<&mut Variable> {
+        self.blocks.iter_mut().rev().flat_map(|b| b.iter_mut().rev()).find(|v| v.slot == slot)
     }
 
     fn capture(&mut self, name: &Arc<str>, from: CaptureFrom) -> u32 {
@@ -98,8 +108,13 @@ impl Resolver<'_> {
         let slot = top.n_locals;
         top.n_locals += 1;
         let block = top.blocks.last_mut().expect("a function has a block");
-        block.push((name.clone(), slot));
+        block.push(Variable { name: name.clone(), slot, ty: None, fixed: None });
         Place::Local(slot)
+    }
+
+    /// The local variable that a name stands for, here or in a function around: what `meaning` found as a local or captured one.
+    pub(super) fn variable(&self, name: &str) -> Option<&Variable> {
+        self.fns.iter().rev().find_map(|f| f.variable(name))
     }
 
     pub(super) fn meaning(&mut self, name: &Arc<str>) -> Option<Meaning> {
@@ -144,7 +159,7 @@ impl Resolver<'_> {
 
     /// Visible names near to `name` by spelling, nearest first.
     pub(super) fn nearest(&self, name: &str) -> Option<String> {
-        let locals = self.fns.iter().flat_map(|f| f.blocks.iter().flatten().map(|(n, _)| n));
+        let locals = self.fns.iter().flat_map(|f| f.blocks.iter().flatten().map(|v| &v.name));
         let globals = self.scope.names.keys().chain(self.prelude.keys());
         let builtins = builtins::names().map(str::to_owned);
         nearest(name, locals.chain(globals).map(|n| n.to_string()).chain(builtins))

@@ -32,11 +32,15 @@ impl Resolver<'_> {
         let kind = match &stmt.kind {
             ast::StmtKind::Let(declaration) => {
                 let value = self.expr(&declaration.value);
-                let ty = declaration.ty.as_ref().map(|t| self.ty(t));
-                if let (true, Some(ty)) = (declaration.converts, &ty) {
-                    self.check_tensor_type(ty);
+                let ty = declaration.ty.as_ref().map(|t| Rc::new(self.ty(t)));
+                let target = self.pattern(&declaration.target);
+                if let Some(ty) = &ty {
+                    if declaration.converts {
+                        self.check_tensor_type(ty);
+                    }
+                    self.annotate(&target, ty);
                 }
-                hir::StmtKind::Let { target: self.pattern(&declaration.target), ty, value, converts: declaration.converts }
+                hir::StmtKind::Let { target, ty, value, converts: declaration.converts }
             }
             ast::StmtKind::Assign(assign) => {
                 let value = self.expr(&assign.value);
@@ -131,15 +135,41 @@ impl Resolver<'_> {
         hir::Pattern { kind, span: pattern.span }
     }
 
-    /// An assignment's left side. `None`: an error was reported.
-    fn target(&mut self, expr: &ast::Expr) -> Option<hir::Target> {
+    /// Notes the types that local variables are declared with.
+    fn annotate(&mut self, pattern: &hir::Pattern, ty: &Rc<hir::Type>) {
+        match (&pattern.kind, &ty.kind) {
+            (hir::PatternKind::Bind(hir::Place::Local(slot), _), _) => {
+                if let Some(variable) = self.top().variable_at(*slot) {
+                    variable.ty = Some(ty.clone());
+                }
+            }
+            (hir::PatternKind::Tuple(parts), hir::TypeKind::Tuple(types)) => {
+                for (part, ty) in parts.iter().zip(types) {
+                    self.annotate(part, &Rc::new(ty.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What is assigned or lent. `None`: an error was reported.
+    pub(super) fn target(&mut self, expr: &ast::Expr) -> Option<hir::Target> {
         let root = root_name(expr);
         let Some((name, name_span)) = root else {
             self.error(Diagnostic::error("only a variable, a field or an element can be assigned").at(expr.span));
             return None;
         };
         match self.meaning(name) {
-            Some(Meaning::Variable(_)) => self.place_of(expr),
+            Some(Meaning::Variable(_)) => {
+                let target = self.place_of(expr)?;
+                match target.fixed {
+                    None => Some(target),
+                    Some(declared) => {
+                        self.error(fixed_parameter(name, expr.span, declared));
+                        None
+                    }
+                }
+            }
             Some(_) => {
                 self.error(Diagnostic::error(format!("`{name}` is no variable")).at(name_span).hint(format!("write `let {name} = …`")));
                 None
@@ -161,10 +191,9 @@ impl Resolver<'_> {
         match &expr.kind {
             ast::ExprKind::Name(name) => match self.meaning(name)? {
                 Meaning::Variable(root) => {
-                    if &**name == "self" {
-                        self.top().changes_self = true;
-                    }
-                    Some(hir::Target { root, root_name: name.clone(), steps: Vec::new(), span: expr.span })
+                    let local = self.variable(name).filter(|_| !matches!(root, hir::Place::Global(_)));
+                    let (root_type, fixed) = local.map_or((None, None), |v| (v.ty.clone(), v.fixed));
+                    Some(hir::Target { root, root_name: name.clone(), root_type, fixed, steps: Vec::new(), span: expr.span })
                 }
                 _ => None,
             },
@@ -203,7 +232,16 @@ impl Resolver<'_> {
                 hir::Place::Local(slot) => slot,
                 _ => 0,
             };
-            params.push(hir::Param { name: param.name.name.clone(), place, ty, default, span: param.span });
+            if let (true, Some(default)) = (param.is_mut, &default) {
+                let error =
+                    Diagnostic::error(format!("`{}` is changed for the caller, so it has no default", param.name.name)).at(default.span);
+                self.error(error.hint("leave the default out, or the `mut`"));
+            }
+            if let Some(variable) = self.top().variable_at(place) {
+                variable.ty = ty.clone().map(Rc::new);
+                variable.fixed = (!param.is_mut).then_some(param.name.span);
+            }
+            params.push(hir::Param { is_mut: param.is_mut, name: param.name.name.clone(), place, ty, default, span: param.span });
         }
         let result = function.result.as_ref().map(|t| self.ty(t));
         let body = self.block(&function.body);
@@ -218,7 +256,6 @@ impl Resolver<'_> {
             captures: scope.take_captures(),
             head: function.head,
             doc: function.doc.clone(),
-            changes_self: scope.changes_self,
         }
     }
 
@@ -265,8 +302,18 @@ impl Resolver<'_> {
     }
 }
 
+/// The error of a function that changes a parameter without saying so.
+pub fn fixed_parameter(name: &str, at: Span, declared: Span) -> Diagnostic {
+    let error = Diagnostic::error(format!("`{name}` is a parameter, which this function does not say it changes")).at(at);
+    let error = error.reason(declared, "declared here");
+    error.hint(match name {
+        "self" => "write `mut self` in the signature".to_owned(),
+        _ => format!("write `mut {name}` in the signature and in the calls, or change a copy: `let {name} = {name}`"),
+    })
+}
+
 /// The variable that an assignable expression starts with.
-fn root_name(expr: &ast::Expr) -> Option<(&Arc<str>, Span)> {
+pub(super) fn root_name(expr: &ast::Expr) -> Option<(&Arc<str>, Span)> {
     match &expr.kind {
         ast::ExprKind::Name(name) => Some((name, expr.span)),
         ast::ExprKind::Paren(inner) => root_name(inner),

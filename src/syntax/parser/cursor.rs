@@ -94,6 +94,16 @@ impl<'a> Parser<'a> {
         self.at(TokenKind::Ident) && self.text_of(self.here()) == word
     }
 
+    /// Reads `mut` before a name: two names on one line, which stand side by side as a product in an equation alone.
+    pub(super) fn eat_mut(&mut self) -> bool {
+        let next = self.peek_at(1);
+        let found = self.at_word("mut") && next.kind == TokenKind::Ident && !next.newline_before && !self.mode.equation;
+        if found {
+            self.bump();
+        }
+        found
+    }
+
     /// Whether the tokens `ahead` and the one after it are of these kinds and touch.
     pub(super) fn pair_at(&self, index: usize, first: TokenKind, second: TokenKind) -> bool {
         let token = |at: usize| self.tokens.get(at).copied();

@@ -61,11 +61,12 @@ impl<'a> Parser<'a> {
 
     fn param(&mut self) -> Param {
         let start = self.here();
+        let is_mut = self.eat_mut();
         let name = self.expect_name("a parameter's name");
         let ty = self.eat(TokenKind::Colon).then(|| self.ty());
         let default = self.eat(TokenKind::Assign).then(|| self.expr());
         self.declare(&name);
-        Param { name, ty, default, span: self.span_from(start) }
+        Param { is_mut, name, ty, default, span: self.span_from(start) }
     }
 
     /// `struct Name { field: T, … fn method(self) { … } }`.

@@ -118,8 +118,9 @@ impl Parser<'_> {
             self.bump();
             name
         });
+        let is_mut = self.eat_mut();
         let value = self.expr();
-        Arg { name, value, span: self.span_from(start) }
+        Arg { name, is_mut, value, span: self.span_from(start) }
     }
 
     /// The entries of an index, from `[` on.

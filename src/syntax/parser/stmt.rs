@@ -188,6 +188,11 @@ impl<'a> Parser<'a> {
     /// `let x = e`, `let (a, b): T = e`.
     fn let_stmt(&mut self) -> StmtKind {
         self.bump();
+        let word = self.here();
+        if self.eat_mut() {
+            let error = Diagnostic::error("`let` takes no `mut`: every variable can be changed").at(word);
+            self.report(error.hint(format!("write `let {}`", self.text_of(self.here()))));
+        }
         let target = self.binding("a name after `let`");
         let ty = self.eat(T::Colon).then(|| self.ty());
         let value = if self.expect(T::Assign, "and a value") { self.expr() } else { self.error_expr(self.last().after()) };
