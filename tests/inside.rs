@@ -143,6 +143,24 @@ fn a_program_is_traced_by_its_names() {
 }
 
 #[test]
+fn a_program_with_tensors_of_its_own_is_looked_into_as_any() {
+    let path = temporary("own.tl");
+    let end = "    let unread = mean(logits, -1)\n    let logits = logits * 1.0 + T * [0.5]\n    logits\n}";
+    std::fs::write(&path, include_str!("../src/lang/std/llama.tl").replace("    logits\n}", end)).unwrap();
+    let (model, arch) = (fixture(TINY), ["--arch", path.to_str().unwrap()]);
+    let with_arch = |args: &[&str]| shown(&[args, &arch[..]].concat());
+    let trace = with_arch(&["trace", &model, "--tokens=1,5,9", "--reference", "exact", "--precise", "--kv", "f32"]);
+    assert!(trace.contains("steps agree within") && trace.lines().any(|l| l.starts_with("unread ")), "{trace}");
+    let step = with_arch(&["trace", &model, "--tokens=1,5,9", "--step", "4", "--reference", "exact", "--precise", "--kv", "f32"]);
+    assert!(step.contains("steps agree within"), "{step}");
+    let plan = with_arch(&["explain", &model, "--tokens", "3"]);
+    let said = "each number of tokens has a step of its own, since the program depends on the number of tokens at ";
+    assert!(plan.lines().any(|l| l.starts_with(said) && l.contains("own.tl:")), "{plan}");
+    assert!(!shown(&["explain", &model, "--tokens", "3"]).contains("a step of its own"));
+    with_arch(&["bench", &model, "-p", "5", "-n", "4", "-r", "1", "--ctx", "64", "--kernels"]);
+}
+
+#[test]
 fn a_bench_report_is_json_that_a_baseline_reads() {
     let args = ["bench", &fixture(TINY), "-p", "8", "-n", "4", "-r", "2", "--ctx", "64", "--kernels", "--json"];
     let json = shown(&args);

@@ -25,6 +25,7 @@ pub fn run(args: &ExplainArgs) -> CliResult {
         return Err(CliError::usage(format!("--tokens {}: a step has 1 to {TOKENS_MAX}", args.tokens)));
     }
     let backend = Rc::new(args.compute.open()?);
+    let mut exact = None;
     let plans = match args.file.as_deref() {
         Some(path) if path.extension().is_some_and(|e| e == "tl") => plans_of_program(path, &backend, args)?,
         model => {
@@ -33,7 +34,9 @@ pub fn run(args: &ExplainArgs) -> CliResult {
                 // Kernels are assembled when a step is compiled.
                 model.generator(0)?.programs_mut().step(args.tokens, 0)?;
             }
-            vec![model.plan(args.tokens, &backend.target)?]
+            let plan = model.plan(args.tokens, &backend.target)?;
+            exact = model.exact_rows();
+            vec![plan]
         }
     };
     if let Some(name) = &args.shader {
@@ -46,6 +49,9 @@ pub fn run(args: &ExplainArgs) -> CliResult {
         } else {
             text(&mut out, plan, &backend)?;
         }
+    }
+    if let (Some(why), false) = (exact, args.dot) {
+        writeln!(out, "each number of tokens has a step of its own, since {why}")?;
     }
     Ok(out.flush()?)
 }

@@ -1,10 +1,12 @@
 //! A model's program on an executor: the one place where its `forward` is traced and compiled.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::graph::{CacheSpec, CompileOptions, Compiled, ExecError, Origin, TokenDim};
 use crate::lang::{ModelProgram, ProgramError, SharedExecutor, TraceSpec, Traced};
+use crate::plan;
+use crate::source::Span;
 
 use super::EngineError;
 use super::constants::Constants;
@@ -28,18 +30,33 @@ pub struct ModelCode {
     pub(super) executor: SharedExecutor,
     pub(super) program: Rc<RefCell<ModelProgram>>,
     constants: RefCell<Constants>,
-    /// Whether a bucket would be wrong for the program, so that every token count has a step of its own.
-    exact: Cell<bool>,
+    /// Why a bucket would be wrong for the program, so that every token count has a step of its own; `None` where one is right so far.
+    exact: RefCell<Option<String>>,
+    /// Rows that no token fills would be computed for nothing.
+    computes_padding: bool,
 }
 
 impl ModelCode {
     pub(super) fn new(executor: SharedExecutor, program: ModelProgram) -> Self {
-        ModelCode { executor, program: Rc::new(RefCell::new(program)), constants: RefCell::default(), exact: Cell::new(false) }
+        let computes_padding = executor.borrow().computes_padding();
+        ModelCode {
+            executor,
+            program: Rc::new(RefCell::new(program)),
+            constants: RefCell::default(),
+            exact: RefCell::default(),
+            computes_padding,
+        }
     }
 
     /// Rows of the token input of a step for `n_tokens`.
     pub(super) fn rows(&self, n_tokens: usize) -> usize {
-        if self.exact.get() { n_tokens } else { n_tokens.next_power_of_two() }
+        let is_exact = self.computes_padding || self.exact.borrow().is_some();
+        if is_exact { n_tokens } else { n_tokens.next_power_of_two() }
+    }
+
+    /// What of the program needs a step of its own for each token count, with its place, as far as its traces have shown.
+    pub fn exact(&self) -> Option<String> {
+        self.exact.borrow().clone()
     }
 
     /// One trace, for a bucket of rows where the program allows one. Its graph is compacted only by `compile`, so that it also has the steps
@@ -49,18 +66,30 @@ impl ModelCode {
     /// Those of the program.
     pub(super) fn trace(&self, wanted: &Wanted) -> Result<Traced, ProgramError> {
         let Wanted { n_tokens, position, slots, sample, exact } = *wanted;
+        let spec = |bucket| TraceSpec { bucket, slots, last_only: sample, sample, position };
         let mut program = self.program.borrow_mut();
-        loop {
-            let bucket = if exact { n_tokens } else { self.rows(n_tokens) };
-            let mut traced = program.trace_forward(&TraceSpec { bucket, slots, last_only: sample, sample, position })?;
-            if exact || self.exact.get() {
-                traced.graph.take_tokens_as_exact();
-            } else if mixes_tokens(&traced) {
-                self.exact.set(true);
-                continue;
-            }
-            return Ok(traced);
+        let mut why = None;
+        if !exact && self.exact.borrow().is_none() {
+            let bucket = self.rows(n_tokens);
+            why = match program.trace_forward(&spec(bucket)) {
+                Ok(traced) => match mixed(&traced, &program) {
+                    None => return Ok(traced),
+                    mixed => mixed,
+                },
+                Err(error) if bucket == 1 => return Err(error),
+                // Whether it is an error for the exact number, too, the next trace tells.
+                Err(_) => Some(match program.counted_at() {
+                    Some(span) => format!("the program depends on the number of tokens{}", place(&program, Some(span))),
+                    None => "the program takes no rows that have no token".to_owned(),
+                }),
+            };
         }
+        let mut traced = program.trace_exact(&spec(n_tokens))?;
+        traced.graph.take_tokens_as_exact();
+        if why.is_some() {
+            self.exact.replace(why);
+        }
+        Ok(traced)
     }
 
     /// A step ready to run on caches of these specifications.
@@ -95,10 +124,20 @@ impl ModelCode {
     }
 }
 
-/// Whether rows of the bucket meet in what the output needs: some of them may not be true.
-fn mixes_tokens(traced: &Traced) -> bool {
+/// Where rows of the bucket meet in what the output needs: some of them may not be true.
+fn mixed(traced: &Traced, program: &ModelProgram) -> Option<String> {
     let (graph, _) = traced.graph.subgraph(&[traced.output]);
-    graph.token_dims().contains(&TokenDim::Mixed)
+    let at = graph.token_dims().iter().position(|&dim| dim == TokenDim::Mixed)?;
+    let node = graph.nodes().nth(at)?.1;
+    let op = plan::op_name(&node.op);
+    Some(format!("`{op}` mixes tokens{}", place(program, program.span_of(node.origin))))
+}
+
+/// ` at file:line:column`
+fn place(program: &ModelProgram, span: Option<Span>) -> String {
+    let sources = program.sources();
+    let known = span.and_then(|span| Some((sources.file(span.file)?.name(), sources.location(span)?)));
+    known.map_or_else(String::new, |(name, at)| format!(" at {name}:{}:{}", at.line, at.column))
 }
 
 fn origin(error: &ExecError) -> Option<Origin> {

@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::graph::{Binding, CacheUse, CompileOptions, RunArgs, Sampling};
+use crate::graph::{Binding, CacheUse, CompileOptions, RunArgs, Sampling, TokenDim};
 use crate::lang::ModelSource;
 use crate::model::{GenerateError, Generator};
 use crate::plan::{self, Plan, Target};
 use crate::tensor::HostTensor;
 use crate::text::TokenId;
-use crate::trace::{Request, Select, Trace, TraceError, record};
+use crate::trace::{Request, Select, Trace, TraceError, record, with_unread_steps};
 
 use super::code::Wanted;
 use super::model::CHUNK_MAX;
@@ -78,8 +78,15 @@ impl LoadedModel {
         let mut rows: Vec<i32> = point.ids[point.position..].iter().map(|id| id.0 as i32).collect();
         let (n_tokens, spec) = (rows.len(), *generator.context().spec());
         let wanted = Wanted { n_tokens, position: point.position, slots: spec.slots, sample: false, exact: false };
-        let traced = self.trace_step(&wanted)?;
-        let bucket = self.code.rows(n_tokens);
+        let mut traced = self.trace_step(&wanted)?;
+        let mut outputs = with_unread_steps(&traced.graph, traced.output);
+        let mut bucket = self.code.rows(n_tokens);
+        // A variable that nothing reads leaves the run's bucket alone, but what it holds of padding is nothing to show.
+        if traced.graph.subgraph(&outputs).0.token_dims().contains(&TokenDim::Mixed) {
+            traced = self.trace_step(&Wanted { exact: true, ..wanted })?;
+            outputs = with_unread_steps(&traced.graph, traced.output);
+            bucket = n_tokens;
+        }
         rows.resize(bucket, 0);
         let ids = Binding::Host(Arc::new(HostTensor::i32([bucket], rows)));
         let args = RunArgs {
@@ -89,7 +96,7 @@ impl LoadedModel {
             n_tokens,
             sampling: Sampling::default(),
         };
-        let request = Request { graph: &traced.graph, outputs: &[traced.output], caches: &[spec], select, layer_idx };
+        let request = Request { graph: &traced.graph, outputs: &outputs, caches: &[spec], select, layer_idx };
         let mut executor = self.executor.borrow_mut();
         let mut trace = record(&request, &args, &mut *executor).map_err(|error| match error {
             TraceError::Exec(error) => self.code.placed(error),

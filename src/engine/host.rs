@@ -2,13 +2,14 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::format::Metadata;
-use crate::graph::{Binding, CacheUse, DeviceTensor, Sampling, Weight};
+use crate::graph::{Binding, CacheSpec, CacheUse, Compiled, DeviceTensor, Sampling, Weight};
 use crate::lang::{EngineCache, EngineModel, Host, ModelSource};
 use crate::model::Generator;
 use crate::tensor::HostTensor;
@@ -34,12 +35,14 @@ impl EngineHost {
 impl Host for EngineHost {
     fn load_model(&mut self, path: &str) -> Result<Rc<dyn EngineModel>, String> {
         let model = LoadedModel::open(Path::new(path), &self.backend, &self.request).map_err(said)?;
-        Ok(Rc::new(HostedModel { model }))
+        Ok(Rc::new(HostedModel { model, steps: RefCell::default() }))
     }
 }
 
 struct HostedModel {
     model: LoadedModel,
+    /// The steps of `forward` that hold for any position, by token count and cache.
+    steps: RefCell<HashMap<(usize, CacheSpec), Rc<Compiled>>>,
 }
 
 /// A cache with the generator that owns it.
@@ -82,6 +85,18 @@ impl ModelSource for HostedModel {
 }
 
 impl HostedModel {
+    fn step(&self, wanted: &Wanted, spec: CacheSpec) -> Result<Rc<Compiled>, String> {
+        let key = (wanted.n_tokens, spec);
+        if let Some(step) = self.steps.borrow().get(&key) {
+            return Ok(step.clone());
+        }
+        let step = Rc::new(self.model.compile(wanted, &[spec]).map_err(said)?);
+        if step.pinned.is_none() {
+            self.steps.borrow_mut().insert(key, step.clone());
+        }
+        Ok(step)
+    }
+
     fn own<'a>(&self, cache: &'a dyn EngineCache) -> Result<&'a HostedCache, String> {
         match cache.as_any().downcast_ref::<HostedCache>() {
             Some(cache) if std::ptr::eq(cache.owner, &self.model) => Ok(cache),
@@ -107,7 +122,7 @@ impl EngineModel for HostedModel {
         }
         let (spec, position) = (*generator.context().spec(), generator.context().position());
         let wanted = Wanted { n_tokens: tokens.len(), position, slots: spec.slots, sample: false, exact: true };
-        let step = self.model.compile(&wanted, &[spec]).map_err(said)?;
+        let step = self.step(&wanted, spec)?;
         let ids = Binding::Host(Arc::new(HostTensor::i32([tokens.len()], tokens.to_vec())));
         let args = step.args(ids, CacheUse { cache: generator.cache(), position }, tokens.len(), Sampling::default());
         let mut executor = self.model.executor.borrow_mut();

@@ -178,6 +178,11 @@ impl LoadedModel {
         self.code.program.borrow_mut().trace_forward(spec).map_err(|e| unfit(e, self.file(), &self.request))
     }
 
+    /// Why each token count has a step of its own, as far as the steps so far have shown; `None` where a bucket of rows serves several.
+    pub fn exact_rows(&self) -> Option<String> {
+        self.code.exact()
+    }
+
     /// A trace as a run of the step takes it.
     ///
     /// # Errors

@@ -15,13 +15,15 @@ pub struct ModelSteps {
     spec: CacheSpec,
     /// By the rows of the token input. A step that holds for one position alone is not among them.
     compiled: HashMap<usize, Rc<Compiled>>,
+    /// Whether a step was made for one position alone.
+    is_pinned: bool,
     /// How often the program was interpreted: warm steps leave it alone.
     n_traces: u64,
 }
 
 impl ModelSteps {
     pub(super) fn new(code: Rc<ModelCode>, spec: CacheSpec) -> Self {
-        ModelSteps { code, spec, compiled: HashMap::new(), n_traces: 0 }
+        ModelSteps { code, spec, compiled: HashMap::new(), is_pinned: false, n_traces: 0 }
     }
 
     pub fn n_traces(&self) -> u64 {
@@ -42,6 +44,12 @@ impl StepPrograms for ModelSteps {
         if step.pinned.is_none() {
             self.compiled.insert(step.rows, step.clone());
         }
+        self.is_pinned |= step.pinned.is_some();
         Ok(step)
+    }
+
+    fn whole_prompts(&self) -> Option<String> {
+        let pinned = || self.is_pinned.then(|| "the program branches on the position of a run's first token".to_owned());
+        self.code.exact().or_else(pinned)
     }
 }

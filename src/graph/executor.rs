@@ -243,6 +243,11 @@ pub trait Executor {
         1
     }
 
+    /// Whether runs compute the rows of a bucket that no token fills, so that a step is better made for its exact number of tokens.
+    fn computes_padding(&self) -> bool {
+        false
+    }
+
     fn upload(&mut self, tensor: &HostTensor) -> Result<DeviceTensor, ExecError>;
 
     /// Waits for the tensor and copies it to the host. While later runs are in flight, waits for this one's submit alone.

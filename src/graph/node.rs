@@ -121,6 +121,11 @@ impl Graph {
         old
     }
 
+    /// The dimension that `set_long_as_tokens` said of a node.
+    pub fn long_as_tokens(&self, id: NodeId) -> Option<usize> {
+        self.long_as_tokens.get(&id).copied()
+    }
+
     /// Nodes made from here on come from `origin`.
     pub fn set_origin(&mut self, origin: Origin) {
         self.origin = origin;

@@ -31,7 +31,8 @@ impl Graph {
     /// Appends what is known of the nodes from `dims.len()` on.
     pub fn extend_token_dims(&self, dims: &mut Vec<TokenDim>) {
         let tokens = self.tokens().filter(|&t| self.shape(t).len() > 1);
-        for (id, node) in self.nodes().skip(dims.len()) {
+        for i in dims.len()..self.len() {
+            let (id, node) = (NodeId(i as u32), &self.nodes[i]);
             let dim = match tokens {
                 None => TokenDim::None,
                 Some(tokens) if id == tokens => TokenDim::At(0),
@@ -48,7 +49,7 @@ impl Graph {
         }
         let input =
             |i: usize| Operand { dim: if let TokenDim::At(dim) = of(i) { Some(dim) } else { None }, shape: self.shape(node.inputs[i]) };
-        match token_dim(node, bucket, self.long_as_tokens.get(&id).copied(), &input) {
+        match token_dim(node, bucket, self.long_as_tokens(id), &input) {
             Ok(None) => TokenDim::None,
             Ok(Some(dim)) => TokenDim::At(dim),
             Err(Mixes) => TokenDim::Mixed,

@@ -17,6 +17,7 @@ use super::value::Value;
 pub struct ModelProgram {
     interp: Interp,
     start: Span,
+    counted: Option<Span>,
 }
 
 /// What a trace is made for.
@@ -92,31 +93,58 @@ impl ModelProgram {
         let start = Span::new(interp.program, 0, 0);
         // The graph of the top level ends here: what its variables hold must have been computed by then.
         match ran.and_then(|()| interp.compute_globals(start)) {
-            Ok(()) => Ok(ModelProgram { start, interp }),
+            Ok(()) => Ok(ModelProgram { start, interp, counted: None }),
             Err(diagnostics) => Err(ProgramError { diagnostics, sources: interp.sources }),
         }
     }
 
-    /// Interprets `forward(tokens, cache)` once. Warm steps run the graph without coming here.
+    /// Interprets `forward(tokens, cache)` once, for a bucket of rows of which a run fills one or more. Warm steps run the graph without
+    /// coming here.
     ///
     /// # Errors
-    /// What the program's own errors are, with the place in the `.tl` file.
+    /// What the program's own errors are, with the place in the `.tl` file; also where it needs the number of tokens, not just a row for
+    /// each (`counted_at`): whether anything is wrong with it only `trace_exact` tells.
     pub fn trace_forward(&mut self, spec: &TraceSpec) -> Result<Traced, ProgramError> {
-        match self.trace(spec) {
+        self.trace_for(spec, spec.bucket > 1)
+    }
+
+    /// The same for exactly as many tokens as the bucket has rows.
+    ///
+    /// # Errors
+    /// What the program's own errors are.
+    pub fn trace_exact(&mut self, spec: &TraceSpec) -> Result<Traced, ProgramError> {
+        self.trace_for(spec, false)
+    }
+
+    /// What first depended on the number of tokens in the last trace for a bucket, where that was of no use.
+    pub fn counted_at(&self) -> Option<Span> {
+        self.counted
+    }
+
+    fn trace_for(&mut self, spec: &TraceSpec, is_bucket: bool) -> Result<Traced, ProgramError> {
+        self.counted = None;
+        let traced = self.trace(spec, is_bucket);
+        if let Some(trace) = self.interp.session.trace.take()
+            && let Some(origin) = trace.counted
+        {
+            let stopped_at = traced.as_ref().err().and_then(|diagnostics| diagnostics.first()?.span());
+            self.counted = trace.mixed.and_then(|mixed| self.span_of(mixed)).or(stopped_at).or_else(|| self.span_of(origin));
+        }
+        match traced {
             Ok(traced) => Ok(traced),
             Err(diagnostics) => {
                 self.interp.session.abandon();
-                self.interp.session.trace = None;
                 Err(ProgramError { diagnostics, sources: self.interp.sources.clone() })
             }
         }
     }
 
-    fn trace(&mut self, spec: &TraceSpec) -> Result<Traced, Vec<Diagnostic>> {
+    fn trace(&mut self, spec: &TraceSpec, is_bucket: bool) -> Result<Traced, Vec<Diagnostic>> {
         let start = self.start;
         let session = &mut self.interp.session;
         session.abandon();
-        session.trace = Some(TraceState { slots: spec.slots, position: spec.position, n_tokens: spec.bucket, ..TraceState::default() });
+        session.trace =
+            Some(TraceState { slots: spec.slots, position: spec.position, n_tokens: spec.bucket, is_bucket, ..TraceState::default() });
         session.set_place(start);
         let tokens = session.graph_mut().tokens_input(spec.bucket);
         let fail = |fault: super::value::Fault| vec![Diagnostic::error(fault.into_parts().message).at(start)];
@@ -130,14 +158,13 @@ impl ModelProgram {
         }
         let output = self.finish(spec, &logits).map_err(|fault| vec![Diagnostic::error(fault.into_parts().message).at(start)])?;
         let session = &mut self.interp.session;
-        let trace = session.trace.take();
-        Ok(Traced {
-            output,
-            constants: session.take_bindings(),
-            cache: trace.as_ref().and_then(|t| t.cache),
-            pinned: trace.filter(|t| t.is_pinned).map(|t| t.position),
-            graph: session.take_graph(),
-        })
+        let trace = session.trace.as_ref();
+        let (cache, pinned) = (trace.and_then(|t| t.cache), trace.filter(|t| t.is_pinned).map(|t| t.position));
+        if let Some(origin) = trace.and_then(|t| t.counted) {
+            let place = session.span_of(origin).unwrap_or(start);
+            return Err(vec![Diagnostic::error("the number of tokens is known only for an exact number of rows").at(place)]);
+        }
+        Ok(Traced { output, constants: session.take_bindings(), cache, pinned, graph: session.take_graph() })
     }
 
     fn finish(&mut self, spec: &TraceSpec, logits: &Tensor) -> Result<NodeId, super::value::Fault> {

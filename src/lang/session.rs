@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::graph::{
     BinaryOp, Binding, CompileOptions, DeviceTensor, Executor, Graph, GraphError, NodeId, Origin, RopeRowsKind, RopeSpec, RunArgs,
-    RuntimeScalar, UnaryOp, Weight, WeightId,
+    RuntimeScalar, TokenDim, UnaryOp, Weight, WeightId,
 };
 use crate::source::Span;
 use crate::tensor::{DType, HostTensor, Shape};
@@ -41,6 +41,10 @@ pub struct Tensor(Rc<TensorCell>);
 struct TensorCell {
     shape: Shape,
     dtype: DType,
+    /// What it has of the bucket of tokens that is being traced for.
+    tokens: TokenDim,
+    /// Which of its elements are the number of tokens, a bit each: what they hold is the bucket, which is right in a shape and nowhere else.
+    counts: u32,
     state: RefCell<State>,
 }
 
@@ -63,7 +67,17 @@ enum TensorSource {
 
 impl Tensor {
     fn new(shape: Shape, dtype: DType, state: State) -> Tensor {
-        Tensor(Rc::new(TensorCell { shape, dtype, state: RefCell::new(state) }))
+        Tensor::counting(shape, dtype, 0, state)
+    }
+
+    fn counting(shape: Shape, dtype: DType, counts: u32, state: State) -> Tensor {
+        Tensor(Rc::new(TensorCell { shape, dtype, tokens: TokenDim::None, counts, state: RefCell::new(state) }))
+    }
+
+    /// Sizes of a shape, or one of no dimensions, of which those that `counts` names are a bucket of tokens.
+    pub fn from_sizes(sizes: HostTensor, counts: u32) -> Tensor {
+        let (shape, dtype) = (sizes.shape.clone(), sizes.dtype);
+        Tensor::counting(shape, dtype, counts, State { source: Some(TensorSource::Host), host: Some(Arc::new(sizes)), node: None })
     }
 
     /// A tensor whose values are known.
@@ -103,20 +117,40 @@ impl Tensor {
 
     /// The values, where they are on the host already.
     pub fn known(&self) -> Option<Arc<HostTensor>> {
-        self.0.state.borrow().host.clone()
+        if self.0.counts == 0 { self.0.state.borrow().host.clone() } else { None }
     }
 
     /// Whether its values are there already, on the host or on the device.
     pub fn is_constant(&self) -> bool {
         let state = self.state();
-        state.host.is_some() || matches!(state.source, Some(TensorSource::Device(_)))
+        self.known().is_some() || matches!(state.source, Some(TensorSource::Device(_)))
+    }
+
+    /// What it has of the bucket of tokens that is being traced for.
+    pub fn tokens(&self) -> TokenDim {
+        self.0.tokens
+    }
+
+    /// Whether the size of a dimension comes from the bucket of tokens.
+    pub fn is_counted(&self, dim: usize) -> bool {
+        match self.0.tokens {
+            TokenDim::None => false,
+            TokenDim::At(at) => at == dim,
+            TokenDim::Mixed => true,
+        }
+    }
+
+    /// The sizes that it holds and which of them are the number of tokens, where one is.
+    pub fn as_sizes(&self) -> Option<(Vec<i64>, u32)> {
+        let host = if self.0.counts == 0 { None } else { self.0.state.borrow().host.clone() }?;
+        Some(((0..host.len()).map(|i| host.value(i) as i64).collect(), self.0.counts))
     }
 
     /// The values to be changed in place, where no other handle sees them. A copy on a device is given up.
     pub fn unshared_host(&mut self) -> Option<&mut HostTensor> {
         let cell = Rc::get_mut(&mut self.0)?;
         let state = cell.state.get_mut();
-        if state.host.is_none() || matches!(state.source, Some(TensorSource::Weight(_))) {
+        if state.host.is_none() || cell.counts != 0 || matches!(state.source, Some(TensorSource::Weight(_))) {
             return None;
         }
         state.source = Some(TensorSource::Host);
@@ -154,6 +188,8 @@ pub struct Session {
     weight_nodes: HashMap<WeightId, NodeId>,
     scalar_nodes: HashMap<RuntimeScalar, Tensor>,
     rope_rows: HashMap<(Arc<RopeSpec>, NodeId, usize), NodeId>,
+    /// While a bucket is traced for: what is known of the graph's nodes.
+    pub(super) token_dims: Vec<TokenDim>,
     /// Set while a model's `forward` is traced: nothing is forced then.
     pub(super) trace: Option<TraceState>,
     observer: Option<RunObserver>,
@@ -175,6 +211,7 @@ impl Session {
             weight_nodes: HashMap::new(),
             scalar_nodes: HashMap::new(),
             rope_rows: HashMap::new(),
+            token_dims: Vec::new(),
             trace: None,
             observer: None,
         }
@@ -192,6 +229,11 @@ impl Session {
     /// From here on `observer` sees what is forced. The executor is free while it looks.
     pub fn observe(&mut self, observer: RunObserver) {
         self.observer = Some(observer);
+    }
+
+    /// The place that nodes are made from now.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// Nodes made from here on come from `span`.
@@ -241,7 +283,10 @@ impl Session {
     pub fn adopt(&mut self, node: NodeId) -> Result<Tensor, Fault> {
         let shape = self.graph.shape(node).clone();
         check_size(&shape)?;
-        let tensor = Tensor::new(shape, self.graph.dtype(node), State { node: Some((self.epoch, node)), ..State::default() });
+        let tokens = self.token_dim(node);
+        let state = State { node: Some((self.epoch, node)), ..State::default() };
+        let cell = TensorCell { shape, dtype: self.graph.dtype(node), tokens, counts: 0, state: RefCell::new(state) };
+        let tensor = Tensor(Rc::new(cell));
         if self.live.len() >= self.live_max {
             self.live.retain(|t| t.strong_count() > 0);
             self.live_max = (self.live.len() * 2).max(1024);
@@ -252,6 +297,9 @@ impl Session {
 
     /// The node of a tensor in the graph as it is now.
     pub fn node(&mut self, tensor: &Tensor) -> Result<NodeId, Fault> {
+        if tensor.0.counts != 0 {
+            return Err(self.needs_count());
+        }
         let state = tensor.state();
         if let Some((epoch, node)) = state.node
             && epoch == self.epoch
@@ -281,6 +329,10 @@ impl Session {
 
     /// Names the step that a tensor is, for `tl trace`.
     pub fn label(&mut self, tensor: &Tensor, name: &str) {
+        // A constant is no node before something reads it, which nothing may do.
+        if self.trace.is_some() && tensor.is_constant() && self.node(tensor).is_err() {
+            return;
+        }
         if let Some((epoch, node)) = tensor.state().node
             && epoch == self.epoch
         {
@@ -295,6 +347,9 @@ impl Session {
     pub fn host(&mut self, tensor: &Tensor) -> Result<Arc<HostTensor>, Fault> {
         if let Some(host) = tensor.known() {
             return Ok(host);
+        }
+        if tensor.0.counts != 0 {
+            return Err(self.needs_count());
         }
         let is_computed = matches!(tensor.state().source, Some(TensorSource::Device(_)));
         if let (Some(trace), false) = (&mut self.trace, is_computed) {
@@ -400,6 +455,7 @@ impl Session {
         self.weight_nodes.clear();
         self.scalar_nodes.clear();
         self.rope_rows.clear();
+        self.token_dims.clear();
     }
 
     /// Drops everything that was not forced, after an error.
@@ -417,6 +473,10 @@ impl Session {
     /// What the inputs of the graph are bound to, in the order in which tensors were first used.
     pub(super) fn take_bindings(&mut self) -> Vec<Binding> {
         std::mem::take(&mut self.bindings)
+    }
+
+    pub(super) fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     pub(super) fn graph_mut(&mut self) -> &mut Graph {

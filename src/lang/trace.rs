@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::graph::{CacheIdx, Graph, Literal, NodeId, Op, RuntimeScalar, ScalarSource, math};
+use crate::graph::{CacheIdx, Graph, Literal, NodeId, Op, Origin, RuntimeScalar, ScalarSource, TokenDim, math};
 use crate::tensor::{DType, HostTensor, Shape};
+
+use super::session::{Session, Tensor};
+use super::value::{Fault, Value};
 
 /// One layer's keys and values, as the first append saw them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +32,55 @@ pub struct TraceState {
     pub appended: BTreeSet<usize>,
     /// Whether the position was looked at: the trace is good for it alone.
     pub is_pinned: bool,
+    /// Whether the rows are a bucket of which a run fills some, so that their number is not that of the tokens.
+    pub is_bucket: bool,
+    /// What first needed the number of tokens and not just a row for each: the trace is of no use, and the next must be for the exact number.
+    pub counted: Option<Origin>,
+    /// The first step in which tokens mix: what is made of it is of no known size, so it is to blame where that is asked for.
+    pub mixed: Option<Origin>,
     /// The variables that function literals of this trace share, by address: only these end with it.
     pub own_variables: HashSet<*const ()>,
+}
+
+impl Session {
+    /// The error of whatever needs the number of tokens while a bucket is traced for. The trace is made again for the exact number, where it
+    /// is a plain number.
+    pub(super) fn needs_count(&mut self) -> Fault {
+        let origin = self.origin();
+        if let Some(trace) = &mut self.trace {
+            trace.counted.get_or_insert(origin);
+        }
+        Fault::new("the number of tokens is known only for an exact number of rows")
+    }
+
+    /// The size of a dimension, as a number that knows whether it is the bucket of tokens.
+    pub(super) fn size(&self, tensor: &Tensor, dim: usize) -> Value {
+        let size = tensor.shape()[dim];
+        if tensor.is_counted(dim) { count(size) } else { Value::Int(size as i64) }
+    }
+
+    /// What a new node has of the bucket.
+    pub(super) fn token_dim(&mut self, node: NodeId) -> TokenDim {
+        if !self.trace.as_ref().is_some_and(|trace| trace.is_bucket) {
+            return TokenDim::None;
+        }
+        let mut dims = std::mem::take(&mut self.token_dims);
+        let known = dims.len();
+        self.graph().extend_token_dims(&mut dims);
+        if let Some(at) = dims[known..].iter().position(|&dim| dim == TokenDim::Mixed) {
+            let origin = self.graph().node(NodeId((known + at) as u32)).origin;
+            if let Some(trace) = &mut self.trace {
+                trace.mixed.get_or_insert(origin);
+            }
+        }
+        self.token_dims = dims;
+        self.token_dims[node.0 as usize]
+    }
+}
+
+/// The number of tokens, as a bucket holds it.
+pub(super) fn count(size: usize) -> Value {
+    Value::Tensor(Tensor::from_sizes(HostTensor::i32(Shape::scalar(), vec![size as i32]), 1))
 }
 
 impl TraceState {

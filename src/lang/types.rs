@@ -26,6 +26,8 @@ pub fn dtype_of_name(name: &str) -> Option<DType> {
 pub struct DimBinding {
     pub name: Arc<str>,
     pub size: usize,
+    /// Whether the size is the bucket of tokens that is being traced for.
+    pub is_count: bool,
     /// Where the name stands in the signature.
     pub span: Span,
     /// `q is (4, 64)`.
@@ -154,12 +156,13 @@ impl Type {
                 }
                 Dim::Name(name, span) => {
                     let have = shape[at_shape];
-                    match dims.iter().find(|d| d.name == *name) {
+                    let is_count = tensor.is_counted(at_shape);
+                    match dims.iter_mut().find(|d| d.name == *name) {
                         None => {
                             let why = format!("{name} is {have}: {what} is {shape}");
-                            dims.push(DimBinding { name: name.clone(), size: have, span: *span, why });
+                            dims.push(DimBinding { name: name.clone(), size: have, is_count, span: *span, why });
                         }
-                        Some(bound) if bound.size == have => {}
+                        Some(bound) if bound.size == have => bound.is_count |= is_count,
                         Some(bound) => {
                             let error = Diagnostic::error(format!("{name} is {} and {have}: {what} is {shown}", bound.size))
                                 .at(at)

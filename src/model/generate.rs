@@ -22,6 +22,12 @@ pub trait StepPrograms {
     /// # Errors
     /// Whatever compiling the model's program finds.
     fn step(&mut self, n_tokens: usize, position: usize) -> Result<Rc<Compiled>, Self::Error>;
+
+    /// Why a prompt must be one run, as far as the steps so far have shown: its tokens look at each other other than through the cache, or
+    /// at how many they are. `None` where it may be cut anywhere.
+    fn whole_prompts(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Why a generation ended.
@@ -49,6 +55,9 @@ pub struct Timing {
 pub enum GenerateError {
     #[error("nothing to generate from: the prompt has no tokens")]
     EmptyPrompt,
+    /// More tokens than one run takes, of a program for which runs may not be cut.
+    #[error("{len} tokens at once are more than the {max} of one run, and may not be cut, since {why}: give a shorter prompt")]
+    Uncut { len: usize, max: usize, why: String },
 }
 
 /// Steps that are submitted one by one: what a step takes is not known before, and a processor that slept during the prompt makes them slowly.
@@ -192,7 +201,7 @@ where
         }
         let mut fed = 0;
         loop {
-            let n = run_len(ids.len() - fed, self.chunk, self.chunk_max);
+            let n = self.next_run_len(ids.len() - fed)?;
             let chunk = &ids[fed..fed + n];
             let sampled = self.run_chunk(chunk, sampling)?;
             fed += n;
@@ -202,6 +211,23 @@ where
             if on_chunk(fed).is_break() {
                 return Ok(None);
             }
+        }
+    }
+
+    /// Tokens of the next run when `left` are to be fed. Where a run is cut follows the clock, so nothing may depend on it.
+    fn next_run_len(&mut self, left: usize) -> Result<usize, P::Error> {
+        let n = run_len(left, self.chunk, self.chunk_max);
+        if n == left {
+            return Ok(n);
+        }
+        if self.programs.whole_prompts().is_none() {
+            // What kind of program it is shows when its step is made.
+            self.programs.step(n, self.context.position())?;
+        }
+        match self.programs.whole_prompts() {
+            None => Ok(n),
+            Some(_) if left <= self.chunk_max => Ok(left),
+            Some(why) => Err(GenerateError::Uncut { len: left, max: self.chunk_max, why }.into()),
         }
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::graph::{Graph, Literal, NodeId, Op};
 
 use super::place::{Placements, as_weight};
-use super::tokens::name;
+use super::tokens::op_name;
 use super::{Buf, Kernel, OutputSpec, RopeRowsSpec, ScalarExpr, ScalarRef, Scalars, SlotId, Step};
 
 /// Steps over values that are not yet shared. `Buf::Slot` names a value; no `Buf::Output` occurs.
@@ -38,7 +38,7 @@ impl Draft<'_> {
     fn name(&self, nodes: &[NodeId]) -> String {
         let mut parts: Vec<Cow<'_, str>> = nodes.iter().filter_map(|&id| self.own_name(id).map(Cow::Borrowed)).collect();
         if parts.is_empty() {
-            parts = nodes.iter().map(|&id| name(&self.graph.node(id).op)).collect();
+            parts = nodes.iter().map(|&id| op_name(&self.graph.node(id).op)).collect();
         }
         parts.dedup();
         parts.join("+")

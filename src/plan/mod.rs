@@ -45,6 +45,7 @@ pub use operands::{Operand, Role};
 pub use scalars::{ScalarExpr, ScalarRef, Scalars};
 pub(crate) use switches::choices;
 pub use switches::{Choice, Off};
+pub use tokens::op_name;
 pub use verify::verify;
 
 use std::sync::Arc;

@@ -13,13 +13,13 @@ pub(super) fn token_dims(graph: &Graph) -> Result<Vec<Option<usize>>, PlanError>
     dims.map(|(dim, (_, node))| match dim {
         TokenDim::None => Ok(None),
         TokenDim::At(dim) => Ok(Some(dim)),
-        TokenDim::Mixed => Err(PlanError::MixesTokens { op: name(&node.op).into_owned(), origin: node.origin }),
+        TokenDim::Mixed => Err(PlanError::MixesTokens { op: op_name(&node.op).into_owned(), origin: node.origin }),
     })
     .collect()
 }
 
 /// The op as the language spells it.
-pub(super) fn name(op: &Op) -> Cow<'static, str> {
+pub fn op_name(op: &Op) -> Cow<'static, str> {
     let known = match op {
         Op::Unary(op) => return lower(op),
         Op::Binary(op) => return lower(op),

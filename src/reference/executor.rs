@@ -260,6 +260,10 @@ impl Executor for ReferenceExecutor {
         Ok(outputs.iter().map(|o| self.store(values[o.0 as usize].clone().expect("outputs are kept"))).collect())
     }
 
+    fn computes_padding(&self) -> bool {
+        true
+    }
+
     fn upload(&mut self, tensor: &HostTensor) -> Result<DeviceTensor, ExecError> {
         Ok(self.store(Rc::new(Value::from_host(tensor))))
     }

@@ -23,7 +23,7 @@ pub use diagnose::{Diagnosis, diagnose, local_error};
 pub use measure::{Errors, measure};
 pub use names::{StepName, canonical};
 pub use reason::{Reason, ReasonKind};
-pub use record::{Request, Select, Step, Trace, record};
+pub use record::{Request, Select, Step, Trace, record, with_unread_steps};
 pub use reference_file::Reference;
 pub use save::to_safetensors;
 pub use stats::Stats;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::graph::{Binding, CacheSpec, CompileOptions, Executor, Graph, NodeId, Op, Origin, RunArgs, Weight};
+use crate::graph::{Binding, CacheSpec, CompileOptions, Executor, Graph, Node, NodeId, Op, Origin, RunArgs, Weight};
 use crate::tensor::{HostTensor, Shape};
 
 use super::stats::Stats;
@@ -138,6 +138,21 @@ pub fn record(request: &Request<'_>, args: &RunArgs, executor: &mut dyn Executor
     })
 }
 
+/// The output of a run, and beside it every named step that it does not need: a variable that nothing reads is of interest, too.
+pub fn with_unread_steps(graph: &Graph, output: NodeId) -> Vec<NodeId> {
+    let named = graph.nodes().filter(|(_, node)| node.label.is_some() && is_step(node)).map(|(id, _)| id);
+    std::iter::once(output).chain(named).collect()
+}
+
+/// Whether a node has values of its own that a person may want to see. Of the leaves only the constants that a program names have.
+fn is_step(node: &Node) -> bool {
+    match node.op {
+        Op::CacheAppend { .. } => false,
+        Op::Input(_) | Op::Iota | Op::Random(_) => node.label.is_some(),
+        _ => !is_leaf(&node.op),
+    }
+}
+
 fn is_leaf(op: &Op) -> bool {
     matches!(op, Op::Input(_) | Op::Weight(_) | Op::Scalar(_) | Op::RopeRows { .. } | Op::Iota | Op::Random(_))
 }
@@ -147,7 +162,7 @@ fn chosen(graph: &Graph, select: Select, layer_idx: Option<usize>) -> Vec<(NodeI
     let mut seen: HashMap<&str, usize> = HashMap::new();
     let mut steps = Vec::new();
     for (id, node) in graph.nodes() {
-        if is_leaf(&node.op) || matches!(node.op, Op::CacheAppend { .. }) {
+        if !is_step(node) {
             continue;
         }
         let name = match (&node.label, select) {

@@ -9,7 +9,8 @@ pub(super) fn token_dims(graph: &Graph) -> Vec<Option<usize>> {
     let Some(tokens) = graph.tokens() else { return dims };
     let bucket = graph.shape(tokens).len();
     for (id, node) in graph.nodes() {
-        let dim = if id == tokens { Some(0) } else { token_dim(graph, node, &dims) };
+        let made = graph.long_as_tokens(id);
+        let dim = if id == tokens { Some(0) } else { made.or_else(|| token_dim(graph, node, &dims)) };
         dims[id.0 as usize] = dim.filter(|&d| node.shape.dims().get(d) == Some(&bucket));
     }
     dims

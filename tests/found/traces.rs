@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use tensorlogic::engine::{Backend, DeviceRequest, LoadRequest, LoadedModel, ModelSteps, TracePoint};
+use tensorlogic::engine::{Backend, DeviceRequest, EngineHost, LoadRequest, LoadedModel, ModelSteps, TracePoint};
 use tensorlogic::format::ModelFile;
 use tensorlogic::graph::{Counters, KvType, Sampling};
-use tensorlogic::lang::Architectures;
+use tensorlogic::lang::{Architectures, Host};
 use tensorlogic::model::Generator;
 use tensorlogic::tensor::HostTensor;
 use tensorlogic::text::TokenId;
@@ -176,6 +177,34 @@ fn a_warm_step_uploads_no_constant_again() {
     }
 }
 
+/// `m.forward(tokens, cache)` of a program of the language.
+#[test]
+fn forward_of_the_language_holds_constants_and_makes_them_once() {
+    let folder = Folder::new("forward");
+    let text = llama("let shift = arange(4) * 0.5", "logits + T * shift[3] + [0.25]");
+    let program = folder.program("shift", &text);
+    for request in device_requests(true) {
+        let backend = Rc::new(Backend::open(&request).unwrap());
+        let load = |arch: Option<PathBuf>| {
+            let request = LoadRequest { arch, kv_type: KvType::F32, ..LoadRequest::default() };
+            EngineHost::new(backend.clone(), request).load_model(&fixture(MODEL).display().to_string()).unwrap()
+        };
+        let (plain, shifted) = (load(None), load(Some(program.clone())));
+        let (a, b) = (plain.new_cache(None).unwrap(), shifted.new_cache(None).unwrap());
+        let mut warm = None;
+        for (round, tokens) in [&[1, 267, 270][..], &[9], &[4, 7], &[8, 2, 3], &[5], &[6, 6]].into_iter().enumerate() {
+            let read = |logits| backend.executor.borrow_mut().read(&logits).unwrap();
+            let (x, y) = (read(plain.forward(tokens, &*a).unwrap()), read(shifted.forward(tokens, &*b).unwrap()));
+            let expected: Vec<f32> = x.as_f32().unwrap().iter().map(|x| x + tokens.len() as f32 * 1.5 + 0.25).collect();
+            assert!(difference(y.as_f32().unwrap(), &expected).0 < 1e-5, "round {round} on {}", backend.note);
+            let programs = backend.executor.borrow().counters().programs;
+            if round >= 3 {
+                assert_eq!(*warm.get_or_insert(programs), programs);
+            }
+        }
+    }
+}
+
 /// Equal graphs with unequal constants run on one executor, each with its own.
 #[test]
 fn programs_that_differ_in_constants_alone_are_not_taken_for_each_other() {
@@ -272,4 +301,222 @@ fn what_a_trace_would_freeze_is_refused() {
     // What is the program's own may change.
     let own = "let n = 1\n    let add = fn() { n = n + 1 }\n    add()\n    for i in 0..3 { n += i }\n    logits * float(n)";
     assert_eq!(generated(&open(&backend, Some(&folder.program("own", &llama("", own)))), &PROMPT, 2).len(), 2);
+}
+
+/// Llama's program with its embedding multiplied.
+fn llama_scaled(by: &str) -> String {
+    let text = Architectures::find("llama").unwrap().1;
+    assert!(text.contains("let x = embedding\n"));
+    text.replace("let x = embedding\n", &format!("let factor = {by}\n    let x = embedding * factor\n"))
+}
+
+/// Ways to ask for the number of tokens, each 3 for a prompt of three.
+const COUNTS: &[(&str, &str)] = &[
+    ("name", "T"),
+    ("float", "float(T)"),
+    ("shape", "shape(tokens)[0]"),
+    ("field", "embedding.shape[0]"),
+    ("len", "len(tokens)"),
+    ("numel", "numel(tokens)"),
+    ("elements", "numel(embedding) / shape(embedding)[1]"),
+    ("flat", "shape(flatten(embedding))[0] / shape(embedding)[1]"),
+    ("ones", "sum(ones([T]))"),
+    ("zeros", "sum(zeros([T, 2]) + 0.5)"),
+    ("ramp", "max(arange(T)) + 1"),
+    ("running", "cumsum(ones([T]))[-1]"),
+    ("drawn", "sum(where(rand([T, 1], seed: 2) >= 0.0, 1.0, 0.0))"),
+    ("list", "[T, 7][0]"),
+    ("literal", "sum([T, 0] * 1.0)"),
+    ("compare", "if T == 3 { 3.0 } else { 9.0 }"),
+    ("between", "if T > 2 and T < 4 { 3.0 } else { 9.0 }"),
+    ("match", "match T { 3 => 3.0\n 4 => 4.0\n _ => 9.0 }"),
+    ("range", "match T { 0..4 => 3.0\n _ => 9.0 }"),
+    ("text", "float(\"{}\".format(T))"),
+    ("repeat", "float(len(\"x\" * T))"),
+    ("type", "if type(T) == \"int\" { 3.0 } else { 9.0 }"),
+    ("largest", "float(max(T, 1))"),
+    ("argument", "twice(T) / 2"),
+    ("index", "[9.0, 9.0, 9.0, 3.0, 4.0][T]"),
+    ("loop", "ticks(tokens)"),
+    ("rows", "rows(embedding)"),
+    ("slice", "3.0 + 0.0 * sum(embedding[0:T - 1, 0])"),
+    ("both", "ticks(tokens) + 0 * T"),
+];
+
+const HELPERS: &str = "
+fn twice(n: int) { n * 2 }
+fn ticks(tokens: int32[N]) -> float { let n = 0.0\n for i in 0..N { n += 1.0 }\n n }
+fn rows(x: float[N, C]) -> float { let n = 0.0\n for row in x { n += 1.0 }\n n }
+";
+
+#[test]
+fn the_number_of_tokens_is_a_number_in_every_spelling() {
+    let folder = Folder::new("count");
+    for backend in backends() {
+        let fixed = open(&backend, Some(&folder.program("fixed", &llama_scaled("3.0"))));
+        let (text, logits) = (generated(&fixed, &PROMPT, 1), traced_logits(&fixed, &PROMPT));
+        for (name, by) in COUNTS {
+            let program = folder.program(name, &format!("{HELPERS}{}", llama_scaled(by)));
+            let model = open(&backend, Some(&program));
+            assert_eq!(generated(&model, &PROMPT, 1), text, "{name} on {}", backend.note);
+            let why = model.exact_rows().unwrap_or_else(|| panic!("{name} takes a bucket"));
+            assert!(why.contains(&format!("{name}.tl:")), "{name}: {why}");
+            let (rms, _) = difference(&traced_logits(&model, &PROMPT), &logits);
+            assert!(rms < 1e-5, "{name} on {}: rms {rms:e}", backend.note);
+        }
+    }
+}
+
+/// Shapes with one row a token, of which a bucket serves several counts of tokens.
+const ROWS: &[(&str, &str)] = &[
+    ("plain", "embedding"),
+    ("reshape", "reshape(reshape(embedding, [T, 4, shape(embedding)[1] / 4]), shape(embedding))"),
+    ("free", "reshape(embedding, [len(tokens), -1])"),
+    ("sizes", "ident(embedding)"),
+    ("zeros", "embedding + zeros([T, shape(embedding)[1]])"),
+    ("sum", "sum_of(embedding)"),
+    ("ones", "embedding * ones(T, 1)"),
+    ("full", "embedding * full([T, 1], 1.0)"),
+    ("wide", "embedding + broadcast_to([0.0], [T, shape(embedding)[1]])"),
+    ("positions", "embedding + 0.0 * [[1.0], [2.0], [3.0]][arange(T) + cache.position]"),
+    ("row", "embedding + reshape(arange(T) * 0.0, [T, 1])"),
+    ("noise", "embedding + 0.0 * rand([T, 3], seed: 1)[:, 0:1]"),
+];
+
+#[test]
+fn shapes_with_a_row_a_token_leave_the_bucket_alone() {
+    let folder = Folder::new("rows");
+    let helpers = "
+fn ident(x: float[N, C]) { let sizes = [N, C]\n reshape(x, sizes) }
+fn sum_of(x: float[N, C]) { let y = zeros([N, C])\n for i in 0..2 { y = y + x * 0.5 }\n y }
+";
+    for backend in backends() {
+        let plain = open(&backend, None);
+        let (text, logits) = (generated(&plain, &PROMPT, 3), traced_logits(&plain, &PROMPT));
+        for (name, rows) in ROWS {
+            let text_of = Architectures::find("llama").unwrap().1;
+            let program = text_of.replace("let x = embedding\n", &format!("let x = {rows}\n"));
+            let model = open(&backend, Some(&folder.program(name, &format!("{helpers}{program}"))));
+            assert_eq!(generated(&model, &PROMPT, 3), text, "{name} on {}", backend.note);
+            let (rms, _) = difference(&traced_logits(&model, &PROMPT), &logits);
+            assert!(rms < 1e-5, "{name} on {}: rms {rms:e}", backend.note);
+            assert_eq!(model.exact_rows(), None, "{name} on {}", backend.note);
+        }
+    }
+}
+
+/// What mixes tokens is computed of the true ones alone, by a backend and by the definition.
+#[test]
+fn tokens_that_mix_are_the_true_ones() {
+    let folder = Folder::new("mix");
+    let windows = [
+        ("mean", "embedding - mean(embedding, 0, keep: true) * 0.5"),
+        ("max", "embedding + max(embedding, 0, keep: true)"),
+        ("flip", "embedding + embedding[::-1]"),
+        ("last", "embedding + embedding[-1]"),
+        ("mask", "embedding + where(causal_mask(T), 1.0, 0.0) @ embedding"),
+    ];
+    for (name, rows) in windows {
+        let text = Architectures::find("llama").unwrap().1.replace("let x = embedding\n", &format!("let x = {rows}\n"));
+        let program = folder.program(name, &text);
+        let mut found: Vec<(Vec<f32>, Vec<u32>)> = Vec::new();
+        for backend in backends() {
+            let model = open(&backend, Some(&program));
+            // A run of four tokens, which fills its bucket, must not leave its step to one of three.
+            assert_eq!(generated(&model, &[1, 2, 3, 4], 1).len(), 1);
+            let text = generated(&model, &PROMPT, 3);
+            assert!(model.exact_rows().is_some(), "{name} on {}", backend.note);
+            found.push((traced_logits(&model, &PROMPT), text));
+        }
+        for (logits, text) in &found[1..] {
+            let (rms, _) = difference(logits, &found[0].0);
+            assert!(rms < 1e-4 && *text == found[0].1, "{name}: rms {rms:e}");
+        }
+    }
+}
+
+/// Where a prompt is cut follows the clock, so what tokens share must not depend on it.
+#[test]
+fn a_prompt_whose_tokens_mix_is_one_run() {
+    let folder = Folder::new("whole");
+    let text = Architectures::find("llama").unwrap().1;
+    let mean = text.replace("let x = embedding\n", "let x = embedding - mean(embedding, 0, keep: true) * 0.5\n");
+    let branch = llama("", "if cache.position >= 6 { -logits } else { logits }");
+    let prompt: Vec<u32> = (0..40).map(|i| i * 5 % 200 + 1).collect();
+    for program in [folder.program("mean", &mean), folder.program("branch", &branch)] {
+        let texts: Vec<Vec<u32>> = backends().iter().map(|backend| generated(&open(backend, Some(&program)), &prompt, 4)).collect();
+        assert!(texts.iter().all(|text| *text == texts[0]), "{texts:?}");
+        let model = open(&Backend::open(&device_requests(true)[0]).unwrap(), Some(&program));
+        let go_on = |_| ControlFlow::Continue(());
+        let long = ids(&[5; 600]);
+        let run = model.generator(0).unwrap().generate(&long, Sampling::default(), 1, |_| false, go_on, |_| ControlFlow::Continue(()));
+        let error = run.expect_err("it would be cut").to_string();
+        assert!(error.contains("600 tokens") && error.contains("512") && error.contains("give a shorter prompt"), "{error}");
+    }
+    // Others may be cut.
+    let model = open(&Backend::open(&device_requests(true)[0]).unwrap(), None);
+    assert_eq!(generated(&model, &[5; 600], 1).len(), 1);
+}
+
+/// A width that equals the bucket by chance is not the number of tokens.
+#[test]
+fn a_size_that_equals_the_bucket_by_chance_is_told_apart() {
+    let folder = Folder::new("chance");
+    let turned = "embedding + 0.5 * transpose(reshape(embedding, [shape(embedding)[1], T]))";
+    let program = Architectures::find("llama").unwrap().1.replace("let x = embedding\n", &format!("let x = {turned}\n"));
+    let program = folder.program("turned", &program);
+    let [cpu, .., exact] = &backends()[..] else { panic!("two backends") };
+    let models = [cpu, exact].map(|backend| open(backend, Some(&program)));
+    let width = models[0].file().metadata().u64("llama.embedding_length").unwrap() as u32;
+    assert!(width.is_power_of_two());
+    let prompt: Vec<u32> = (0..width / 2 + 3).map(|i| i % 200 + 1).collect();
+    let [found, expected] = models.map(|model| traced_logits(&model, &prompt));
+    let (rms, _) = difference(&found, &expected);
+    assert!(rms < 1e-4, "rms {rms:e}");
+}
+
+/// Layers that look back less far than others, against the same by a mask over one run.
+#[test]
+fn windows_by_layer_and_masks_see_the_same_tokens() {
+    let folder = Folder::new("windows");
+    let text = Architectures::find("llama").unwrap().1;
+    let call = "attention(q_rope, cache.append(i, k_rope, v), window: window)";
+    assert!(text.contains(call));
+    let by_window = text.replace(call, "attention(q_rope, cache.append(i, k_rope, v), window: if i % 2 == 0 { 3 } else { 0 })");
+    let by_mask = text.replace(call, "masked(q_rope, k_rope, v, cache.append(i, k_rope, v), i)")
+        + "
+fn masked(q: float[T, H, D], k: float[T, G, D], v: float[T, G, D], kept, i: int) {
+    let back = reshape(arange(T), [T, 1]) - reshape(arange(T), [1, T])
+    let near = if i % 2 == 0 { back < 3 } else { back < 100000 }
+    attention(q, k, v, where(back >= 0, near, false))
+}
+";
+    let prompt = [1u32, 267, 270, 9, 289, 12, 5, 80, 33];
+    for backend in backends() {
+        let models = [("windows", by_window.as_str()), ("masks", by_mask.as_str()), ("plain", text)];
+        let [windows, masks, plain] = models.map(|(name, text)| traced_logits(&open(&backend, Some(&folder.program(name, text))), &prompt));
+        let (rms, _) = difference(&windows, &masks);
+        assert!(rms < 1e-4, "{}: rms {rms:e}", backend.note);
+        assert!(difference(&windows, &plain).0 > 1e-3, "the window matters");
+        let first = |name: &str| generated(&open(&backend, Some(&folder.0.path(&format!("{name}.tl")))), &prompt, 1);
+        assert_eq!(first("windows"), first("masks"), "{}", backend.note);
+    }
+}
+
+#[test]
+fn a_variable_that_nothing_reads_is_in_the_trace() {
+    let folder = Folder::new("unread");
+    let end =
+        "let unread = mean(logits, -1)\n    let table = [1.0, 2.0]\n    let rows = arange(T)\n    let mixed = mean(logits, 0)\n    logits";
+    let mut mixed: Option<Vec<f32>> = None;
+    for backend in backends() {
+        let model = open(&backend, Some(&folder.program("unread", &llama("", end))));
+        let trace = model.trace_values(&TracePoint::of_prompt(ids(&PROMPT)), Select::Labelled, None).unwrap();
+        let shape = |name: &str| trace.step(name).unwrap_or_else(|| panic!("no {name}")).shape().to_vec();
+        assert_eq!((shape("unread"), shape("table"), shape("rows")), (vec![3], vec![2], vec![3]), "{}", backend.note);
+        assert_eq!(trace.step("table").unwrap().values.as_f32().unwrap(), [1.0, 2.0]);
+        assert_eq!(model.exact_rows(), None, "what nothing reads leaves the run alone");
+        let values = trace.step("mixed").unwrap().values.as_f32().unwrap().to_vec();
+        assert!(difference(&values, mixed.get_or_insert(values.clone())).0 < 1e-4, "a mean of the true tokens on {}", backend.note);
+    }
 }

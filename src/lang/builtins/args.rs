@@ -151,19 +151,31 @@ impl Args {
     }
 
     /// A shape whose sizes are all given.
-    pub fn shape(&self, interp: &mut Interp, i: usize) -> Result<Shape, Failure> {
-        let sizes = self.ints(interp, i)?;
-        to_shape(&sizes).map_err(|f| self.fail(i, f))
+    pub fn shape(&self, interp: &mut Interp, i: usize) -> Result<(Shape, u32), Failure> {
+        let Sizes { values, counts } = self.sizes(interp, i)?;
+        Ok((to_shape(&values).map_err(|f| self.fail(i, f))?, counts))
+    }
+
+    fn sizes(&self, interp: &mut Interp, i: usize) -> Result<Sizes, Failure> {
+        interp.sizes_of(&self.value(i)).map_err(|f| self.fail(i, f))
     }
 
     /// A shape as one argument, or as the arguments from `i` on: `zeros([2, 3])`, `zeros(2, 3)`.
-    pub fn shape_or_rest(&mut self, interp: &mut Interp, i: usize) -> Result<Vec<i64>, Failure> {
-        let mut sizes = self.ints(interp, i)?;
+    pub fn shape_or_rest(&mut self, interp: &mut Interp, i: usize) -> Result<Sizes, Failure> {
+        let mut sizes = self.sizes(interp, i)?;
         for (value, at) in self.take_rest() {
-            sizes.push(interp.int(&value).map_err(|f| Failure::At(f, at))?);
+            interp.push_size(&mut sizes, &value).map_err(|f| Failure::At(f, at))?;
         }
         Ok(sizes)
     }
+}
+
+/// The numbers of a shape, as they were given.
+#[derive(Default)]
+pub struct Sizes {
+    pub values: Vec<i64>,
+    /// Which of them are the number of tokens, a bit each, while a bucket of rows is traced for.
+    pub counts: u32,
 }
 
 pub fn to_shape(sizes: &[i64]) -> Result<Shape, Fault> {
@@ -187,6 +199,53 @@ fn exact_size(v: f64) -> Result<i64, Fault> {
 }
 
 impl Interp {
+    fn sizes_of(&mut self, value: &Value) -> Result<Sizes, Fault> {
+        let mut sizes = Sizes::default();
+        match value {
+            Value::List(items) | Value::Tuple(items) => {
+                for item in &items.0 {
+                    self.push_size(&mut sizes, item)?;
+                }
+            }
+            Value::Tensor(t) if t.shape().rank() == 1 && t.as_sizes().is_some() => {
+                let (values, counts) = t.as_sizes().unwrap_or_default();
+                sizes = Sizes { values, counts };
+            }
+            Value::Tensor(t) if t.as_sizes().is_some() => self.push_size(&mut sizes, value)?,
+            other => sizes.values = self.ints_of(other)?,
+        }
+        Ok(sizes)
+    }
+
+    fn push_size(&mut self, sizes: &mut Sizes, value: &Value) -> Result<(), Fault> {
+        let counted = if let Value::Tensor(t) = value { t.as_sizes() } else { None };
+        let size = match counted {
+            Some((size, _)) if size.len() == 1 && sizes.values.len() < 32 => {
+                sizes.counts |= 1 << sizes.values.len();
+                size[0]
+            }
+            _ => self.int(value)?,
+        };
+        sizes.values.push(size);
+        Ok(())
+    }
+
+    /// # Errors
+    /// Where a number that is needed is that of the tokens, which a bucket of rows does not tell.
+    pub(super) fn no_count(&mut self, counts: u32) -> Result<(), Fault> {
+        if counts == 0 { Ok(()) } else { Err(self.session.needs_count()) }
+    }
+
+    /// The dimension that is as long as the tokens are many, of a shape that was given; `None` where none is.
+    pub(super) fn counted_dim(&mut self, counts: u32) -> Result<Option<usize>, Fault> {
+        match counts.count_ones() {
+            0 => Ok(None),
+            1 => Ok(Some(counts.trailing_zeros() as usize)),
+            // Each row would be as long as the tokens are many.
+            _ => Err(self.session.needs_count()),
+        }
+    }
+
     /// The ints that a shape or an order of dimensions is given by.
     pub(in crate::lang) fn ints_of(&mut self, value: &Value) -> Result<Vec<i64>, Fault> {
         match value {

@@ -17,6 +17,11 @@ pub const BUILTINS: &[Builtin] = &[
         doc: "Items of a list, a tuple or a range, characters of a string, the first dimension of a tensor.",
         run: Run::Call(|interp, args| {
             let at = args.at(0);
+            if let Value::Tensor(x) = args.value(0)
+                && x.shape().rank() > 0
+            {
+                return Ok(interp.session.size(&x, 0));
+            }
             let n = interp.n_items(&args.value(0), at)?;
             Ok(Value::Int(i64::try_from(n).unwrap_or(i64::MAX)))
         }),

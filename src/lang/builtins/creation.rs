@@ -113,12 +113,12 @@ pub const BUILTINS: &[Builtin] = &[
 fn constant(interp: &mut Interp, mut args: Args, value: f64) -> Outcome {
     let dtype = args.dtype_or(2, DType::F32)?;
     let sizes = args.shape_or_rest(interp, 0)?;
-    let shape = to_shape(&sizes).map_err(|f| args.fail(0, f))?;
-    filled(interp, &Operand::Float(value), shape, dtype)
+    let shape = to_shape(&sizes.values).map_err(|f| args.fail(0, f))?;
+    filled(interp, &Operand::Float(value), shape, sizes.counts, dtype)
 }
 
 fn full(interp: &mut Interp, args: Args) -> Outcome {
-    let shape = args.shape(interp, 0)?;
+    let (shape, counts) = args.shape(interp, 0)?;
     let value = args.operand(1)?;
     let dtype = match &value {
         Operand::Int(_) => DType::I32,
@@ -127,10 +127,11 @@ fn full(interp: &mut Interp, args: Args) -> Outcome {
         Operand::Tensor(t) => t.dtype(),
     };
     let dtype = args.dtype_or(2, dtype)?;
-    filled(interp, &value, shape, dtype)
+    filled(interp, &value, shape, counts, dtype)
 }
 
-fn filled(interp: &mut Interp, value: &Operand, shape: Shape, dtype: DType) -> Outcome {
+fn filled(interp: &mut Interp, value: &Operand, shape: Shape, counts: u32, dtype: DType) -> Outcome {
+    let counted = interp.counted_dim(counts)?;
     let inputs: Vec<&Tensor> = match value {
         Operand::Tensor(t) => vec![t],
         _ => Vec::new(),
@@ -141,7 +142,11 @@ fn filled(interp: &mut Interp, value: &Operand, shape: Shape, dtype: DType) -> O
             other => other.literal(g, dtype.is_float())?,
         };
         let scalar = g.cast(scalar, dtype)?;
-        g.broadcast_to(scalar, shape)
+        let filled = g.broadcast_to(scalar, shape)?;
+        if let Some(dim) = counted {
+            g.set_long_as_tokens(filled, dim);
+        }
+        Ok(filled)
     })?;
     Ok(Value::Tensor(built))
 }
@@ -150,6 +155,18 @@ fn arange(interp: &mut Interp, args: Args) -> Outcome {
     let first = args.value(0);
     let (start, end) = if args.is_given(1) { (first, args.value(1)) } else { (Value::Int(0), first) };
     let step = if args.is_given(2) { args.value(2) } else { Value::Int(1) };
+    if let (Value::Int(0), Value::Int(1), Value::Tensor(t)) = (&start, &step, &end)
+        && t.shape().rank() == 0
+        && let Some((n, _)) = t.as_sizes()
+    {
+        // One row a token, whatever their number.
+        let n = n[0] as usize;
+        return Ok(Value::Tensor(interp.session.build(&[], |g, _| {
+            let rows = g.iota(n);
+            g.set_long_as_tokens(rows, 0);
+            Ok(rows)
+        })?));
+    }
     let is_float = [&start, &end, &step].iter().any(|v| matches!(v, Value::Float(_)));
     if is_float {
         let number = |v: &Value| match v {
@@ -199,10 +216,19 @@ fn eye(interp: &mut Interp, args: Args) -> Outcome {
 fn random(interp: &mut Interp, mut args: Args, kind: RandomKind) -> Outcome {
     let seed = args.seed_or_next(interp, 2)?;
     let sizes = args.shape_or_rest(interp, 0)?;
-    let shape = to_shape(&sizes).map_err(|f| args.fail(0, f))?;
+    let shape = to_shape(&sizes.values).map_err(|f| args.fail(0, f))?;
+    let counted = interp.counted_dim(sizes.counts)?;
+    // An element's number is its place, which further in depends on how many rows there are.
+    if counted.is_some_and(|dim| dim > 0) {
+        return Err(interp.session.needs_count().into());
+    }
     let built = interp.session.build(&[], |g, _| {
         let seed = g.literal_i32(seed as i32);
-        Ok(g.random(kind, shape, seed))
+        let drawn = g.random(kind, shape, seed);
+        if let Some(dim) = counted {
+            g.set_long_as_tokens(drawn, dim);
+        }
+        Ok(drawn)
     })?;
     Ok(Value::Tensor(built))
 }

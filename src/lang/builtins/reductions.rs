@@ -107,6 +107,7 @@ fn reduce(interp: &mut Interp, args: Args, op: ReduceOp) -> Outcome {
 fn extreme(interp: &mut Interp, args: Args, op: ReduceOp) -> Outcome {
     let is_max = op == ReduceOp::Max;
     match (args.value(0), args.value(1)) {
+        (Value::Tensor(t), _) | (_, Value::Tensor(t)) if t.as_sizes().is_some() => return Err(interp.session.needs_count().into()),
         (Value::Int(a), Value::Int(b)) => return Ok(Value::Int(if is_max { a.max(b) } else { a.min(b) })),
         (Value::Int(_) | Value::Float(_), Value::Int(_) | Value::Float(_)) => {
             let (a, b) = (args.float(interp, 0)?, args.float(interp, 1)?);

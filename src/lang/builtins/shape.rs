@@ -1,5 +1,6 @@
 //! Shapes and layout.
 
+use crate::graph::TokenDim;
 use crate::lang::interp::Interp;
 use crate::lang::session::Tensor;
 use crate::lang::value::{Fault, Value, dtype_name};
@@ -14,7 +15,10 @@ pub const BUILTINS: &[Builtin] = &[
         signature: "shape(x: tensor) -> tuple",
         section: "tensor",
         doc: "The sizes of the dimensions, outermost first.",
-        run: Run::Call(|interp, args| Ok(Value::tuple(args.tensor(interp, 0)?.shape().iter().map(|&d| Value::Int(d as i64)).collect()))),
+        run: Run::Call(|interp, args| {
+            let x = args.tensor(interp, 0)?;
+            Ok(Value::tuple((0..x.shape().rank()).map(|i| interp.session.size(&x, i)).collect()))
+        }),
     },
     Builtin {
         name: "rank",
@@ -28,7 +32,10 @@ pub const BUILTINS: &[Builtin] = &[
         signature: "numel(x: tensor) -> int",
         section: "tensor",
         doc: "The number of elements.",
-        run: Run::Call(|interp, args| Ok(Value::Int(args.tensor(interp, 0)?.shape().len() as i64))),
+        run: Run::Call(|interp, args| match args.tensor(interp, 0)? {
+            x if x.tokens() != TokenDim::None => Err(interp.session.needs_count().into()),
+            x => Ok(Value::Int(x.shape().len() as i64)),
+        }),
     },
     Builtin {
         name: "dtype",
@@ -130,8 +137,15 @@ pub const BUILTINS: &[Builtin] = &[
 fn reshape(interp: &mut Interp, mut args: Args) -> Outcome {
     let x = args.tensor(interp, 0)?;
     let sizes = args.shape_or_rest(interp, 1)?;
-    let shape = infer_size(x.shape(), &sizes).map_err(|f| args.fail(1, f))?;
-    Ok(Value::Tensor(interp.session.build(&[&x], |g, n| g.reshape(n[0], shape))?))
+    let shape = infer_size(x.shape(), &sizes.values).map_err(|f| args.fail(1, f))?;
+    let reshaped = interp.session.build(&[&x], |g, n| g.reshape(n[0], shape))?;
+    let is_meant = match reshaped.tokens() {
+        TokenDim::None => sizes.counts == 0,
+        TokenDim::At(dim) => 1u32.checked_shl(dim as u32) == Some(sizes.counts) || (sizes.counts == 0 && sizes.values[dim] == -1),
+        TokenDim::Mixed => true,
+    };
+    // Another size may equal the bucket by chance.
+    if is_meant { Ok(Value::Tensor(reshaped)) } else { Err(interp.session.needs_count().into()) }
 }
 
 /// Sizes of which one may be -1.
@@ -203,7 +217,8 @@ fn permute(interp: &mut Interp, mut args: Args) -> Outcome {
     let x = args.tensor(interp, 0)?;
     let rank = x.shape().rank() as i64;
     let order = args.shape_or_rest(interp, 1)?;
-    let order: Option<Vec<usize>> = order.iter().map(|&d| usize::try_from(if d < 0 { d + rank } else { d }).ok()).collect();
+    interp.no_count(order.counts)?;
+    let order: Option<Vec<usize>> = order.values.iter().map(|&d| usize::try_from(if d < 0 { d + rank } else { d }).ok()).collect();
     let order = order.ok_or_else(|| args.fail(1, Fault::new(format!("the order names a dimension that {} has not", x.shape()))))?;
     Ok(Value::Tensor(interp.session.build(&[&x], |g, n| g.permute(n[0], &order))?))
 }
@@ -211,8 +226,18 @@ fn permute(interp: &mut Interp, mut args: Args) -> Outcome {
 fn broadcast_to(interp: &mut Interp, mut args: Args) -> Outcome {
     let x = args.tensor(interp, 0)?;
     let sizes = args.shape_or_rest(interp, 1)?;
-    let shape = to_shape(&sizes).map_err(|f| args.fail(1, f))?;
-    Ok(Value::Tensor(interp.session.build(&[&x], |g, n| g.broadcast_to(n[0], shape))?))
+    let shape = to_shape(&sizes.values).map_err(|f| args.fail(1, f))?;
+    let counted = interp.counted_dim(sizes.counts)?;
+    let wide = interp.session.build(&[&x], |g, n| {
+        let wide = g.broadcast_to(n[0], shape)?;
+        if let (Some(dim), true) = (counted, wide != n[0]) {
+            g.set_long_as_tokens(wide, dim);
+        }
+        Ok(wide)
+    })?;
+    // Another size may equal the bucket by chance.
+    let is_meant = wide.tokens() == counted.map_or(TokenDim::None, TokenDim::At) || wide.tokens() == TokenDim::Mixed;
+    if is_meant { Ok(Value::Tensor(wide)) } else { Err(interp.session.needs_count().into()) }
 }
 
 /// The tensors of a call's list, or of its positional arguments.
@@ -290,7 +315,11 @@ fn split(interp: &mut Interp, args: Args) -> Outcome {
             0 => return Err(args.fail(1, Fault::new("a piece cannot have 0 elements"))),
             size => (0..n.div_ceil(size)).map(|i| size.min(n - i * size)).collect(),
         },
-        _ => args.shape(interp, 1)?.dims().to_vec(),
+        _ => {
+            let (sizes, counts) = args.shape(interp, 1)?;
+            interp.no_count(counts)?;
+            sizes.dims().to_vec()
+        }
     };
     if sizes.iter().sum::<usize>() != n {
         return Err(args.fail(1, Fault::new(format!("pieces of {sizes:?} do not add up to {n}"))));

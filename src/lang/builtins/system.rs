@@ -43,7 +43,10 @@ pub const BUILTINS: &[Builtin] = &[
         signature: "type(x) -> string",
         section: "system",
         doc: "The name of a value's type.",
-        run: Run::Call(|_, args| Ok(Value::str(&args.value(0).type_name()))),
+        run: Run::Call(|interp, args| match args.value(0) {
+            Value::Tensor(x) if x.as_sizes().is_some() => Err(interp.session.needs_count().into()),
+            x => Ok(Value::str(&x.type_name())),
+        }),
     },
     Builtin {
         name: "input",

@@ -7,10 +7,13 @@ use crate::lang::hir::{CaptureFrom, Expr, ExprKind, FnCode};
 use crate::lang::interp::Interp;
 use crate::lang::model::{ConfigPath, WeightPath};
 use crate::lang::resolve::nearest;
+use crate::lang::session::Tensor;
 use crate::lang::stack;
+use crate::lang::trace::count;
 use crate::lang::value::{Closure, Fault, IntRange, Record, Value, dtype_name};
 use crate::source::Span;
 use crate::syntax::ast::{BinaryOp, UnaryOp};
+use crate::tensor::HostTensor;
 
 use super::{CallArg, Eval, Frame};
 
@@ -24,6 +27,7 @@ impl Interp {
             ExprKind::Const(value) => Ok(value.clone()),
             ExprKind::Read(place, name) => self.read(frame, *place, name, span),
             ExprKind::Dim(name) => match frame.dims.iter().find(|d| d.name == *name) {
+                Some(dim) if dim.is_count => Ok(count(dim.size)),
                 Some(dim) => Ok(Value::Int(dim.size as i64)),
                 None => Err(Diagnostic::error(format!("dimension `{name}` has no size yet")).at(span).into()),
             },
@@ -159,6 +163,12 @@ impl Interp {
         }
         // A literal row is a tensor of its own by now; only written rows make a matrix, not variables that hold tensors.
         let is_row = |(e, v): (&Expr, &Value)| matches!(e.kind, ExprKind::List(_)) && matches!(v, Value::Tensor(_));
+        let is_count = |v: &Value| matches!(v, Value::Tensor(t) if t.shape().rank() == 0 && t.as_sizes().is_some());
+        if values.iter().any(is_count)
+            && let Some(sizes) = sizes_of(&values)
+        {
+            return Ok(Value::Tensor(sizes));
+        }
         let is_number = |v: &Value| matches!(v, Value::Int(_) | Value::Float(_) | Value::Bool(_));
         if !values.is_empty() && (values.iter().all(is_number) || items.iter().zip(&values).all(is_row)) {
             let tensor = self.tensor_of(&values);
@@ -262,7 +272,7 @@ impl Interp {
             Value::Config(path) => path.step(name),
             Value::Cache(cache) if name == "position" => self.cache_position(cache),
             Value::Tensor(tensor) => match name {
-                "shape" => Ok(Value::tuple(tensor.shape().iter().map(|&d| Value::Int(d as i64)).collect())),
+                "shape" => Ok(Value::tuple((0..tensor.shape().rank()).map(|i| self.session.size(tensor, i)).collect())),
                 "dtype" => Ok(Value::str(dtype_name(tensor.dtype()))),
                 "rank" => Ok(Value::Int(tensor.shape().rank() as i64)),
                 "T" => self.transposed(tensor).map(Value::Tensor),
@@ -287,4 +297,20 @@ impl Interp {
             .hint("write a loop, or give the recursion an end that it reaches")
             .into()
     }
+}
+
+/// Numbers of tokens beside ints, as a shape is written; `None` where another value stands among them.
+fn sizes_of(values: &[Value]) -> Option<Tensor> {
+    let (mut sizes, mut counts) = (Vec::with_capacity(values.len()), 0);
+    for (i, value) in values.iter().enumerate() {
+        sizes.push(match value {
+            Value::Int(size) => i32::try_from(*size).ok()?,
+            Value::Tensor(tensor) if tensor.shape().rank() == 0 => {
+                counts |= 1u32.checked_shl(i as u32)?;
+                i32::try_from(tensor.as_sizes()?.0[0]).ok()?
+            }
+            _ => return None,
+        });
+    }
+    Some(Tensor::from_sizes(HostTensor::i32([sizes.len()], sizes), counts))
 }

@@ -19,6 +19,9 @@ const TEXT_MAX: usize = 1 << 28;
 
 impl Interp {
     pub(super) fn binary(&mut self, op: BinaryOp, a: &Value, b: &Value) -> Result<Value, Fault> {
+        if [a, b].into_iter().any(|v| matches!(v, Value::Tensor(t) if t.as_sizes().is_some())) {
+            return Err(self.session.needs_count());
+        }
         match (a, b) {
             (Value::Int(a), Value::Int(b)) => number::int_op(op, *a, *b),
             (Value::Float(a), Value::Float(b)) => number::float_op(op, *a, *b),

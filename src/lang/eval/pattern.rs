@@ -50,6 +50,10 @@ impl Interp {
     fn unpack(&mut self, value: &Value, at: Span) -> Eval<Vec<Value>> {
         match value {
             Value::Tuple(items) | Value::List(items) => Ok(items.0.clone()),
+            Value::Tensor(tensor) if tensor.shape().rank() > 0 && tensor.is_counted(0) => {
+                let fault = self.session.needs_count();
+                Err(self.fault(fault, at))
+            }
             Value::Tensor(tensor) if tensor.shape().rank() > 0 && tensor.shape()[0] <= 64 => {
                 (0..tensor.shape()[0] as u64).map(|i| self.item(value, i, at)).collect()
             }

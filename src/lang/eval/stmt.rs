@@ -116,6 +116,10 @@ impl Interp {
             Value::List(items) | Value::Tuple(items) => items.0.len() as u64,
             Value::Unit => 0,
             Value::Str(text) => text.chars().count() as u64,
+            Value::Tensor(tensor) if tensor.shape().rank() > 0 && tensor.is_counted(0) => {
+                let fault = self.session.needs_count();
+                return Err(self.fault(fault, span));
+            }
             Value::Tensor(tensor) if tensor.shape().rank() > 0 => tensor.shape()[0] as u64,
             other => {
                 let error = Diagnostic::error(format!("cannot go over {}", other.type_name())).at(span);
