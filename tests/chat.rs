@@ -199,6 +199,30 @@ fn an_error_of_the_template_loses_nothing() {
     assert_eq!(contents(&session).len(), 4);
 }
 
+/// A template that refuses to render without a question, as some do, and one that puts the system message into the question.
+#[test]
+fn a_template_that_wants_a_question_takes_a_system_message() {
+    let wants = "{% if not messages|selectattr('role', 'equalto', 'user')|list %}{{ raise_exception('no question') }}{% endif %}";
+    let block = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>\n{% endfor %}<|assistant|>";
+    let within = "{% for m in messages[1:] %}<|user|>{% if loop.first %}{{ messages[0].content }}\n{% endif %}{{ m.content }}<|end|>\n{% endfor %}<|assistant|>";
+    let refuses = "{{ raise_exception('no system message') }}";
+    let model = demo(None);
+    let tokenizer = model.tokenizer().unwrap();
+    let chat = |source: &str| model.chat(Some(ChatTemplate::from_source(source).unwrap()), greedy(16), Some("Be kind.".into()));
+    let template = ChatTemplate::from_source(&format!("{wants}{block}")).unwrap();
+    let len = Session::system_len(&tokenizer, &template, "Be kind.").unwrap();
+    let read = tokenizer.encode_chat("<|system|>Be kind.<|end|>\n<|user|>", &[10..18]);
+    assert_eq!(len, read.len(), "all that stands before the question");
+    for source in [format!("{wants}{block}"), format!("{wants}{within}")] {
+        let mut session = chat(&source).unwrap();
+        ask(&mut session, "My name is Ada.");
+        assert!(ask(&mut session, "What is my name?").text.contains("Ada"), "{source}");
+        assert!(tokenizer.decode(session.context().ids()).contains("Be kind."), "{source}");
+    }
+    let refused = chat(refuses).err().expect("an error").to_string();
+    assert!(refused.contains("no system message"), "{refused}");
+}
+
 #[test]
 fn an_answer_given_again_has_another_seed() {
     let model = tiny(None);

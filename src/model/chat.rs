@@ -97,14 +97,22 @@ where
         }
     }
 
-    /// Tokens of the rendered system block: what the ring keeps as sinks by default.
+    /// Tokens of the rendered system block: what the ring keeps as sinks by default. A template may want a question with it; what stands before
+    /// the question is the block then.
     ///
     /// # Errors
-    /// When the template refuses a system message.
+    /// When the template refuses a system message, with a question too.
     pub fn system_len(tokenizer: &Tokenizer, template: &ChatTemplate, system: &str) -> Result<usize, TemplateError> {
         let render = RenderContext { add_generation_prompt: false, ..RenderContext::for_tokenizer(tokenizer) };
-        let prompt = template.render_prompt(&[Message::new("system", system)], &render)?;
-        Ok(tokenizer.encode_chat(&prompt.text, &prompt.messages).len())
+        const QUESTION: &str = "tl-question";
+        let messages = [Message::new("system", system), Message::new("user", QUESTION)];
+        if let Ok(alone) = template.render_prompt(&messages[..1], &render) {
+            return Ok(tokenizer.encode_chat(&alone.text, &alone.messages).len());
+        }
+        let asked = template.render_prompt(&messages, &render)?;
+        let end = asked.text.rfind(QUESTION).unwrap_or(0);
+        let within: Vec<_> = asked.messages.into_iter().filter(|part| part.end <= end).collect();
+        Ok(tokenizer.encode_chat(&asked.text[..end], &within).len())
     }
 
     pub fn messages(&self) -> &[Message] {

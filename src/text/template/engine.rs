@@ -10,7 +10,7 @@ use minijinja::value::Kwargs;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
 use super::limits::{self, Budget};
-use super::{Message, RenderContext, TemplateError, guard, methods, ordered, python};
+use super::{Message, RenderContext, TemplateError, guard, kinds, methods, ordered, python};
 
 /// As Hugging Face sets jinja2 up; one newline at the end of the source does not count.
 const WHITESPACE: WhitespaceConfig = WhitespaceConfig { keep_trailing_newline: false, lstrip_blocks: true, trim_blocks: true };
@@ -54,15 +54,17 @@ struct Compiled<'s> {
     blocks: BTreeMap<&'s str, Instructions<'s>>,
 }
 
-/// Bounds the source and replaces the one tag that minijinja does not know: `generation`, which marks the assistant's text for training and
+/// Bounds the source, makes its line breaks one, and replaces the one tag that minijinja does not know: `generation`, which marks the assistant's text for training and
 /// renders its body unchanged.
 fn prepare(source: &str) -> Result<String, TemplateError> {
     if source.len() > limits::MAX_SOURCE_BYTES {
         let (found, limit) = (source.len(), limits::MAX_SOURCE_BYTES);
         return Err(TemplateError::Limit(format!("has {found} bytes, more than the limit of {limit}")));
     }
+    // jinja2 reads every kind of line break as `\n`.
+    let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut prepared = String::with_capacity(source.len());
-    let mut rest = source;
+    let mut rest = source.as_str();
     while let Some(open) = rest.find("{%") {
         let (before, tag) = rest.split_at(open + 2);
         prepared.push_str(before);
@@ -103,6 +105,7 @@ fn environment<'s>(context: &RenderContext, budget: &Budget) -> Environment<'s> 
     });
     let left = budget.clone();
     env.set_unknown_method_callback(move |state, value, method, args| methods::call(&left, state, value, method, args));
+    kinds::install(&mut env);
     let clock = context.clock;
     env.add_function("strftime_now", move |format: &str| clock.format(format));
     env.add_function("raise_exception", |message: &str| -> Result<Value, Error> {

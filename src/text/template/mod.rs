@@ -6,6 +6,7 @@
 mod clock;
 mod engine;
 mod guard;
+mod kinds;
 mod limits;
 mod methods;
 mod ordered;

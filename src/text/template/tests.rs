@@ -46,6 +46,33 @@ fn values_print_as_in_python() {
 }
 
 #[test]
+fn kinds_are_those_that_jinja2_tells() {
+    let all = "{% for x in [none, true, 1, 1.5, 'a', [1], (1, 2), {'k': 1}, missing] %}{{ 1 if x is KIND else 0 }}{% endfor %}";
+    for (kind, expected) in [
+        ("iterable", "000011111"),
+        ("sequence", "000011111"),
+        ("mapping", "000000010"),
+        ("string", "000010000"),
+        ("number", "011100000"),
+        ("integer", "001000000"),
+        ("float", "000100000"),
+        ("boolean", "010000000"),
+        ("none", "100000000"),
+        ("defined", "111111110"),
+        ("undefined", "000000001"),
+    ] {
+        check(&all.replace("KIND", kind), expected);
+    }
+}
+
+#[test]
+fn every_line_break_of_a_template_is_one() {
+    check("a\r\n  {% if true %}\r\nb\r{% endif %}\r\n{{ 'c\r\nd' }}\r\n", "a\nb\nc\nd");
+    let messages = [Message::new("user", "x\r\ny")];
+    assert_eq!(render_with("{{ messages[0].content }}", &messages, json!({})).as_deref(), Ok("x\r\ny"), "a message keeps its own");
+}
+
+#[test]
 fn slices_are_those_of_python() {
     check("{{ 'abcdef'[1:4] }} {{ 'abcdef'[-2:] }} {{ 'abcdef'[::-2] }} {{ 'abcdef'[4:1:-1] }} {{ 'abcdef'[:99:3] }}", "bcd ef fdb edc ad");
     check(
