@@ -102,7 +102,7 @@ fn a_decode_step_agrees_with_the_definition() {
 fn the_first_step_that_differs_is_named_with_its_place() {
     let path = temporary("other.safetensors");
     let path = path.to_str().unwrap();
-    shown(&["trace", &fixture(TINY), "--tokens=1,5,9,4", "--out", path]);
+    shown(&["trace", &fixture(TINY), "--tokens=1,5,9,4", "--out", path, "--force"]);
     let output = tl(&["trace", &fixture(TINY), PROMPT, "--reference", path]);
     let out = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{out}");
@@ -115,7 +115,7 @@ fn the_first_step_that_differs_is_named_with_its_place() {
 fn what_was_written_agrees_and_a_mapping_renames() {
     let (path, map) = (temporary("same.safetensors"), temporary("map.json"));
     let path = path.to_str().unwrap();
-    shown(&["trace", &fixture(TINY), PROMPT, "--out", path]);
+    shown(&["trace", &fixture(TINY), PROMPT, "--out", path, "--force"]);
     assert!(shown(&["trace", &fixture(TINY), "--reference", path]).contains("steps agree within"));
     std::fs::write(&map, r#"{"blk.0.q": "blk.0.q_rope"}"#).unwrap();
     let output = tl(&["trace", &fixture(TINY), "--reference", path, "--mapping", map.to_str().unwrap()]);
@@ -174,7 +174,8 @@ fn a_bench_report_is_json_that_a_baseline_reads() {
     let (saved, plot) = (temporary("baseline.json"), temporary("plot.svg"));
     std::fs::write(&saved, &json).unwrap();
     let (saved, svg) = (saved.to_str().unwrap(), plot.to_str().unwrap());
-    let again = shown(&["bench", &fixture(TINY), "-p", "8", "-n", "4", "-r", "2", "--ctx", "64", "--baseline", saved, "--plot", svg]);
+    let again =
+        shown(&["bench", &fixture(TINY), "-p", "8", "-n", "4", "-r", "2", "--ctx", "64", "--baseline", saved, "--plot", svg, "--force"]);
     assert!(again.contains("prefill 8") && again.contains("against the baseline"), "{again}");
     for drawn in [plot.clone(), plot.with_extension("context.svg")] {
         assert!(std::fs::read_to_string(&drawn).unwrap().starts_with("<svg"), "{}", drawn.display());
@@ -239,7 +240,7 @@ fn arguments_that_say_nothing_are_refused() {
 fn a_decode_step_follows_its_reference() {
     let file = temporary("step.safetensors");
     let file = file.to_str().unwrap();
-    shown(&["trace", &fixture(TINY), PROMPT, "--step", "3", "--out", file]);
+    shown(&["trace", &fixture(TINY), PROMPT, "--step", "3", "--out", file, "--force"]);
     for args in [&[][..], &["--step", "3"], &[PROMPT, "--step", "3"]] {
         let out = shown(&[&["trace", &fixture(TINY), "--reference", file], args].concat());
         assert!(out.contains("1 token from position 6") && out.contains("steps agree"), "{out}");
@@ -260,7 +261,7 @@ fn a_checks_report_has_every_mode() {
 #[test]
 fn a_mapping_that_names_no_step_is_noted() {
     let (file, map) = (temporary("mapped.safetensors"), temporary("mapping.json"));
-    shown(&["trace", &fixture(TINY), PROMPT, "--out", file.to_str().unwrap()]);
+    shown(&["trace", &fixture(TINY), PROMPT, "--out", file.to_str().unwrap(), "--force"]);
     std::fs::write(&map, r#"{"blk.0.quue": "blk.0.q"}"#).unwrap();
     let output = tl(&["trace", &fixture(TINY), "--reference", file.to_str().unwrap(), "--mapping", map.to_str().unwrap()]);
     assert!(output.status.success() && text(&output.stderr).contains("names `blk.0.quue`, and no step is called that"), "{output:?}");

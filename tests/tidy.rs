@@ -14,22 +14,24 @@ use std::path::{Path, PathBuf};
 /// Each folder of `src` and the modules it may name: the table of ARCHITECTURE.md.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("source", &[]),
+    ("output", &[]),
+    ("environment", &[]),
     ("diag", &["source"]),
     ("syntax", &["source", "diag"]),
     ("tensor", &[]),
     ("graph", &["tensor"]),
-    ("format", &["tensor"]),
+    ("format", &["tensor", "output"]),
     ("text", &["format"]),
     ("plan", &["tensor", "graph"]),
     ("reference", &["tensor", "graph"]),
-    ("cpu", &["tensor", "graph", "plan"]),
-    ("gpu", &["tensor", "graph", "plan"]),
+    ("cpu", &["tensor", "graph", "plan", "environment"]),
+    ("gpu", &["tensor", "graph", "plan", "output", "environment"]),
     ("model", &["tensor", "graph", "format", "text"]),
     ("doctor", &["tensor", "graph", "reference"]),
     ("bench", &["tensor", "graph", "plan"]),
     ("explain", &["tensor", "graph", "plan"]),
-    ("trace", &["tensor", "graph", "reference", "format", "model"]),
-    ("lang", &["source", "diag", "syntax", "tensor", "graph", "format", "text", "model"]),
+    ("trace", &["tensor", "graph", "reference", "format", "model", "output"]),
+    ("lang", &["source", "diag", "syntax", "tensor", "graph", "format", "text", "model", "output"]),
 ];
 
 fn root() -> PathBuf {

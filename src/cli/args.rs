@@ -1,11 +1,14 @@
 //! The command line as typed.
 
+mod shared;
+mod values;
+
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
-use crate::gpu::Variant;
-use crate::plan::{Off, Rule};
+pub use shared::{BackendArg, ComputeArgs, DeviceArgs, KvArg, ModelArgs, SamplingArgs, WindowArgs};
+use values::{token, whole};
 
 /// A tensor language, and the engine that runs it on any GPU through wgpu.
 #[derive(Parser, Debug)]
@@ -56,130 +59,24 @@ pub enum Command {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BackendArg {
-    /// The best real GPU, else the CPU
-    Auto,
-    Metal,
-    Vulkan,
-    Dx12,
-    Cpu,
-    /// Validates and computes nothing: for tests of errors
-    #[value(hide = true)]
-    Noop,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum KvArg {
-    F32,
-    F16,
-    #[value(name = "q8_0")]
-    Q8_0,
-}
-
-/// Where to compute.
-#[derive(Args, Clone, Debug)]
-pub struct DeviceArgs {
-    /// The backend
-    #[arg(long, env = "TL_BACKEND", value_enum, default_value = "auto")]
-    pub backend: BackendArg,
-    /// Part of the adapter's name
-    #[arg(long, env = "TL_ADAPTER", value_name = "TEXT")]
-    pub adapter: Option<String>,
-    /// Rewrite rules to do without: `-norm_in_linear,-merge_linears` or `-all`
-    #[arg(
-        long,
-        env = "TL_RULES",
-        value_name = "-NAME,…",
-        default_value = "",
-        hide_default_value = true,
-        allow_hyphen_values = true,
-        hide = true
-    )]
-    pub rules: Off<Rule>,
-    /// Kernel variants of the GPU to do without, in the same way
-    #[arg(
-        long,
-        env = "TL_KERNELS",
-        value_name = "-NAME,…",
-        default_value = "",
-        hide_default_value = true,
-        allow_hyphen_values = true,
-        hide = true
-    )]
-    pub variants: Off<Variant>,
-}
-
-/// How to compute.
-#[derive(Args, Clone, Debug)]
-pub struct ComputeArgs {
-    #[command(flatten)]
-    pub device: DeviceArgs,
-    /// f32 activations, no int8 or f16 arithmetic: for comparing numbers
-    #[arg(long)]
-    pub precise: bool,
-    /// How keys and values are stored
-    #[arg(long, value_enum, default_value = "f16")]
-    pub kv: KvArg,
-    /// The architecture's program instead of the built-in one
-    #[arg(long, value_name = "FILE.tl")]
-    pub arch: Option<PathBuf>,
-    /// Read model files instead of mapping them
-    #[arg(long)]
-    pub no_mmap: bool,
-}
-
-/// The window of the key-value cache.
-#[derive(Args, Clone, Debug)]
-pub struct WindowArgs {
-    /// Tokens in view [default: the trained length, at most 4096]
-    #[arg(long, value_name = "N")]
-    pub ctx: Option<usize>,
-    /// First tokens that always stay in view [default: the system block, at least 4]
-    #[arg(long, value_name = "N")]
-    pub sinks: Option<usize>,
-}
-
-/// How tokens are drawn; what is not given comes from the model's file, else from the defaults shown.
-#[derive(Args, Clone, Debug)]
-pub struct SamplingArgs {
-    /// 0 takes the likeliest token [default: 0.8]
-    #[arg(long, value_name = "X")]
-    pub temperature: Option<f32>,
-    /// Keep the K likeliest tokens, 0 for all [default: 40]
-    #[arg(long, value_name = "K")]
-    pub top_k: Option<u32>,
-    /// Keep the likeliest tokens up to this share [default: 0.95]
-    #[arg(long, value_name = "P")]
-    pub top_p: Option<f32>,
-    /// Keep tokens at least this likely relative to the likeliest [default: 0.05]
-    #[arg(long, value_name = "P")]
-    pub min_p: Option<f32>,
-    /// Divide the logits of recent tokens [default: 1.0]
-    #[arg(long, value_name = "X")]
-    pub repeat_penalty: Option<f32>,
-    /// How many tokens are recent [default: 64]
-    #[arg(long, value_name = "N")]
-    pub repeat_last_n: Option<u32>,
-    /// The same seed gives the same text [default: random]
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-}
-
 #[derive(Args, Debug)]
 pub struct ChatArgs {
-    /// A GGUF file or a Hugging Face folder; without one, the small model inside the binary
-    pub model: Option<PathBuf>,
+    /// The model; without one, the small model inside the binary
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The same as --prompt
+    #[arg(value_name = "PROMPT", conflicts_with = "prompt")]
+    pub words: Option<String>,
     /// The system message
     #[arg(long, value_name = "S")]
     pub system: Option<String>,
     /// Answer this once on stdout and exit
-    #[arg(long, value_name = "S")]
+    #[arg(short = 'p', long, value_name = "S")]
     pub prompt: Option<String>,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     /// The longest answer
-    #[arg(long, value_name = "N", default_value_t = 2048)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 2048, value_parser = whole::<usize>)]
     pub max_tokens: usize,
     #[command(flatten)]
     pub window: WindowArgs,
@@ -189,27 +86,34 @@ pub struct ChatArgs {
     /// After each answer, print tokens and speed on stderr
     #[arg(long)]
     pub stats: bool,
+    /// Keep nothing of what is typed for the next session's Up key
+    #[arg(long)]
+    pub no_history: bool,
     /// Write the built-in model to a file and exit
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["model", "prompt"])]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["model", "named_model", "prompt"])]
     pub save_default: Option<PathBuf>,
+    /// Let --save-default replace a file
+    #[arg(long)]
+    pub force: bool,
     #[command(flatten)]
     pub compute: ComputeArgs,
 }
 
 #[derive(Args, Debug)]
 pub struct GenerateArgs {
-    /// A GGUF file or a Hugging Face folder
-    pub model: PathBuf,
+    /// The model
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// The text to complete
-    #[arg(long, value_name = "S", conflicts_with = "tokens", required_unless_present = "tokens")]
+    #[arg(short = 'p', long, value_name = "S", conflicts_with = "tokens", required_unless_present = "tokens")]
     pub prompt: Option<String>,
     /// Token ids to complete; needs no tokenizer
-    #[arg(long, value_name = "1,2,3", value_delimiter = ',')]
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',', value_parser = token)]
     pub tokens: Option<Vec<u32>>,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     /// The longest completion
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 256, value_parser = whole::<usize>)]
     pub max_tokens: usize,
     #[command(flatten)]
     pub window: WindowArgs,
@@ -232,6 +136,9 @@ pub struct RunArgs {
 
 #[derive(Args, Debug)]
 pub struct ReplArgs {
+    /// Keep nothing of what is typed for the next session's Up key
+    #[arg(long)]
+    pub no_history: bool,
     #[command(flatten)]
     pub compute: ComputeArgs,
 }
@@ -252,16 +159,16 @@ pub struct TraceArgs {
     /// A model, or a program ending in .tl
     pub file: PathBuf,
     /// The text to feed
-    #[arg(long, value_name = "S", conflicts_with = "tokens")]
+    #[arg(short = 'p', long, value_name = "S", conflicts_with = "tokens")]
     pub prompt: Option<String>,
     /// Token ids to feed; without these and a prompt, those that the reference was made with
-    #[arg(long, value_name = "1,2,3", value_delimiter = ',')]
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',', value_parser = token)]
     pub tokens: Option<Vec<u32>>,
     /// Only this layer
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub layer: Option<usize>,
     /// The step that feeds generated token N, counted from 1, instead of the prompt; the reference's token, where it has that many
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub step: Option<usize>,
     /// Every node of the graph with its place in the program, not only the named steps
     #[arg(long)]
@@ -269,6 +176,9 @@ pub struct TraceArgs {
     /// Write the values
     #[arg(long, value_name = "F.safetensors")]
     pub out: Option<PathBuf>,
+    /// Let --out replace a file
+    #[arg(long)]
+    pub force: bool,
     /// Compare with a file of values, or with `exact`, computed here in f64
     #[arg(long, value_name = "F.safetensors|exact")]
     pub reference: Option<String>,
@@ -279,7 +189,7 @@ pub struct TraceArgs {
     #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1, conflicts_with = "reference")]
     pub compare_backends: Option<Vec<BackendArg>>,
     /// Run this many times and compare bits
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<usize>)]
     pub runs: usize,
     #[command(flatten)]
     pub compute: ComputeArgs,
@@ -290,13 +200,13 @@ pub struct BenchArgs {
     /// A model, or a program ending in .tl; without one, the built-in model
     pub file: Option<PathBuf>,
     /// Prompt tokens
-    #[arg(short = 'p', value_name = "N", default_value_t = 512)]
+    #[arg(short = 'p', value_name = "N", default_value_t = 512, value_parser = whole::<usize>)]
     pub prompt_tokens: usize,
     /// Generated tokens
-    #[arg(short = 'n', value_name = "N", default_value_t = 128)]
+    #[arg(short = 'n', value_name = "N", default_value_t = 128, value_parser = whole::<usize>)]
     pub new_tokens: usize,
     /// Runs of each
-    #[arg(short = 'r', value_name = "N", default_value_t = 5)]
+    #[arg(short = 'r', value_name = "N", default_value_t = 5, value_parser = whole::<usize>)]
     pub runs: usize,
     /// The time of each kernel of a decode step; of a prefill run with -n 0
     #[arg(long)]
@@ -319,6 +229,9 @@ pub struct BenchArgs {
     /// Draw a roofline, and beside it the speed over context lengths as F.context.svg; implies --kernels
     #[arg(long, value_name = "F.svg")]
     pub plot: Option<PathBuf>,
+    /// Let --plot replace files
+    #[arg(long)]
+    pub force: bool,
     /// Compare with a saved run
     #[arg(long, value_name = "F.json")]
     pub baseline: Option<PathBuf>,
@@ -361,7 +274,7 @@ pub struct ExplainArgs {
     /// A model, or a program ending in .tl; without one, the built-in model
     pub file: Option<PathBuf>,
     /// Tokens of the explained step
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<usize>)]
     pub tokens: usize,
     /// The plan as a Graphviz graph
     #[arg(long, conflicts_with = "shader")]

@@ -8,11 +8,12 @@ use std::time::Instant;
 use crate::bench::{Report, Verdict, against_baseline, markdown, plot};
 use crate::engine::{BenchRequest, measure};
 use crate::graph::{TuneReport, Tuned};
+use crate::output::{FileKind, Output, OutputError};
 
 use super::args::BenchArgs;
 use super::columns::aligned;
 use super::error::{CliError, CliResult};
-use super::setup::load;
+use super::setup::{load, output};
 use super::terminal::{self, Mark};
 
 pub fn run(args: &BenchArgs) -> CliResult {
@@ -27,9 +28,7 @@ pub fn run(args: &BenchArgs) -> CliResult {
     }
     // A baseline that cannot be read must not cost a measurement.
     let baseline = args.baseline.as_deref().map(read_baseline).transpose()?;
-    if let Some(folder) = args.plot.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
-        return Err(CliError::failed(format!("cannot write the plot: there is no folder `{}`", folder.display())));
-    }
+    let plots = args.plot.as_deref().map(|path| Plots::new(path, args)).transpose()?;
     let backend = args.compute.open()?;
     let request = BenchRequest {
         prompt_tokens: args.prompt_tokens,
@@ -58,8 +57,8 @@ pub fn run(args: &BenchArgs) -> CliResult {
         terminal::note("note: this backend runs no recordings");
     }
     show(args, &report)?;
-    if let Some(path) = &args.plot {
-        draw(path, &report)?;
+    if let Some(plots) = &plots {
+        plots.draw(&report)?;
     }
     if let Some(baseline) = baseline {
         let text = changes(&baseline, &report);
@@ -102,22 +101,41 @@ fn read_baseline(path: &Path) -> Result<Report, CliError> {
     Report::from_json(&json).map_err(|e| CliError::failed(format!("`{}` {e}", path.display())))
 }
 
-/// Writes the roofline, and beside it the speed over context lengths.
-fn draw(path: &Path, report: &Report) -> CliResult {
-    let write = |path: &Path, svg: String| -> CliResult {
-        std::fs::write(path, svg).map_err(|e| CliError::failed(format!("cannot write `{}`: {e}", path.display())))?;
-        terminal::note(format_args!("wrote {}", path.display()));
+/// Where the plots are written.
+struct Plots {
+    roofline: Output,
+    /// Beside it, the speed over context lengths.
+    over_context: Output,
+}
+
+impl Plots {
+    /// # Errors
+    /// When one of them would replace a file that is to stay.
+    fn new(path: &Path, args: &BenchArgs) -> Result<Plots, OutputError> {
+        let inputs = [args.file.as_deref(), args.baseline.as_deref(), args.compute.arch.as_deref()];
+        let plot = |path: &Path| {
+            let output = output(path, args.force)?.of_kind(FileKind::SVG)?;
+            inputs.into_iter().flatten().try_fold(output, |output, input| output.apart_from(input))
+        };
+        Ok(Plots { roofline: plot(path)?, over_context: plot(&path.with_extension("context.svg"))? })
+    }
+
+    fn draw(&self, report: &Report) -> CliResult {
+        let write = |output: &Output, svg: String| -> CliResult {
+            output.write_bytes(svg.as_bytes())?;
+            terminal::note(format_args!("wrote {}", output.path().display()));
+            Ok(())
+        };
+        match plot::roofline(report) {
+            Some(svg) => write(&self.roofline, svg)?,
+            None => terminal::note("note: no roofline, as nothing gives this device's bandwidth or the times of its kernels"),
+        }
+        let series = plot::Series { name: report.backend.clone(), points: report.decode_over_context.clone() };
+        if let Some(svg) = plot::decode_over_context(&format!("{}: decode over context", report.model), &[series]) {
+            write(&self.over_context, svg)?;
+        }
         Ok(())
-    };
-    match plot::roofline(report) {
-        Some(svg) => write(path, svg)?,
-        None => terminal::note("note: no roofline, as nothing gives this device's bandwidth or the times of its kernels"),
     }
-    let series = plot::Series { name: report.backend.clone(), points: report.decode_over_context.clone() };
-    if let Some(svg) = plot::decode_over_context(&format!("{}: decode over context", report.model), &[series]) {
-        write(&path.with_extension("context.svg"), svg)?;
-    }
-    Ok(())
 }
 
 /// What changed since a saved run, figure by figure.

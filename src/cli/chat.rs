@@ -8,20 +8,20 @@ use std::sync::atomic::AtomicBool;
 
 use crate::engine::{EngineError, ModelSteps};
 use crate::model::{Answer, ChatError, ChatEvent, ChatSession, ChatSettings, StepPrograms};
+use crate::output::FileKind;
 use crate::text::{AnswerPart, ChatTemplate};
 
 use super::args::ChatArgs;
 use super::error::{CliError, CliResult};
 use super::interrupt;
-use super::setup::load;
+use super::setup::{load, output};
 use super::terminal::{self, Mark};
 
 type Session = ChatSession<ModelSteps>;
 
 pub fn run(args: &ChatArgs) -> CliResult {
     if let Some(path) = &args.save_default {
-        std::fs::write(path, crate::engine::demo::BYTES)
-            .map_err(|e| CliError::failed(format!("cannot write `{}`: {e}", path.display())))?;
+        output(path, args.force)?.of_kind(FileKind::GGUF)?.write_bytes(crate::engine::demo::BYTES)?;
         terminal::note(format_args!("wrote {}", path.display()));
         return Ok(());
     }
@@ -33,14 +33,14 @@ pub fn run(args: &ChatArgs) -> CliResult {
         None => None,
     };
     let backend = args.compute.open()?;
-    let model = load(args.model.as_deref(), &backend, &args.compute.load_request(Some(&args.window)))?;
+    let model = load(args.model.path(), &backend, &args.compute.load_request(Some(&args.window)))?;
     if template.is_none() && !model.has_template() {
         terminal::note("note: the file has no chat template, ChatML is used; --template FILE gives another");
     }
     let settings = ChatSettings { sampling: model.sampling(&args.sampling.overrides())?, max_tokens: args.max_tokens };
     let mut session = model.chat(template, settings, args.system.clone())?;
     let interrupt = interrupt::install()?;
-    if let Some(prompt) = &args.prompt {
+    if let Some(prompt) = args.prompt.as_ref().or(args.words.as_ref()) {
         return one_answer(&mut session, prompt, args.stats, &interrupt);
     }
     if !terminal::is_interactive() {
@@ -50,7 +50,7 @@ pub fn run(args: &ChatArgs) -> CliResult {
     mark.show(&format!("loading {}…", model.config.name));
     session.generator_mut().programs_mut().step(1, 0)?;
     mark.clear();
-    session::run(&mut session, &model.config.name, args.stats, &interrupt)
+    session::run(&mut session, &model.config.name, args, &interrupt)
 }
 
 fn one_answer(session: &mut Session, prompt: &str, stats: bool, interrupt: &AtomicBool) -> CliResult {

@@ -11,7 +11,7 @@ pub fn devices(args: &DeviceArgs) -> CliResult {
     for line in Backend::list() {
         terminal::say(line)?;
     }
-    let chosen = Backend::open(&args.request(false))?;
+    let chosen = Backend::open(&args.request(false)?)?;
     terminal::say(format_args!("chosen: {}", chosen.note))?;
     Ok(())
 }

@@ -7,8 +7,9 @@ use super::error::{CliError, CliResult};
 use super::terminal::{self, Mark};
 
 pub fn run(args: &DoctorArgs) -> CliResult {
+    let requests = [args.device.request(false)?, args.device.request(true)?];
     let mut mark = Mark::new();
-    let report = examine(|precise| Backend::open(&args.device.request(precise)), args.filter.as_deref(), |what| mark.show(what));
+    let report = examine(|precise| Backend::open(&requests[usize::from(precise)]), args.filter.as_deref(), |what| mark.show(what));
     mark.clear();
     let report = report?;
     if let (0, Some(filter)) = (report.passed + report.failed, &args.filter) {

@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use crate::output::OutputError;
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub enum CliError {
@@ -42,6 +44,12 @@ impl CliError {
 impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe { CliError::BrokenPipe } else { CliError::failed(error) }
+    }
+}
+
+impl From<OutputError> for CliError {
+    fn from(error: OutputError) -> Self {
+        if error.is_usage() { CliError::usage(error) } else { CliError::failed(error) }
     }
 }
 

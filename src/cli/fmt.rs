@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 
+use crate::output::Output;
 use crate::source::SourceMap;
 
 use super::error::{CliError, CliResult};
+use super::setup::refuse_model;
 use super::terminal;
 
 pub fn run(paths: &[PathBuf], check: bool) -> CliResult {
     let mut would_change = false;
     for path in paths {
-        let cannot = |what: &str, e: std::io::Error| CliError::failed(format!("cannot {what} `{}`: {e}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|e| cannot("read", e))?;
+        refuse_model(path)?;
+        let text = std::fs::read_to_string(path).map_err(|e| CliError::failed(format!("cannot read `{}`: {e}", path.display())))?;
         let formatted = crate::syntax::format(&text).map_err(|diagnostics| {
             let mut sources = SourceMap::new();
             sources.add(&path.display().to_string(), &text);
@@ -21,7 +23,7 @@ pub fn run(paths: &[PathBuf], check: bool) -> CliResult {
         if formatted != text {
             would_change = true;
             if !check {
-                std::fs::write(path, formatted).map_err(|e| cannot("write", e))?;
+                Output::from(path).write_bytes(formatted.as_bytes())?;
             }
             terminal::say(path.display())?;
         }

@@ -28,8 +28,9 @@ struct Report {
 }
 
 pub fn run(args: &GenerateArgs) -> CliResult {
+    let path = args.model.path().ok_or_else(|| CliError::usage("no model is named: type `tl generate MODEL --prompt TEXT`"))?;
     let backend = args.compute.open()?;
-    let model = load(Some(&args.model), &backend, &args.compute.load_request(Some(&args.window)))?;
+    let model = load(Some(path), &backend, &args.compute.load_request(Some(&args.window)))?;
     let sampling = model.sampling(&args.sampling.overrides())?;
     let tokenizer = model.tokenizer();
     let prompt: Vec<TokenId> = match (&args.tokens, &args.prompt) {

@@ -8,14 +8,15 @@ use crate::model::ModelConfig;
 use crate::text::{TokenId, Tokenizer};
 
 use super::args::InspectArgs;
-use super::error::{CliError, CliResult};
+use super::error::CliResult;
+use super::setup::open_model;
 
 /// Characters of a text value, and elements of an array, that are shown.
 const TEXT_MAX: usize = 100;
 const ARRAY_MAX: usize = 8;
 
 pub fn run(args: &InspectArgs) -> CliResult {
-    let file = ModelFile::open(&args.model, false).map_err(CliError::failed)?;
+    let file = open_model(&args.model, false)?;
     let everything = !(args.tensors || args.metadata || args.tokenizer || args.template);
     let mut out = stdout().lock();
     if everything {

@@ -23,7 +23,10 @@ mod trace;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ContextKind;
+use clap::{Arg, CommandFactory, FromArgMatches};
+
+use crate::environment;
 
 use args::{Cli, Command};
 use error::{CliError, CliResult};
@@ -32,7 +35,7 @@ use error::{CliError, CliResult};
 pub fn main() -> ExitCode {
     quiet_mesa();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };
@@ -41,6 +44,13 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    match environment::check() {
+        Ok(unread) => unread.iter().for_each(|line| terminal::note(format_args!("note: {line}"))),
+        Err(error) => {
+            terminal::note(format_args!("error: {error}"));
+            return ExitCode::from(2);
+        }
+    }
     // Programs recurse; the main thread's stack is small on some systems.
     let result = match crate::lang::on_deep_stack(|| run(&cli.command)) {
         Ok(result) => result,
@@ -56,6 +66,20 @@ pub fn main() -> ExitCode {
             code
         }
     }
+}
+
+/// The arguments as typed. Every value may be a negative number, so that the flag says what is wrong with it.
+fn parse() -> Result<Cli, clap::Error> {
+    let args = std::env::args_os().map(|arg| if arg == "-ngl" { "--n-gpu-layers".into() } else { arg });
+    let command = Cli::command().mut_subcommands(|command| {
+        let takes_value = |arg: &Arg| !arg.is_allow_hyphen_values_set() && arg.get_action().takes_values();
+        command.mut_args(|arg| if takes_value(&arg) { arg.allow_negative_numbers(true) } else { arg })
+    });
+    command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|mut error| {
+        // `-x` is never meant as a value, as clap would have it.
+        error.remove(ContextKind::Suggested);
+        error
+    })
 }
 
 /// Mesa's device-select layer writes to stderr where there is no desktop session. The engine chooses its adapter itself.

@@ -23,7 +23,7 @@ use super::{interrupt, terminal};
 
 pub fn run(args: &ReplArgs) -> CliResult {
     let mut interp = interp(&args.compute, &[])?;
-    if terminal::is_interactive() { on_terminal(&mut interp) } else { piped(&mut interp) }
+    if terminal::is_interactive() { on_terminal(&mut interp, args.no_history) } else { piped(&mut interp) }
 }
 
 /// Lines from a pipe, without decoration. An error is shown and does not end the session, but its exit code.
@@ -43,12 +43,12 @@ fn piped(interp: &mut Interp) -> CliResult {
     if failed { Err(CliError::Silent) } else { Ok(()) }
 }
 
-fn on_terminal(interp: &mut Interp) -> CliResult {
+fn on_terminal(interp: &mut Interp, no_history: bool) -> CliResult {
     let config = Config::builder().bracketed_paste(true).auto_add_history(true).build();
     let mut editor: Editor<Line, FileHistory> = Editor::with_config(config).map_err(CliError::failed)?;
     let names = Rc::new(RefCell::new(interp.visible_names()));
     editor.set_helper(Some(Line { names: names.clone() }));
-    let history = terminal::history_path("repl_history");
+    let history = if no_history { None } else { terminal::history_path("repl_history") };
     if let Some(path) = &history {
         // The first session has no history yet.
         let _ = editor.load_history(path);

@@ -11,6 +11,7 @@ use crate::lang::{Interp, Options};
 
 use super::args::{ComputeArgs, RunArgs, TestArgs};
 use super::error::{CliError, CliResult};
+use super::setup::refuse_model;
 use super::terminal::ProgramOut;
 use super::{interrupt, terminal};
 
@@ -32,6 +33,7 @@ pub(super) fn interp_on(backend: &Rc<Backend>, compute: &ComputeArgs, args: &[St
 }
 
 pub fn run(args: &RunArgs) -> CliResult {
+    refuse_model(&args.file)?;
     let mut interp = interp(&args.compute, &args.args)?;
     let result = interp.run_file(&args.file);
     let notes = std::mem::take(&mut interp.notes);
@@ -84,6 +86,7 @@ pub fn test(args: &TestArgs) -> CliResult {
 
 /// A file itself, or every `.tl` file below a folder.
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> CliResult {
+    refuse_model(path)?;
     if !path.is_dir() {
         files.push(path.to_path_buf());
         return Ok(());

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::diag::Color;
+use crate::environment;
 
 use super::error::{CliError, CliResult};
 
@@ -79,8 +80,14 @@ pub fn dims() -> bool {
     stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
-/// Where lines are remembered between sessions, by the name of a file of our own.
+/// Where lines are remembered between sessions, by the name of a file of our own: in the folder of `TL_HISTORY`, where empty means nowhere,
+/// else in `tl` under `XDG_STATE_HOME`.
 pub fn history_path(file: &str) -> Option<PathBuf> {
+    if let Some(folder) = environment::HISTORY.folder() {
+        let folder = folder?;
+        std::fs::create_dir_all(&folder).ok()?;
+        return Some(folder.join(file));
+    }
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let home = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE")).map(PathBuf::from);
     let folder = state.or_else(|| home.map(|h| h.join(".local/state")))?.join("tl");

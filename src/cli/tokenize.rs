@@ -2,14 +2,14 @@
 
 use std::io::{Read, Write, stdin, stdout};
 
-use crate::format::ModelFile;
 use crate::text::{Specials, Tokenizer};
 
 use super::args::TokenizeArgs;
 use super::error::{CliError, CliResult};
+use super::setup::open_model;
 
 pub fn run(args: &TokenizeArgs) -> CliResult {
-    let file = ModelFile::open(&args.model, false).map_err(CliError::failed)?;
+    let file = open_model(&args.model, false)?;
     let tokenizer = Tokenizer::from_model(&file).map_err(CliError::failed)?;
     let text = match (&args.text, &args.file) {
         (Some(text), _) => text.clone(),

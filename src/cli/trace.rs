@@ -3,12 +3,15 @@
 mod subject;
 mod table;
 
+use std::path::Path;
 use std::rc::Rc;
 
+use crate::output::{FileKind, Output};
 use crate::trace::{Comparison, Reference, Tolerance, Trace, compare, diagnose, to_safetensors};
 
 use super::args::{BackendArg, TraceArgs};
 use super::error::{CliError, CliResult};
+use super::setup::output;
 use super::terminal;
 use subject::{ModelSubject, On, ProgramSubject, Subject};
 
@@ -22,6 +25,7 @@ pub fn run(args: &TraceArgs) -> CliResult {
     if args.step == Some(0) {
         return Err(CliError::usage("--step 0: generated tokens are counted from 1; leave --step out for the prompt"));
     }
+    let written = args.out.as_deref().map(|path| out(path, args)).transpose()?;
     // Of two backends the first is the one that is opened; `--backend` names neither.
     let backend = match args.compare_backends.as_deref() {
         None => args.compute.open()?,
@@ -38,7 +42,20 @@ pub fn run(args: &TraceArgs) -> CliResult {
     } else {
         Box::new(ModelSubject::new(args, backend, reference.as_ref())?)
     };
-    show(&*subject, args, reference)
+    // The parts of a model are known once it is open.
+    let written = match written {
+        Some(output) => Some(subject.inputs().iter().try_fold(output, |output, input| output.apart_from(input))?),
+        None => None,
+    };
+    show(&*subject, args, reference, written)
+}
+
+/// Where `--out` writes: no file that this command reads.
+fn out(path: &Path, args: &TraceArgs) -> Result<Output, CliError> {
+    let reference = args.reference.as_deref().map(Path::new);
+    let inputs = [Some(&*args.file), reference, args.mapping.as_deref(), args.compute.arch.as_deref()];
+    let output = output(path, args.force)?.of_kind(FileKind::SAFETENSORS)?;
+    Ok(inputs.into_iter().flatten().try_fold(output, |output, input| output.apart_from(input))?)
 }
 
 fn read_reference(path: &str, args: &TraceArgs) -> Result<Reference, CliError> {
@@ -53,11 +70,12 @@ fn read_reference(path: &str, args: &TraceArgs) -> Result<Reference, CliError> {
     }
 }
 
-fn show(subject: &dyn Subject, args: &TraceArgs, reference: Option<Reference>) -> CliResult {
+fn show(subject: &dyn Subject, args: &TraceArgs, reference: Option<Reference>, written: Option<Output>) -> CliResult {
     let traces = subject.trace(On::Own)?;
-    if let Some(path) = &args.out {
-        to_safetensors(&joined(&traces), path).map_err(CliError::failed)?;
-        terminal::note(format_args!("wrote {}", path.display()));
+    if let Some(output) = written {
+        let note = format!("wrote {}", output.path().display());
+        to_safetensors(&joined(&traces), output).map_err(CliError::failed)?;
+        terminal::note(note);
     }
     terminal::say(subject.title())?;
     terminal::say(FUSION_OFF)?;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use crate::environment;
 use crate::graph::{
     Bandwidth, Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, NodeId, Origin,
     ProgramId, RopeRowsKind, RunArgs, StepTimes, rope_rows,
@@ -69,7 +70,8 @@ impl CpuExecutor {
     pub fn new(options: CpuOptions) -> CpuExecutor {
         let isa = options.isa.filter(|isa| Isa::available().contains(isa)).unwrap_or_else(Isa::detect);
         let available = std::thread::available_parallelism().map_or(1, usize::from);
-        let poison = options.poison || std::env::var_os("TL_POISON").is_some_and(|v| v == "1");
+        // A value that is not known asks for something, and only a test can ask for this.
+        let poison = options.poison || environment::POISON.flag().unwrap_or(true);
         CpuExecutor {
             isa,
             precise: options.precise,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::cpu::{self, CpuExecutor, CpuOptions};
-use crate::gpu::{self, AdapterSummary, GpuExecutor, GpuOptions, Variant, adapters};
+use crate::gpu::{self, AdapterSummary, GpuError, GpuExecutor, GpuOptions, Variant, adapters};
 use crate::graph::Executor;
 use crate::lang::SharedExecutor;
 use crate::plan::{Off, Rule, Target};
@@ -47,6 +47,8 @@ pub struct DeviceRequest {
     pub adapter: Option<String>,
     /// f32 throughout.
     pub precise: bool,
+    /// Threads of the CPU backend; none takes every processor.
+    pub threads: Option<usize>,
     /// Rewrite rules to do without, and kernel variants where a GPU runs.
     pub rules: Off<Rule>,
     pub kernels: Off<Variant>,
@@ -94,6 +96,7 @@ impl Backend {
                 let executor = Rc::new(RefCell::new(executor));
                 Ok(Backend { executor, note, chunk, is_cpu: false, precise: request.precise, target, facts })
             }
+            Err(error @ GpuError::Environment(_)) => Err(EngineError::NoDevice(error.to_string())),
             Err(error) if named || options.allow_software => {
                 let present = Backend::list().join("; ");
                 Err(EngineError::NoDevice(format!("{error}; here there is: {present}")))
@@ -104,7 +107,7 @@ impl Backend {
 
     fn cpu(request: &DeviceRequest, why: &str) -> Backend {
         let precise = request.precise;
-        let executor = CpuExecutor::new(CpuOptions { precise, rules: request.rules, ..CpuOptions::default() });
+        let executor = CpuExecutor::new(CpuOptions { precise, threads: request.threads, rules: request.rules, ..CpuOptions::default() });
         let note = format!("{}{why}", executor.describe());
         let levels: Vec<&str> = cpu::Isa::available().into_iter().map(cpu::Isa::name).collect();
         let facts = vec![("vector instructions".to_owned(), levels.join(", "))];

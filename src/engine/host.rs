@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -108,6 +108,12 @@ impl HostedModel {
 impl EngineModel for HostedModel {
     fn name(&self) -> String {
         self.model.config.name.clone()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let file = self.model.file();
+        let parts = file.tensors().parts().iter().map(|part| part.path.clone());
+        parts.chain([file.path().to_path_buf()]).collect()
     }
 
     fn new_cache(&self, window: Option<usize>) -> Result<Rc<dyn EngineCache>, String> {

@@ -4,12 +4,16 @@ use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::output::OutputError;
+
 /// Why a model file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
     /// The operating system refused. `action` is a verb: "open", "read", "write".
     #[error("cannot {action} `{}`: {source}", path.display())]
     Io { path: PathBuf, action: &'static str, source: io::Error },
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// The contents are not what the format asks for.
     #[error("`{}`: {message}", path.display())]
     Invalid { path: PathBuf, message: String },

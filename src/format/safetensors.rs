@@ -2,8 +2,6 @@
 //! Source: the safetensors specification (Hugging Face, `safetensors` repository, README).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path};
 use std::sync::Arc;
 
@@ -11,6 +9,7 @@ use ::safetensors::tensor::{Dtype, Metadata as Header, TensorInfo as HeaderEntry
 use half::{bf16, f16};
 
 use super::{FileBytes, FormatError, Part, TensorDirectory, TensorInfo, json};
+use crate::output::Output;
 use crate::tensor::{DType, HostData, HostTensor, Shape};
 
 /// Headers of the largest published files are under 1 MB; parsing one takes some ten times its length.
@@ -130,7 +129,16 @@ impl Safetensors {
 
 /// Writes tensors as a safetensors file, each in its own type, with free-form strings in the header. Only one tensor's bytes
 /// are held at a time beside the tensors themselves.
-pub fn save_safetensors(path: &Path, tensors: &[(String, HostTensor)], metadata: HashMap<String, String>) -> Result<(), FormatError> {
+///
+/// # Errors
+/// Those of the output, and names that are there twice.
+pub fn save_safetensors(
+    output: impl Into<Output>,
+    tensors: &[(String, HostTensor)],
+    metadata: HashMap<String, String>,
+) -> Result<(), FormatError> {
+    let output = output.into();
+    let path = output.path();
     // Wide types first, so that every tensor is aligned to its type.
     let mut order: Vec<&(String, HostTensor)> = tensors.iter().collect();
     order.sort_by_key(|(_, tensor)| std::cmp::Reverse(stored_type(tensor.dtype).bitsize()));
@@ -145,16 +153,12 @@ pub fn save_safetensors(path: &Path, tensors: &[(String, HostTensor)], metadata:
     let mut header = serde_json::to_vec(&header).map_err(|e| FormatError::invalid(path, format!("cannot be written: {e}")))?;
     header.resize(header.len().next_multiple_of(8), b' ');
 
-    let write = || -> io::Result<()> {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    output.write(|out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        for (_, tensor) in &order {
-            out.write_all(&stored_bytes(tensor))?;
-        }
-        out.flush()
-    };
-    write().map_err(|e| FormatError::io(path, "write", e))
+        order.iter().try_for_each(|(_, tensor)| out.write_all(&stored_bytes(tensor)))
+    })?;
+    Ok(())
 }
 
 fn stored_type(dtype: DType) -> Dtype {

@@ -102,6 +102,9 @@ impl Gpu {
     /// # Errors
     /// When there is none, or it cannot be opened.
     pub fn open(options: &GpuOptions) -> Result<Gpu, GpuError> {
+        if let Some(invalid) = &options.invalid {
+            return Err(invalid.clone().into());
+        }
         let adapters = enumerate(options);
         let Some(adapter) = choose(&adapters, options) else {
             let present: Vec<String> = adapters.iter().map(|a| title(&a.get_info())).collect();

@@ -4,12 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use super::device::Gpu;
+use crate::environment;
+use crate::output::{Output, OutputError};
 
 /// The user's folder for caches: `TL_CACHE`, where empty means none; else `tl` under `XDG_CACHE_HOME`, or where the system keeps such files.
 pub fn cache_dir() -> Option<PathBuf> {
     let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    if let Some(folder) = var("TL_CACHE") {
-        return (!folder.as_os_str().is_empty()).then_some(folder);
+    if let Some(folder) = environment::CACHE.folder() {
+        return folder;
     }
     let home = || var("HOME").filter(|h| !h.as_os_str().is_empty());
     let base = if cfg!(windows) {
@@ -30,12 +32,13 @@ pub fn file_of(gpu: &Gpu, ending: &str) -> Option<PathBuf> {
     Some(gpu.options.cache_dir.as_ref()?.join(format!("{plain}.{ending}")))
 }
 
-/// Writes beside the file first, so that two programs never leave a mixture.
-pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes a file in the folder of caches, which is made where it is absent.
+///
+/// # Errors
+/// Those of the output.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        std::fs::create_dir_all(folder).map_err(|source| OutputError::Io { path: path.to_path_buf(), source })?;
     }
-    let partial = path.with_extension(format!("{}.part", std::process::id()));
-    std::fs::write(&partial, bytes)?;
-    std::fs::rename(&partial, path)
+    Output::from(path).write_bytes(bytes)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::environment::EnvironmentError;
 use crate::graph::{ExecError, Origin};
 
 /// No device, or none of the kind that was asked for.
@@ -11,6 +12,8 @@ pub enum GpuError {
     NoAdapter { asked: String, present: String },
     #[error("cannot open {adapter}: {message}")]
     Open { adapter: String, message: String },
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
 }
 
 /// The first fault that a callback reported and that no call has returned yet. A lost device stays lost.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::variants::Variant;
+use crate::environment::{self, EnvironmentError};
 use crate::plan::{Off, Rule};
 
 /// How a [`super::GpuExecutor`] is made.
@@ -31,6 +32,8 @@ pub struct GpuOptions {
     pub cache_dir: Option<PathBuf>,
     /// Injected faults, for tests of the error paths.
     pub faults: Faults,
+    /// What is wrong with the environment that the rest was read from: no adapter is opened then.
+    pub invalid: Option<EnvironmentError>,
 }
 
 /// Faults that tests inject.
@@ -59,9 +62,12 @@ pub struct KernelFault {
 
 impl Faults {
     /// `memory=BYTES` or `lost=RUNS`, as `TL_FAULT` has it.
-    pub fn from_text(text: &str) -> Self {
-        let number = |name: &str| text.strip_prefix(name)?.strip_prefix('=')?.parse().ok();
-        Faults { memory_limit: number("memory"), lost_after: number("lost"), ..Faults::default() }
+    fn from_text(text: &str) -> Self {
+        match environment::fault(text) {
+            Some(("memory", bytes)) => Faults { memory_limit: Some(bytes), ..Faults::default() },
+            Some(("lost", runs)) => Faults { lost_after: Some(runs), ..Faults::default() },
+            _ => Faults::default(),
+        }
     }
 
     /// The text of a kernel of `op` with the faults that are planted in it.
@@ -80,21 +86,23 @@ pub enum Profile {
 
 impl GpuOptions {
     /// The environment's part: `TL_BACKEND`, `TL_ADAPTER`, `TL_PROFILE`, `TL_CHECKS`, `TL_POISON`, `TL_NO_SUBGROUPS`, `TL_REQUIRE_GPU`,
-    /// `TL_FAULT`.
+    /// `TL_FAULT`. A value that is not known is kept in `invalid`, and nothing can be opened with it.
     pub fn from_env() -> Self {
-        let text = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
-        let flag = |name: &str| text(name).is_some_and(|v| v != "0");
-        GpuOptions {
-            backend: text("TL_BACKEND").filter(|b| b != "auto" && b != "cpu"),
-            adapter: text("TL_ADAPTER"),
-            profile: text("TL_PROFILE").and_then(|p| Profile::from_name(&p)),
-            checks: flag("TL_CHECKS"),
-            poison: flag("TL_POISON"),
-            no_subgroups: flag("TL_NO_SUBGROUPS"),
-            allow_software: flag("TL_REQUIRE_GPU"),
-            faults: text("TL_FAULT").map_or_else(Faults::default, |f| Faults::from_text(&f)),
+        GpuOptions::read_env().unwrap_or_else(|invalid| GpuOptions { invalid: Some(invalid), ..GpuOptions::default() })
+    }
+
+    fn read_env() -> Result<Self, EnvironmentError> {
+        Ok(GpuOptions {
+            backend: environment::BACKEND.text()?.filter(|b| b != "auto" && b != "cpu"),
+            adapter: environment::ADAPTER.text()?,
+            profile: environment::PROFILE.text()?.and_then(|p| Profile::from_name(&p)),
+            checks: environment::CHECKS.flag()?,
+            poison: environment::POISON.flag()?,
+            no_subgroups: environment::NO_SUBGROUPS.flag()?,
+            allow_software: environment::REQUIRE_GPU.flag()?,
+            faults: environment::FAULT.text()?.map_or_else(Faults::default, |f| Faults::from_text(&f)),
             ..GpuOptions::default()
-        }
+        })
     }
 }
 

@@ -238,7 +238,7 @@ impl DriverCache {
         }
         self.saved_bytes = data.len();
         if let Err(error) = disk::write(path, &data) {
-            log::info!("pipelines are not kept: cannot write `{}`: {error}", path.display());
+            log::info!("pipelines are not kept: {error}");
         }
     }
 }

@@ -55,7 +55,7 @@ pub fn load(gpu: &Gpu) -> BTreeMap<String, MatvecTuning> {
 pub fn save(gpu: &Gpu, measured: &BTreeMap<String, MatvecTuning>) -> Result<String, String> {
     let path = disk::file_of(gpu, FILE_ENDING).ok_or("there is no folder for caches")?;
     let json = serde_json::to_vec_pretty(measured).map_err(|e| e.to_string())?;
-    disk::write(&path, &json).map_err(|e| format!("cannot write `{}`: {e}", path.display()))?;
+    disk::write(&path, &json).map_err(|e| e.to_string())?;
     Ok(path.display().to_string())
 }
 

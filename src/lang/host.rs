@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::graph::{DeviceTensor, Sampling};
@@ -18,6 +19,9 @@ pub trait Host {
 /// A loaded model.
 pub trait EngineModel: ModelSource {
     fn name(&self) -> String;
+
+    /// What it was read from: files, and a folder where it is one.
+    fn files(&self) -> Vec<PathBuf>;
 
     /// An empty cache; `window` is W, or the engine's default.
     ///

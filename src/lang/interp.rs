@@ -62,6 +62,8 @@ pub struct Interp {
     pub(super) global_types: HashMap<u32, Rc<Type>>,
     prelude: HashMap<Arc<str>, u32>,
     modules: HashMap<String, ModuleScope>,
+    /// What models were loaded from: files, and folders of them.
+    pub(super) model_files: Vec<PathBuf>,
     /// The files being imported, outermost first.
     importing: Vec<String>,
     /// The scope of the program itself, and of a REPL's lines.
@@ -101,6 +103,7 @@ impl Interp {
             global_types: HashMap::new(),
             prelude: HashMap::new(),
             modules: HashMap::new(),
+            model_files: Vec::new(),
             importing: Vec::new(),
             scope: ModuleScope::default(),
             program: FileId(0),

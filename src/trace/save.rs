@@ -1,9 +1,9 @@
 //! Writing a trace as safetensors.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use crate::format::{FormatError, save_safetensors};
+use crate::output::Output;
 use crate::tensor::HostTensor;
 
 use super::record::Trace;
@@ -16,7 +16,7 @@ use super::reference_file::{HISTORY, TOKENS};
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn to_safetensors(trace: &Trace, path: &Path) -> Result<(), FormatError> {
+pub fn to_safetensors(trace: &Trace, output: impl Into<Output>) -> Result<(), FormatError> {
     let mut tensors: Vec<(String, HostTensor)> = trace.steps.iter().map(|s| (s.name.clone(), (*s.values).clone())).collect();
     let earlier = Some(trace.history.clone()).filter(|ids| !ids.is_empty());
     for (name, ids) in [(TOKENS, trace.token_ids()), (HISTORY, earlier)] {
@@ -29,5 +29,5 @@ pub fn to_safetensors(trace: &Trace, path: &Path) -> Result<(), FormatError> {
         ("position".to_owned(), trace.position().to_string()),
         ("fused".to_owned(), "false".to_owned()),
     ]);
-    save_safetensors(path, &tensors, metadata)
+    save_safetensors(output, &tensors, metadata)
 }

@@ -1,7 +1,7 @@
 //! Arguments that do not fit: the exit codes of usage and of devices.
 
 use crate::process::{command, tiny, tl};
-use crate::scratch::assert_contains;
+use crate::scratch::{Scratch, assert_contains};
 
 #[test]
 fn arguments_that_do_not_fit_the_model_are_usage_errors() {
@@ -96,4 +96,80 @@ fn a_backend_that_is_absent_lists_what_is_there() {
     }
     let run = tl(&["chat", "--prompt", "Hello", "--backend", "auto", "--adapter", "abacus"]);
     assert_contains(run.refusal(3), &["abacus", "cpu: "]);
+}
+
+/// A number below 0 is a value of its flag, which says what it takes.
+#[test]
+fn a_negative_number_is_refused_in_the_words_of_its_flag() {
+    let model = tiny("f32");
+    let generate = ["generate", &model, "--prompt", "the"];
+    for (flag, words) in [
+        ("--seed", "leave --seed out for a random one"),
+        ("-s", "leave --seed out for a random one"),
+        ("--top-k", "whole number from 0"),
+        ("--max-tokens", "whole number from 0"),
+        ("-n", "whole number from 0"),
+        ("--ctx", "whole number from 0"),
+        ("-c", "whole number from 0"),
+        ("--sinks", "whole number from 0"),
+        ("--repeat-last-n", "whole number from 0"),
+        ("--threads", "whole number from 0"),
+        ("--temperature", "--temperature"),
+        ("--min-p", "--min-p"),
+    ] {
+        let run = tl(&[&generate[..], &[flag, "-1"]].concat());
+        assert_eq!((run.code, &run.stdout[..]), (Some(2), ""), "{flag}: {run:?}");
+        assert_contains(&run.stderr, &[words]);
+        assert!(!run.stderr.contains("unexpected argument") && !run.stderr.contains("-- -1"), "{run:?}");
+    }
+    let run = tl(&["generate", &model, "--tokens", "1,-1"]);
+    assert_contains(&run.stderr, &["-1", "token ids are whole numbers from 0"]);
+    let run = tl(&["generate", &model, "--tokens", "1", "--seed", "99999999999999999999"]);
+    assert_contains(&run.stderr, &["18446744073709551615"]);
+}
+
+/// The names that llama.cpp and ollama use for the same things.
+#[test]
+fn flags_have_the_names_that_fingers_know() {
+    let model = tiny("f32");
+    let long = tl(&["generate", &model, "--prompt", "the", "--max-tokens", "6", "--ctx", "32", "--temperature", "1", "--seed", "3"]);
+    let flags = ["-p", "the", "-n", "6", "-c", "32", "--temp", "1", "-s", "3", "-t", "1"];
+    let short = tl(&[&["generate", "-m", &model], &flags[..]].concat());
+    assert_eq!(short.answer(), long.answer());
+    let short = tl(&[&["generate", &model, "--ctx-size", "32"], &flags[..4], &flags[6..]].concat());
+    assert_eq!(short.answer(), long.answer());
+    let run = tl(&["generate", &model, "-ngl", "99", "-p", "the", "-n", "1"]);
+    assert!(run.code == Some(0) && run.stderr.contains("-ngl changes nothing"), "{run:?}");
+    let hello = tl(&["chat", "--prompt", "Hello", "--temperature", "0"]);
+    assert_eq!(tl(&["chat", "-p", "Hello", "--temp", "0"]).answer(), hello.answer());
+    let (asked, words) =
+        (tl(&["chat", &model, "-p", "the", "-n", "4", "--temp", "0"]), tl(&["chat", &model, "the", "-n", "4", "--temp", "0"]));
+    assert_eq!(words.answer(), asked.answer());
+    assert_eq!(tl(&["generate", "-p", "the"]).code, Some(2));
+    // A flag that nobody knows is no value, and no hint says so.
+    let run = tl(&["chat", "-x"]);
+    assert!(run.code == Some(2) && run.stderr.contains("unexpected argument '-x'") && !run.stderr.contains("-- -x"), "{run:?}");
+}
+
+#[test]
+fn what_is_no_file_or_another_kind_of_file_says_what_to_type() {
+    let scratch = Scratch::new("kinds");
+    for command in ["chat", "inspect"] {
+        let run = tl(&[command, "llama3"]);
+        assert_contains(run.refusal(1), &["no file or folder `llama3`", "GGUF", "https://", "`tl chat` alone"]);
+        let line = tl(&[command, "/nowhere/m.gguf"]);
+        let line = line.refusal(1);
+        assert!(line.contains("no file or folder `/nowhere/m.gguf`") && !line.contains("https"), "{line}");
+    }
+    let (model, program) = (tiny("f32"), scratch.path("p.tl"));
+    std::fs::write(&program, "print(1)").unwrap();
+    let bare = scratch.path("model");
+    std::fs::copy(&model, &bare).unwrap();
+    for path in [&model[..], bare.to_str().unwrap()] {
+        for command in ["run", "test", "fmt"] {
+            assert_contains(tl(&[command, path]).refusal(2), &["is a model, not a program", &format!("`tl chat {path}`")]);
+        }
+    }
+    let program = program.to_str().unwrap();
+    assert_contains(tl(&["chat", program, "-p", "Hi"]).refusal(2), &["is a program, not a model", &format!("`tl run {program}`")]);
 }

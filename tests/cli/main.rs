@@ -5,9 +5,12 @@
 mod answers;
 mod bad_flags;
 mod bad_models;
+mod demo_model;
+mod environment;
 mod faults;
 mod kept;
 mod models;
+mod outputs;
 mod process;
 mod repeat;
 #[path = "../scratch/mod.rs"]

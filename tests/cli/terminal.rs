@@ -53,7 +53,7 @@ impl Terminal {
     /// The messages as `/save` writes them.
     fn messages(&mut self) -> Vec<(String, String)> {
         let path = self.scratch.path("now.json");
-        let shown = self.line(&format!("/save {}", path.display()));
+        let shown = self.line(&format!("/save --force {}", path.display()));
         assert!(shown.contains("wrote"), "{shown:?}");
         let saved: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let text = |message: &Value, key: &str| message[key].as_str().unwrap().to_owned();
@@ -134,6 +134,11 @@ fn commands_of_a_session() {
     assert_eq!(terminal.messages().len(), 4);
     let path = terminal.scratch.path("talk.json");
     assert!(terminal.line(&format!("/save {}", path.display())).contains("wrote"));
+    // Saved again, over the same file, over one of another kind, and nowhere.
+    let shown = terminal.line(&format!("/save {}", path.display()));
+    assert!(shown.contains("exists already") && shown.contains("/save --force"), "{shown:?}");
+    assert!(terminal.line(&format!("/save --force {}", path.display())).contains("wrote"));
+    assert!(terminal.line(&format!("/save {}", terminal.scratch.path("talk.gguf").display())).contains("JSON would be written"));
     terminal.line("/clear");
     assert!(terminal.messages().is_empty());
     let shown = terminal.line("What is my name?");
@@ -156,4 +161,21 @@ fn exit_leaves_and_history_lasts() {
     assert!(matches!(terminal.session.process().wait().unwrap(), WaitStatus::Exited(_, 0)));
     let history = std::fs::read_to_string(terminal.scratch.path("state/tl/history")).unwrap();
     assert!(history.lines().any(|line| line == "Hello"), "{history:?}");
+}
+
+#[test]
+fn what_is_typed_is_not_kept_where_that_was_asked() {
+    let mut terminal = Terminal::open("no-history", &["--no-history"]);
+    let shown = terminal.line("/help");
+    assert!(shown.contains("kept until you leave"), "{shown:?}");
+    terminal.line("Hello");
+    let state = terminal.scratch.path("state/tl/history");
+    terminal.keys("/exit\r");
+    terminal.session.exp_eof().unwrap();
+    assert!(!state.exists());
+    // The help of a session that keeps its lines says where.
+    let mut terminal = Terminal::open("history-help", &[]);
+    let shown = terminal.line("/help");
+    assert!(shown.contains("history") && shown.contains("--no-history"), "{shown:?}");
+    terminal.leaves();
 }

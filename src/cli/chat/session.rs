@@ -1,5 +1,6 @@
 //! The chat session on a terminal: line editing, history, slash commands.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use rustyline::error::ReadlineError;
@@ -7,8 +8,10 @@ use rustyline::history::FileHistory;
 use rustyline::{Config, Editor};
 use serde::{Deserialize, Serialize};
 
+use crate::output::{Existing, FileKind, Output};
 use crate::text::Message;
 
+use super::super::args::ChatArgs;
 use super::super::error::{CliError, CliResult};
 use super::super::terminal;
 use super::{Session, ask, regenerate, stats_line};
@@ -17,7 +20,7 @@ const HELP: &str = "\
 /help           this
 /clear          forget the conversation
 /system [TEXT]  set the system message; without text, remove it
-/save PATH      write the conversation as JSON
+/save PATH      write the conversation as JSON; /save --force PATH replaces a file
 /load PATH      go on with a saved conversation
 /stats          show tokens and speed after each answer, or stop
 /regen          answer the last message again
@@ -37,16 +40,16 @@ struct SavedMessage {
     content: String,
 }
 
-pub fn run(session: &mut Session, name: &str, stats: bool, interrupt: &AtomicBool) -> CliResult {
+pub fn run(session: &mut Session, name: &str, args: &ChatArgs, interrupt: &AtomicBool) -> CliResult {
     let config = Config::builder().bracketed_paste(true).auto_add_history(true).build();
     let mut editor: Editor<(), FileHistory> = Editor::with_config(config).map_err(CliError::failed)?;
-    let history = terminal::history_path("history");
+    let history = if args.no_history { None } else { terminal::history_path("history") };
     if let Some(path) = &history {
         // The first session has no history yet.
         let _ = editor.load_history(path);
     }
     terminal::note(format_args!("{name}. /help lists commands, Ctrl-D leaves."));
-    let mut state = State { stats };
+    let mut state = State { stats: args.stats, history: history.clone() };
     loop {
         match editor.readline("> ") {
             Ok(line) if line.trim().is_empty() => {}
@@ -75,6 +78,7 @@ pub fn run(session: &mut Session, name: &str, stats: bool, interrupt: &AtomicBoo
 
 struct State {
     stats: bool,
+    history: Option<PathBuf>,
 }
 
 impl State {
@@ -90,7 +94,15 @@ impl State {
         let (name, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
         let rest = rest.trim();
         match name {
-            "help" => terminal::note(HELP),
+            "help" => {
+                terminal::note(HELP);
+                terminal::note(match &self.history {
+                    Some(path) => {
+                        format!("The lines that you type are kept in {} for the Up key; --no-history keeps none.", path.display())
+                    }
+                    None => "The lines that you type are kept until you leave.".to_owned(),
+                });
+            }
             "clear" => session.clear(),
             "system" => session.set_system((!rest.is_empty()).then(|| rest.to_owned())),
             "save" => save(session, rest)?,
@@ -112,14 +124,19 @@ impl State {
     }
 }
 
-fn save(session: &Session, path: &str) -> CliResult {
+fn save(session: &Session, rest: &str) -> CliResult {
+    let (path, existing) = match rest.strip_prefix("--force") {
+        Some(path) if path.is_empty() || path.starts_with(char::is_whitespace) => (path.trim_start(), Existing::Replace),
+        _ => (rest, Existing::Keep { unless: "type `/save --force PATH` to replace it" }),
+    };
     if path.is_empty() {
         return Err(CliError::usage("give a path: /save talk.json"));
     }
+    let output = Output::new(Path::new(path), existing)?.of_kind(FileKind::JSON)?;
     let messages = session.messages().iter().map(|m| SavedMessage { role: m.role.clone(), content: m.content.clone() }).collect();
     let saved = Saved { system: session.system().map(str::to_owned), messages };
     let json = serde_json::to_string_pretty(&saved).map_err(CliError::failed)?;
-    std::fs::write(path, json).map_err(|e| CliError::failed(format!("cannot write `{path}`: {e}")))?;
+    output.write_bytes(json.as_bytes())?;
     terminal::note(format_args!("wrote {path}"));
     Ok(())
 }

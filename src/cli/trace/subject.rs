@@ -42,6 +42,9 @@ pub trait Subject {
     /// What another backend rounds to.
     fn rounding_on(&self, backend: &Backend) -> Rounding;
 
+    /// The files that it is made of.
+    fn inputs(&self) -> Vec<PathBuf>;
+
     /// Whether it stopped with an error that was shown.
     fn failed(&self) -> bool {
         false
@@ -129,6 +132,10 @@ impl Subject for ModelSubject {
         Ok(vec![trace])
     }
 
+    fn inputs(&self) -> Vec<PathBuf> {
+        self.model.file().tensors().parts().iter().map(|part| part.path.clone()).collect()
+    }
+
     fn place(&self, origin: Origin) -> Option<String> {
         let program = self.model.program().borrow();
         place(program.sources(), program.span_of(origin))
@@ -212,6 +219,10 @@ impl Subject for ProgramSubject {
             traces.push(trace);
         }
         if traces.is_empty() { Err(CliError::failed(nothing)) } else { Ok(traces) }
+    }
+
+    fn inputs(&self) -> Vec<PathBuf> {
+        vec![self.path.clone()]
     }
 
     fn place(&self, origin: Origin) -> Option<String> {

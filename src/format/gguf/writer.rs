@@ -1,13 +1,12 @@
 //! Writes GGUF files, version 3.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::io::{self, Write};
 
 use super::element;
 use super::header::{DEFAULT_ALIGNMENT, MAGIC};
 use crate::format::{FormatError, Metadata, MetadataValue};
+use crate::output::Output;
 use crate::tensor::{DType, Shape};
 
 /// A GGUF file to be written: metadata and tensors in the order in which they are added.
@@ -50,11 +49,12 @@ impl<'a> GgufWriter<'a> {
         self.tensor(name, shape, DType::F32, data)
     }
 
-    /// Writes the file and closes it.
-    pub fn save(&self, path: &Path) -> Result<(), FormatError> {
-        let file = File::create(path).map_err(|e| FormatError::io(path, "create", e))?;
-        let mut out = BufWriter::with_capacity(1 << 20, file);
-        self.write(&mut out).and_then(|()| out.flush()).map_err(|e| FormatError::io(path, "write", e))
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub fn save(&self, output: impl Into<Output>) -> Result<(), FormatError> {
+        Ok(output.into().write(|out| self.write(out))?)
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -63,7 +63,7 @@ impl<'a> GgufWriter<'a> {
         bytes
     }
 
-    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    pub fn write(&self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
         let header = self.header();
         out.write_all(&header)?;
         let alignment = self.alignment();
@@ -133,7 +133,7 @@ fn put_value(out: &mut Vec<u8>, value: &MetadataValue) {
     }
 }
 
-fn pad(out: &mut impl Write, at: &mut usize, alignment: usize) -> io::Result<()> {
+fn pad(out: &mut (impl Write + ?Sized), at: &mut usize, alignment: usize) -> io::Result<()> {
     let padding = at.next_multiple_of(alignment) - *at;
     out.write_all(&vec![0; padding])?;
     *at += padding;

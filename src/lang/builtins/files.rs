@@ -7,6 +7,7 @@ use crate::format::{Safetensors, save_safetensors};
 use crate::lang::interp::Interp;
 use crate::lang::session::Tensor;
 use crate::lang::value::{Fault, Value};
+use crate::output::FileKind;
 
 use super::args::Args;
 use super::{Builtin, Outcome, Run};
@@ -30,6 +31,8 @@ pub const BUILTINS: &[Builtin] = &[
 
 fn save(interp: &mut Interp, args: Args) -> Outcome {
     let path = args.str(0)?;
+    let output = interp.output(&path).and_then(|output| output.of_kind(FileKind::SAFETENSORS));
+    let output = output.map_err(|e| args.fail(0, Fault::new(e.to_string())))?;
     let wrong = || args.fail(1, Fault::new("what is saved is a list of (name, tensor)").hint("write `[(\"w\", w)]`"));
     let Value::List(items) = args.value(1) else { return Err(wrong()) };
     let mut tensors = Vec::with_capacity(items.0.len());
@@ -43,7 +46,7 @@ fn save(interp: &mut Interp, args: Args) -> Outcome {
             _ => return Err(wrong()),
         }
     }
-    save_safetensors(Path::new(&*path), &tensors, HashMap::new()).map_err(|e| args.fail(0, Fault::new(e.to_string())))?;
+    save_safetensors(output, &tensors, HashMap::new()).map_err(|e| args.fail(0, Fault::new(e.to_string())))?;
     Ok(Value::Unit)
 }
 

@@ -159,6 +159,11 @@ fn load_model(interp: &mut Interp, args: Args) -> Outcome {
         return Err(args.fail(0, Fault::new("models cannot be loaded here")));
     };
     let model = host.load_model(&path).map_err(said(&args, 0))?;
+    for file in model.files() {
+        if !interp.model_files.contains(&file) {
+            interp.model_files.push(file);
+        }
+    }
     Ok(Value::Model(ModelHandle::loaded(model)))
 }
 

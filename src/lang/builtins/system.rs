@@ -1,10 +1,12 @@
 //! Printing, checks, files and the clock.
 
 use std::fs;
+use std::path::Path;
 
 use crate::lang::interp::Interp;
 use crate::lang::session::Tensor;
 use crate::lang::value::{Fault, Value};
+use crate::output::{Existing, Output, OutputError};
 
 use super::args::Args;
 use super::{Builtin, Failure, Outcome, Run};
@@ -102,6 +104,11 @@ impl Interp {
     pub(in crate::lang) fn print_line(&mut self, text: &str) -> Result<(), Fault> {
         self.write_out(text)?;
         self.write_out("\n")
+    }
+
+    /// A file that the program writes. It replaces what is there, as in any language, but none that a model of the program was read from.
+    pub(in crate::lang) fn output(&self, path: &str) -> Result<Output, OutputError> {
+        self.model_files.iter().try_fold(Output::new(Path::new(path), Existing::Replace)?, |output, file| output.apart_from(file))
     }
 
     fn write_out(&mut self, text: &str) -> Result<(), Fault> {
@@ -224,8 +231,9 @@ fn read_text(_: &mut Interp, args: Args) -> Outcome {
     Ok(Value::str(&fs::read_to_string(&*path).map_err(|e| fail(e.to_string()))?))
 }
 
-fn write_text(_: &mut Interp, args: Args) -> Outcome {
+fn write_text(interp: &mut Interp, args: Args) -> Outcome {
     let path = args.str(0)?;
-    fs::write(&*path, args.str(1)?.as_bytes()).map_err(|e| args.fail(0, Fault::new(format!("cannot write `{path}`: {e}"))))?;
+    let output = interp.output(&path).map_err(|e| args.fail(0, Fault::new(e.to_string())))?;
+    output.write_bytes(args.str(1)?.as_bytes()).map_err(|e| args.fail(0, Fault::new(e.to_string())))?;
     Ok(Value::Unit)
 }
