@@ -105,7 +105,7 @@ impl WeightStore {
             Storage::Native => PlacedWeight::Native(Arc::new(native)),
             Storage::F32 => {
                 let names = placement.parts.iter().map(|w| w.name.as_str()).collect::<Vec<_>>().join(", ");
-                let buffer = Buffer::new(placement.n_rows() * row_len, &names, "a smaller model lowers it")?;
+                let buffer = Buffer::new(placement.len(), &names, "a smaller model lowers it")?;
                 // SAFETY: the buffer is new.
                 let mut out: &mut [f32] = unsafe { buffer.view().slice_mut() };
                 for part in &native.parts {

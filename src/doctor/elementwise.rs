@@ -22,6 +22,7 @@ const UNARY: &[UnaryOp] = &[
     UnaryOp::Silu,
     UnaryOp::Gelu,
     UnaryOp::Relu,
+    UnaryOp::Erf,
     UnaryOp::Softplus,
     UnaryOp::Floor,
     UnaryOp::Ceil,
@@ -56,7 +57,7 @@ pub fn cases(cases: &mut Vec<Case>) {
     }
     // Values at which a naive formula overflows: what silu and its kin must survive on a device without infinity.
     let extreme = HostTensor::f32([8], vec![0.0, -0.0, 88.0, -88.0, 1000.0, -1000.0, 65504.0, -65504.0]);
-    for op in [UnaryOp::Tanh, UnaryOp::Sigmoid, UnaryOp::Silu, UnaryOp::Gelu, UnaryOp::Softplus] {
+    for op in [UnaryOp::Tanh, UnaryOp::Sigmoid, UnaryOp::Silu, UnaryOp::Gelu, UnaryOp::Erf, UnaryOp::Softplus] {
         let name = format!("{op:?} of extreme values").to_lowercase();
         cases.push(Case::of(name, TRANSCENDENTAL, vec![extreme.clone()], |g, i| vec![g.unary(op, i[0]).expect("a float")]));
     }

@@ -24,6 +24,7 @@ pub fn unary_f32(op: UnaryOp, x: f32) -> f32 {
         UnaryOp::Silu => x / (1.0 + (-x).exp()),
         UnaryOp::Gelu => 0.5 * x * (1.0 + (0.797_884_6 * (x + 0.044_715 * x * x * x)).tanh()),
         UnaryOp::Relu => x.max(0.0),
+        UnaryOp::Erf => libm::erff(x),
         UnaryOp::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
         UnaryOp::Floor => x.floor(),
         UnaryOp::Ceil => x.ceil(),

@@ -113,6 +113,8 @@ pub enum UnaryOp {
     /// `0.5 x (1 + tanh(sqrt(2/π) (x + 0.044715 x³)))`
     Gelu,
     Relu,
+    /// `2 / sqrt(π) ∫ exp(-t²) dt` from 0 to x.
+    Erf,
     Softplus,
     Floor,
     Ceil,

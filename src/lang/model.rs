@@ -121,6 +121,9 @@ fn config_value(value: &MetadataValue, path: &str) -> Result<Value, Fault> {
     if let Some(ints) = array.and_then(|a| a.ints()) {
         return Ok(Value::list(ints.map(Value::Int).collect()));
     }
+    if let Some(bools) = array.and_then(|a| a.bools()) {
+        return Ok(Value::list(bools.map(Value::Bool).collect()));
+    }
     if let Some(floats) = array.and_then(|a| a.floats()) {
         return Ok(Value::list(floats.map(Value::Float).collect()));
     }

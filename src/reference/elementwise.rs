@@ -34,6 +34,7 @@ fn unary_f64(op: UnaryOp, x: f64) -> f64 {
         UnaryOp::Silu => x / (1.0 + (-x).exp()),
         UnaryOp::Gelu => 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh()),
         UnaryOp::Relu => x.max(0.0),
+        UnaryOp::Erf => libm::erf(x),
         UnaryOp::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
         UnaryOp::Floor => x.floor(),
         UnaryOp::Ceil => x.ceil(),

@@ -15,13 +15,14 @@ pub struct Mode {
     pub gpu: bool,
     pub kv_type: KvType,
     arch: Option<PathBuf>,
+    window: Option<usize>,
     backend: Rc<Backend>,
 }
 
 impl Mode {
     /// f32 throughout, with a cache in f32.
     pub fn precise(gpu: bool) -> Mode {
-        Mode { gpu, kv_type: KvType::F32, arch: None, backend: Rc::new(open(gpu, true)) }
+        Mode { gpu, kv_type: KvType::F32, arch: None, window: None, backend: Rc::new(open(gpu, true)) }
     }
 
     /// The modes of a user, on each backend of this machine.
@@ -39,6 +40,11 @@ impl Mode {
     /// With the program of this file, whatever architecture the model says.
     pub fn with_arch(self, program: &Path) -> Mode {
         Mode { arch: Some(program.to_owned()), ..self }
+    }
+
+    /// With this context instead of the model's.
+    pub fn with_window(self, window: usize) -> Mode {
+        Mode { window: Some(window), ..self }
     }
 
     pub fn is_precise(&self) -> bool {
@@ -80,7 +86,7 @@ impl Mode {
     }
 
     fn request(&self) -> LoadRequest {
-        LoadRequest { arch: self.arch.clone(), kv_type: self.kv_type, ..LoadRequest::default() }
+        LoadRequest { arch: self.arch.clone(), kv_type: self.kv_type, window: self.window, ..LoadRequest::default() }
     }
 }
 

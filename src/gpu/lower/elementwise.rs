@@ -267,6 +267,7 @@ fn unary(op: UnaryOp, x: &str, dtype: DType) -> String {
         UnaryOp::Silu => format!("{x} * sigmoid_f32({x})"),
         UnaryOp::Gelu => format!("gelu_f32({x})"),
         UnaryOp::Relu => format!("max({x}, 0.0)"),
+        UnaryOp::Erf => format!("erf_f32({x})"),
         UnaryOp::Softplus => format!("softplus_f32({x})"),
         UnaryOp::Floor => format!("floor({x})"),
         UnaryOp::Ceil => format!("ceil({x})"),

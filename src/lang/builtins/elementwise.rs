@@ -71,6 +71,7 @@ pub const BUILTINS: &[Builtin] = functions! {
     "relu", Relu, |x: f64| x.max(0.0), "max(x, 0).";
     "silu", Silu, |x| x / (1.0 + (-x).exp()), "x sigmoid(x), also called swish (arXiv:1702.03118).";
     "gelu", Gelu, |x| 0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x)).tanh()), "0.5 x (1 + tanh(sqrt(2/π) (x + 0.044715 x³))) (arXiv:1606.08415).";
+    "erf", Erf, libm::erf, "The error function, 2 / sqrt(π) times the integral of exp(-t²) from 0 to x.";
     "softplus", Softplus, |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p(), "log(1 + exp(x)).";
     "floor", Floor, f64::floor, "The whole number at or below x.";
     "ceil", Ceil, f64::ceil, "The whole number at or above x.";
