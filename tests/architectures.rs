@@ -203,7 +203,16 @@ fn other_architectures_are_a_few_changed_lines() {
         assert!((2..=12).contains(&changed), "{name} changes {changed} lines");
     }
     let error = Architectures::find("mamba").unwrap_err();
-    assert_eq!(error, "architecture `mamba` is unknown: known are llama, qwen2, qwen3; give its program with --arch FILE.tl");
+    let known: Vec<&str> = Architectures::names().collect();
+    assert_eq!(error, format!("architecture `mamba` is unknown: known are {}; give its program with --arch FILE.tl", known.join(", ")));
+}
+
+#[test]
+fn a_program_is_read_in_a_minute() {
+    for name in Architectures::names() {
+        let (file, text) = Architectures::find(name).unwrap();
+        assert!(text.lines().count() <= 60, "{file} has {} lines", text.lines().count());
+    }
 }
 
 #[test]
