@@ -55,8 +55,9 @@ fn the_command_line_takes_the_file() {
     let without = tl(&[]);
     let said = String::from_utf8(without.stderr).unwrap();
     assert_eq!(without.status.code(), Some(1), "{said}");
-    let expected = "architecture `parallel` is unknown: known are llama, qwen2, qwen3; give its program with --arch FILE.tl";
-    assert!(said.lines().last().unwrap().contains(expected), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.contains("architecture `parallel` is unknown: known are "), "{said}");
+    assert!(last.ends_with("; give its program with --arch FILE.tl"), "{said}");
     let with = tl(&["--arch", program.to_str().unwrap()]);
     assert_eq!(with.status.code(), Some(0), "{}", String::from_utf8_lossy(&with.stderr));
     assert!(!with.stdout.is_empty());
