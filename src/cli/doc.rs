@@ -1,22 +1,36 @@
-//! `tl doc`: the library's documentation, from the table of builtins.
+//! `tl doc`: the library's documentation, of what is built in and of what is written in the language.
 
-use crate::lang::builtins::{find, table};
+use crate::lang::doc::{DocEntry, documentation, lookup};
 
 use super::error::{CliError, CliResult};
 use super::terminal;
 
 pub fn run(name: Option<&str>) -> CliResult {
-    let Some(name) = name else {
-        for builtin in table() {
-            terminal::say(builtin.signature)?;
-        }
-        return Ok(());
-    };
-    let methods = table().filter(|b| b.name.contains('.') && b.short_name() == name);
-    let mut found = false;
-    for builtin in find(name).into_iter().chain(methods) {
-        terminal::say(format_args!("{}\n    {}", builtin.signature, builtin.doc))?;
-        found = true;
+    let Some(name) = name else { return list() };
+    let found = lookup(name);
+    if found.is_empty() {
+        return Err(CliError::failed(format!("nothing is documented under `{name}`; `tl doc` lists what is")));
     }
-    if found { Ok(()) } else { Err(CliError::failed(format!("nothing is documented under `{name}`; `tl doc` lists what is"))) }
+    for DocEntry { signature, doc, source, .. } in &found {
+        let doc = doc.replace('\n', "\n    ");
+        terminal::say(format_args!("{signature}\n    {doc}"))?;
+        if let Some(source) = source {
+            terminal::say(format_args!("\n{source}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Every function by section.
+fn list() -> CliResult {
+    let mut section = String::new();
+    for entry in documentation() {
+        if entry.section != section {
+            let gap = if section.is_empty() { "" } else { "\n" };
+            terminal::say(format_args!("{gap}{}:", entry.section))?;
+            section = entry.section;
+        }
+        terminal::say(format_args!("  {}", entry.signature))?;
+    }
+    Ok(())
 }

@@ -74,10 +74,24 @@ fn on_terminal(interp: &mut Interp, no_history: bool) -> CliResult {
     Ok(())
 }
 
+/// What `:help` shows.
+const HELP: &str = "\
+A line is a piece of a program, and its value is shown: `1 + 2`, `let x = rand([2, 3])`, `x.softmax(dim: 0)`.
+What is declared stays. Names end with Tab, a line that is not finished goes on, Ctrl-C ends what runs, Ctrl-D leaves.
+`tl doc` lists the library, `tl doc NAME` explains a function.";
+
 /// Shows a line's value, or its errors. `false`: it had some.
 fn evaluate(interp: &mut Interp, text: &str) -> Result<bool, CliError> {
     if text.trim().is_empty() {
         return Ok(true);
+    }
+    if let Some(command) = text.trim().strip_prefix(':') {
+        terminal::note(match command.split_whitespace().next().unwrap_or_default() {
+            "help" | "h" | "?" => HELP,
+            "quit" | "q" | "exit" => "Ctrl-D leaves",
+            _ => "error: lines are programs, and there are no commands that start with `:`; Ctrl-D leaves, `tl doc` lists the library",
+        });
+        return Ok(matches!(command, "help" | "h" | "?" | "quit" | "q" | "exit"));
     }
     let result = interp.run_line(text);
     let notes = std::mem::take(&mut interp.notes);

@@ -81,6 +81,7 @@ impl ComputeArgs {
 
     pub fn load_request(&self, window: Option<&WindowArgs>) -> LoadRequest {
         LoadRequest {
+            printed: || Box::new(std::io::stderr()),
             arch: self.arch.clone(),
             no_mmap: self.no_mmap,
             kv_type: match self.kv {

@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use crate::format::Metadata;
 use crate::graph::{Binding, CacheSpec, CacheUse, Compiled, DeviceTensor, Sampling, Weight};
-use crate::lang::{EngineCache, EngineModel, Host, ModelSource};
+use crate::lang::{ChatRequest, EngineCache, EngineChat, EngineModel, Host, ModelSource};
 use crate::model::Generator;
 use crate::tensor::HostTensor;
-use crate::text::{Message, RenderContext, Specials, TokenId};
+use crate::text::{Message, Prompt, RenderContext, TokenId};
 
 use super::code::Wanted;
 use super::model::CHUNK_MAX;
 use super::steps::ModelSteps;
-use super::{Backend, EngineError, LoadRequest, LoadedModel};
+use super::{Backend, EngineError, LoadRequest, LoadedModel, vocabulary};
 
 /// Loads models for programs.
 pub struct EngineHost {
@@ -36,6 +36,16 @@ impl Host for EngineHost {
     fn load_model(&mut self, path: &str) -> Result<Rc<dyn EngineModel>, String> {
         let model = LoadedModel::open(Path::new(path), &self.backend, &self.request).map_err(said)?;
         Ok(Rc::new(HostedModel { model, steps: RefCell::default() }))
+    }
+
+    fn built_in_model(&mut self) -> Result<Rc<dyn EngineModel>, String> {
+        let file = super::demo::open().map_err(|e| e.to_string())?;
+        let model = LoadedModel::from_file(file, &self.backend, &self.request).map_err(said)?;
+        Ok(Rc::new(HostedModel { model, steps: RefCell::default() }))
+    }
+
+    fn load_tokenizer(&mut self, path: &str) -> Result<Rc<dyn EngineModel>, String> {
+        vocabulary::open(path)
     }
 }
 
@@ -140,25 +150,42 @@ impl EngineModel for HostedModel {
     }
 
     fn tokenize(&self, text: &str, special: bool) -> Result<Vec<i32>, String> {
-        let specials = if special { Specials::Parsed } else { Specials::Plain };
-        let ids = self.model.tokenizer().map_err(said)?.encode(text, specials, true);
-        Ok(ids.into_iter().map(|id| id.0 as i32).collect())
+        Ok(vocabulary::encode(&*self.model.tokenizer().map_err(said)?, text, special))
     }
 
     fn detokenize(&self, ids: &[i32]) -> Result<String, String> {
-        let tokenizer = self.model.tokenizer().map_err(said)?;
-        let ids: Vec<TokenId> = ids.iter().map(|&id| TokenId(id as u32)).collect();
-        match ids.iter().find(|id| id.0 as usize >= tokenizer.vocab_size()) {
-            Some(id) => Err(format!("token {} is outside of the vocabulary of {}", id.0 as i32, tokenizer.vocab_size())),
-            None => Ok(tokenizer.decode(&ids)),
-        }
+        vocabulary::decode(&*self.model.tokenizer().map_err(said)?, ids)
     }
 
-    fn chat_template(&self, messages: &[(String, String)]) -> Result<String, String> {
+    fn chat_template(&self, messages: &[(String, String)]) -> Result<Prompt, String> {
         let tokenizer = self.model.tokenizer().map_err(said)?;
         let messages: Vec<Message> = messages.iter().map(|(role, text)| Message::new(role, text)).collect();
         let template = self.model.template().map_err(said)?;
-        template.render(&messages, &RenderContext::for_tokenizer(&tokenizer)).map_err(|e| e.to_string())
+        template.render_prompt(&messages, &RenderContext::for_tokenizer(&tokenizer)).map_err(|e| e.to_string())
+    }
+
+    fn tokenize_prompt(&self, prompt: &Prompt) -> Result<Vec<i32>, String> {
+        Ok(vocabulary::encode_prompt(&*self.model.tokenizer().map_err(said)?, prompt))
+    }
+
+    fn keep_prefix(&self, cache: &dyn EngineCache, prompt: &[i32]) -> Result<usize, String> {
+        let mut generator = self.own(cache)?.generator.borrow_mut();
+        let ids: Vec<TokenId> = prompt.iter().map(|&id| TokenId(id as u32)).collect();
+        // At least one token is fed, so that there are logits to draw from.
+        let keep = generator.context().common_prefix(&ids).min(ids.len().saturating_sub(1));
+        if generator.context().can_rewind_to(keep) {
+            generator.context_mut().rewind_to(keep);
+            return Ok(keep);
+        }
+        generator.context_mut().clear();
+        Ok(0)
+    }
+
+    fn chat(&self, request: ChatRequest) -> Result<Rc<dyn EngineChat>, String> {
+        super::chat::begin(&self.model, request).map_err(|error| match error {
+            EngineError::Sampling(error) => error.of_argument(),
+            other => said(other),
+        })
     }
 
     fn generate(

@@ -1,6 +1,7 @@
 //! The one place where language, model and device meet.
 
 mod backend;
+mod chat;
 mod checkup;
 mod code;
 mod constants;
@@ -11,6 +12,7 @@ mod measure;
 mod model;
 mod step_paths;
 mod steps;
+mod vocabulary;
 
 pub use backend::{Backend, BackendChoice, DeviceRequest};
 pub use checkup::examine;

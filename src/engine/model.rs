@@ -1,6 +1,7 @@
 //! A model, loaded: its file, its program, its text side, on one executor.
 
 use std::cell::RefCell;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,11 +26,13 @@ pub struct LoadRequest {
     /// `--ctx` and `--sinks`.
     pub window: Option<usize>,
     pub sinks: Option<usize>,
+    /// Where the model's program prints: when it is loaded, and each time its `forward` is traced.
+    pub printed: fn() -> Box<dyn Write>,
 }
 
 impl Default for LoadRequest {
     fn default() -> Self {
-        LoadRequest { arch: None, no_mmap: false, kv_type: KvType::F16, window: None, sinks: None }
+        LoadRequest { arch: None, no_mmap: false, kv_type: KvType::F16, window: None, sinks: None, printed: || Box::new(std::io::sink()) }
     }
 }
 
@@ -81,7 +84,7 @@ impl LoadedModel {
         let (name, text) = program_text(ModelConfig::architecture_of(file.metadata())?, request.arch.as_deref())?;
         let config = ModelConfig::from_file(&file)?;
         let source = Rc::new(FileSource { weights: ModelWeights::from_file(&file), file: file.clone() });
-        let program = ModelProgram::load_on(backend.executor.clone(), &name, &text, source.clone());
+        let program = ModelProgram::load_on(backend.executor.clone(), &name, &text, source.clone(), (request.printed)());
         let program = program.map_err(|e| unfit(e, &file, request))?;
         let tokenizer = Tokenizer::from_model(&file).map(Rc::new);
         if let Ok(tokenizer) = &tokenizer

@@ -22,13 +22,7 @@ pub struct DocEntry {
 /// Every function of the library, by section and name.
 pub fn documentation() -> Vec<DocEntry> {
     let mut entries: Vec<DocEntry> = builtins::table()
-        .map(|b| DocEntry {
-            name: b.name.into(),
-            section: b.section.into(),
-            signature: b.signature.into(),
-            doc: b.doc.into(),
-            source: None,
-        })
+        .map(|b| DocEntry { name: b.name.into(), section: b.section.into(), signature: b.shown(), doc: b.doc.into(), source: None })
         .collect();
     for (module, text) in stdlib::PRELUDE {
         let mut sources = SourceMap::new();
@@ -55,7 +49,9 @@ pub fn documentation() -> Vec<DocEntry> {
 
 /// The entries of a name: a function's, and those of methods that are called so.
 pub fn lookup(name: &str) -> Vec<DocEntry> {
-    documentation().into_iter().filter(|e| e.name == name || e.name.rsplit('.').next() == Some(name)).collect()
+    // A method is shown behind a variable, as `model.forward`, and known as `Model.forward`.
+    let is_called = |e: &DocEntry| e.name.eq_ignore_ascii_case(name) || e.name.rsplit('.').next() == Some(name);
+    documentation().into_iter().filter(is_called).collect()
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ impl Interp {
     pub(super) fn text(&mut self, value: &Value) -> Result<String, Fault> {
         match value {
             Value::Str(text) => Ok(text.to_string()),
+            Value::Prompt(prompt) => Ok(prompt.text.clone()),
             other => self.debug_text(other),
         }
     }
@@ -37,11 +38,12 @@ impl Interp {
             return Ok(());
         }
         match value {
-            Value::Unit => out.push_str("()"),
+            Value::Unit => out.push_str("none"),
             Value::Int(v) => out.push_str(&v.to_string()),
             Value::Float(v) => out.push_str(&float_text(*v)),
             Value::Bool(v) => out.push_str(if *v { "true" } else { "false" }),
             Value::Str(text) => out.push_str(&quoted(text)),
+            Value::Prompt(prompt) => out.push_str(&quoted(&prompt.text)),
             Value::Range(IntRange { start, end, step }) => {
                 out.push_str(&if *step == 1 { format!("{start}..{end}") } else { format!("range({start}, {end}, {step})") });
             }
@@ -68,6 +70,10 @@ impl Interp {
                 }
                 out.push_str(" }");
             }
+            // While a model is traced its tensors have no values, and looking at the position would bind the trace to it.
+            Value::Tensor(tensor) if self.session.is_traced(tensor) => {
+                out.push_str(&format!("{} (traced)", TensorType(tensor)));
+            }
             Value::Tensor(tensor) => {
                 let host = self.session.host(tensor)?;
                 out.push_str(&tensor_text(&host));
@@ -90,6 +96,7 @@ impl Interp {
             Value::Rotation(spec, _) => out.push_str(&format!("Rotation({} dimensions, base {})", spec.n_dims, float_text(spec.base))),
             Value::Cache(_) => out.push_str("Cache"),
             Value::Tokenizer(_) => out.push_str("Tokenizer"),
+            Value::Chat(chat) => out.push_str(&format!("Chat({} messages)", chat.messages().len())),
             Value::Lent => out.push('…'),
         }
         Ok(())

@@ -308,6 +308,7 @@ pub enum TypeKind {
     Cache,
     Tokenizer,
     Rotation,
+    Chat,
     Struct(Place, Arc<str>),
     Tuple(Vec<Type>),
     Tensor {

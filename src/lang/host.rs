@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::graph::{DeviceTensor, Sampling};
+use crate::text::{Prompt, SamplingOverrides};
 
 use super::model::ModelSource;
 
@@ -14,6 +15,18 @@ pub trait Host {
     /// # Errors
     /// When the file is no model, or its architecture is unknown.
     fn load_model(&mut self, path: &str) -> Result<Rc<dyn EngineModel>, String>;
+
+    /// The model that is built in.
+    ///
+    /// # Errors
+    /// When the device cannot take it.
+    fn built_in_model(&mut self) -> Result<Rc<dyn EngineModel>, String>;
+
+    /// A tokenizer alone: of a `tokenizer.json`, a Hugging Face folder or a GGUF file. It stands for a model that has no weights.
+    ///
+    /// # Errors
+    /// When the file holds no vocabulary.
+    fn load_tokenizer(&mut self, path: &str) -> Result<Rc<dyn EngineModel>, String>;
 }
 
 /// A loaded model.
@@ -45,11 +58,29 @@ pub trait EngineModel: ModelSource {
     /// When the file has no tokenizer or an id is none of its own.
     fn detokenize(&self, ids: &[i32]) -> Result<String, String>;
 
-    /// The prompt that the file's template makes of `(role, text)` messages, ready to be tokenized with special tokens.
+    /// The prompt that the file's template makes of `(role, text)` messages.
     ///
     /// # Errors
     /// When the file has no template, or it refuses the messages.
-    fn chat_template(&self, messages: &[(String, String)]) -> Result<String, String>;
+    fn chat_template(&self, messages: &[(String, String)]) -> Result<Prompt, String>;
+
+    /// The ids of a rendered conversation: special tokens where the template wrote them, and BOS once.
+    ///
+    /// # Errors
+    /// When the file has no tokenizer.
+    fn tokenize_prompt(&self, prompt: &Prompt) -> Result<Vec<i32>, String>;
+
+    /// Sets a cache back to where what it holds and `prompt` part, and gives how many ids of `prompt` it holds: less than all.
+    ///
+    /// # Errors
+    /// For a cache of another model.
+    fn keep_prefix(&self, cache: &dyn EngineCache, prompt: &[i32]) -> Result<usize, String>;
+
+    /// Begins a conversation.
+    ///
+    /// # Errors
+    /// When the file has no tokenizer, its template refuses the system message, or a setting is out of bounds.
+    fn chat(&self, request: ChatRequest) -> Result<Rc<dyn EngineChat>, String>;
 
     /// Feeds `prompt` and generates; `on_token` sees each id and its text and may break off.
     ///
@@ -63,6 +94,33 @@ pub trait EngineModel: ModelSource {
         max_tokens: usize,
         on_token: &mut dyn FnMut(i32, &str) -> ControlFlow<()>,
     ) -> Result<Vec<i32>, String>;
+}
+
+/// How a conversation begins.
+pub struct ChatRequest {
+    pub system: Option<String>,
+    /// Over what the file says, over the defaults.
+    pub sampling: SamplingOverrides,
+    /// Of one answer.
+    pub max_tokens: usize,
+}
+
+/// A conversation with a loaded model. It keeps the messages; what was computed for them is not computed again.
+pub trait EngineChat {
+    /// Answers `text`; `on_text` sees the answer as it comes and may break it off.
+    ///
+    /// # Errors
+    /// Those of the backend, and a text that is longer than the window.
+    fn say(&self, text: &str, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<String, String>;
+
+    /// `(role, text)` so far, the system message first.
+    fn messages(&self) -> Vec<(String, String)>;
+
+    /// Forgets all but the system message.
+    ///
+    /// # Errors
+    /// While it answers.
+    fn clear(&self) -> Result<(), String>;
 }
 
 /// A key-value cache of a loaded model.

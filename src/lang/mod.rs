@@ -23,7 +23,7 @@ mod types;
 mod value;
 
 pub use architectures::Architectures;
-pub use host::{EngineCache, EngineModel, Host, ModelCache, ModelHandle};
+pub use host::{ChatRequest, EngineCache, EngineChat, EngineModel, Host, ModelCache, ModelHandle};
 pub use interp::{Interp, Options, Shown, TestOutcome};
 pub use model::ModelSource;
 pub use program::{ModelProgram, ProgramError, TraceSpec, Traced};

@@ -1,5 +1,6 @@
 //! A model's program: `forward`, traced once a bucket into a graph that the engine compiles.
 
+use std::io::Write;
 use std::rc::Rc;
 
 use crate::diag::{Color, Diagnostic};
@@ -66,7 +67,7 @@ impl std::fmt::Display for ProgramError {
 impl std::error::Error for ProgramError {}
 
 impl ModelProgram {
-    /// `name` is shown in diagnostics; `text` is the program.
+    /// `name` is shown in diagnostics; `text` is the program. What it prints is not seen.
     ///
     /// # Errors
     /// Every error of the text, missing metadata and head counts that do not divide among them.
@@ -74,12 +75,19 @@ impl ModelProgram {
         ModelProgram::load_with(Options::default(), name, text, source)
     }
 
-    /// The same on an executor, which computes the tensors of the program's top level, once. They are constants of every trace.
+    /// The same on an executor, which computes the tensors of the program's top level, once. They are constants of every trace. The program
+    /// prints to `out`: what its statements print once, what `forward` prints each time it is traced.
     ///
     /// # Errors
     /// As `load`, and those of the executor.
-    pub fn load_on(executor: SharedExecutor, name: &str, text: &str, source: Rc<dyn ModelSource>) -> Result<ModelProgram, ProgramError> {
-        ModelProgram::load_with(Options { executor: Some(executor), ..Options::default() }, name, text, source)
+    pub fn load_on(
+        executor: SharedExecutor,
+        name: &str,
+        text: &str,
+        source: Rc<dyn ModelSource>,
+        out: Box<dyn Write>,
+    ) -> Result<ModelProgram, ProgramError> {
+        ModelProgram::load_with(Options { executor: Some(executor), out: Some(out), ..Options::default() }, name, text, source)
     }
 
     fn load_with(options: Options, name: &str, text: &str, source: Rc<dyn ModelSource>) -> Result<ModelProgram, ProgramError> {

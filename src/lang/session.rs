@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::graph::{
-    BinaryOp, Binding, CompileOptions, DeviceTensor, Executor, Graph, GraphError, NodeId, Origin, RopeRowsKind, RopeSpec, RunArgs,
+    BinaryOp, Binding, CompileOptions, DeviceTensor, Executor, Graph, GraphError, NodeId, Op, Origin, RopeRowsKind, RopeSpec, RunArgs,
     RuntimeScalar, TokenDim, UnaryOp, Weight, WeightId,
 };
 use crate::source::Span;
@@ -320,6 +320,18 @@ impl Session {
         };
         tensor.0.state.borrow_mut().node = Some((self.epoch, node));
         Ok(node)
+    }
+
+    /// Whether a tensor is a step of a trace, which has no values before the program runs.
+    pub fn is_traced(&self, tensor: &Tensor) -> bool {
+        let is_computed = matches!(tensor.state().source, Some(TensorSource::Device(_)));
+        self.trace.is_some() && tensor.known().is_none() && !is_computed
+    }
+
+    /// The op that makes a tensor, where it is a node of the graph that is being built.
+    pub fn op_of(&self, tensor: &Tensor) -> Option<&Op> {
+        let (epoch, node) = tensor.state().node?;
+        (epoch == self.epoch).then(|| &self.graph.node(node).op)
     }
 
     fn bind(&mut self, tensor: &Tensor, binding: Binding) -> NodeId {

@@ -51,9 +51,9 @@ impl Type {
             (TypeKind::Int, Value::Int(_))
             | (TypeKind::Float, Value::Float(_))
             | (TypeKind::Bool, Value::Bool(_))
-            | (TypeKind::Str, Value::Str(_))
+            | (TypeKind::Str, Value::Str(_) | Value::Prompt(_))
             | (TypeKind::List, Value::List(_))
-            | (TypeKind::AnyTuple, Value::Tuple(_) | Value::Unit)
+            | (TypeKind::AnyTuple, Value::Tuple(_))
             | (TypeKind::Range, Value::Range(_))
             | (TypeKind::Fn, Value::Fn(_) | Value::Builtin(_))
             | (TypeKind::AnyTensor, Value::Tensor(_))
@@ -62,7 +62,8 @@ impl Type {
             | (TypeKind::Config, Value::Config(_))
             | (TypeKind::Cache, Value::Cache(_))
             | (TypeKind::Tokenizer, Value::Tokenizer(_))
-            | (TypeKind::Rotation, Value::Rotation(..)) => true,
+            | (TypeKind::Rotation, Value::Rotation(..))
+            | (TypeKind::Chat, Value::Chat(_)) => true,
             // A scalar that a graph holds is a number as well: its value is not needed to know that.
             (TypeKind::Int, Value::Tensor(t)) => t.shape().rank() == 0 && t.dtype() == DType::I32,
             (TypeKind::Float, Value::Tensor(t)) => t.shape().rank() == 0 && t.dtype().is_float(),
@@ -195,7 +196,9 @@ impl Type {
             TypeKind::Cache => "Cache",
             TypeKind::Tokenizer => "Tokenizer",
             TypeKind::Rotation => "Rotation",
+            TypeKind::Chat => "Chat",
             TypeKind::Struct(_, name) => name,
+            TypeKind::Tuple(parts) if parts.is_empty() => "none",
             TypeKind::Tuple(parts) => return format!("({})", parts.iter().map(Type::describe).collect::<Vec<_>>().join(", ")),
             TypeKind::Tensor { dtype, dims } => {
                 let dtype = match dtype {

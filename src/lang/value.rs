@@ -9,21 +9,26 @@ use std::sync::Arc;
 use crate::graph::{ExecError, GraphError, Origin, RopeSpec, RopeStyle};
 use crate::source::Span;
 use crate::tensor::DType;
+use crate::text::Prompt;
 
 use super::builtins::Builtin;
 use super::hir::{FnCode, StructCode};
-use super::host::{ModelCache, ModelHandle};
+use super::host::{EngineChat, ModelCache, ModelHandle};
 use super::model::{ConfigPath, WeightPath};
 use super::session::Tensor;
 
 /// A value of the language. All but the engine's objects are values: a copy never changes with its original.
 #[derive(Clone)]
 pub enum Value {
+    /// `none`, which is also the value of a block without one.
     Unit,
     Int(i64),
     Float(f64),
     Bool(bool),
     Str(Rc<str>),
+    /// A conversation that a model's template rendered: a string that knows which parts of it came from messages, so that only the template's
+    /// own marks become special tokens.
+    Prompt(Rc<Prompt>),
     Range(IntRange),
     List(Rc<Items>),
     Tuple(Rc<Items>),
@@ -45,6 +50,8 @@ pub enum Value {
     Cache(ModelCache),
     /// `model.tokenizer`.
     Tokenizer(ModelHandle),
+    /// A conversation with a model.
+    Chat(Rc<dyn EngineChat>),
     /// Stands in a variable whose value a call has been lent and may change. Reading it is an error, so it is never seen.
     Lent,
 }
@@ -179,17 +186,25 @@ impl Value {
     }
 
     pub fn tuple(items: Vec<Value>) -> Value {
-        if items.is_empty() { Value::Unit } else { Value::Tuple(Rc::new(Items(items))) }
+        Value::Tuple(Rc::new(Items(items)))
+    }
+
+    /// A rendered conversation as the plain string that it is for everything but a tokenizer; `None` for other values.
+    pub fn plain(&self) -> Option<Value> {
+        match self {
+            Value::Prompt(prompt) => Some(Value::str(&prompt.text)),
+            _ => None,
+        }
     }
 
     /// The type's name for a message: `int`, `float32(4, 64)`.
     pub fn type_name(&self) -> String {
         match self {
-            Value::Unit => "()".into(),
+            Value::Unit => "none".into(),
             Value::Int(_) => "int".into(),
             Value::Float(_) => "float".into(),
             Value::Bool(_) => "bool".into(),
-            Value::Str(_) => "string".into(),
+            Value::Str(_) | Value::Prompt(_) => "string".into(),
             Value::Range(_) => "range".into(),
             Value::List(_) => "list".into(),
             Value::Tuple(_) => "tuple".into(),
@@ -204,6 +219,7 @@ impl Value {
             Value::Rotation(..) => "Rotation".into(),
             Value::Cache(_) => "Cache".into(),
             Value::Tokenizer(_) => "Tokenizer".into(),
+            Value::Chat(_) => "Chat".into(),
             Value::Lent => "lent to a call".into(),
         }
     }

@@ -223,7 +223,7 @@ pub enum PatternKind {
     Wildcard,
     /// Binds the value.
     Name(Ident),
-    /// A number with its sign, a string, `true` or `false`.
+    /// A number with its sign, a string, `true`, `false` or `none`.
     Literal(Literal),
     /// `0..10`: the end is outside.
     Range(i64, i64),
@@ -236,6 +236,7 @@ pub enum PatternKind {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
+    None,
     Int(i64),
     Float(f64),
     Bool(bool),

@@ -217,6 +217,7 @@ impl Dump<'_> {
         match literal {
             Literal::Int(value) => self.word(&value.to_string()),
             Literal::Float(value) => self.word(&format!("{value:?}")),
+            Literal::None => self.word("none"),
             Literal::Bool(value) => self.word(&value.to_string()),
             Literal::Str(value) => self.word(&format!("{value:?}")),
         }

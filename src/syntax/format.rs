@@ -160,6 +160,9 @@ impl Formatter<'_> {
             (_, OpenParen | OpenBracket) if self.ends_value(at - 1) => return token.space_before,
             _ => {}
         }
+        if self.is_named(at) || self.is_named(at - 1) {
+            return false;
+        }
         if self.is_arrow(at - 1) {
             return false;
         }
@@ -194,7 +197,10 @@ impl Formatter<'_> {
     /// Whether a value ends with this token, so that what follows cannot be its first sign.
     fn ends_value(&self, at: usize) -> bool {
         use TokenKind::*;
-        matches!(self.tokens[at].kind, Ident | Int | Float | Str | True | False | CloseParen | CloseBracket | CloseBrace | Question)
+        matches!(
+            self.tokens[at].kind,
+            Ident | Int | Float | Str | True | False | Nothing | CloseParen | CloseBracket | CloseBrace | Question
+        )
     }
 
     /// Whether this token is a sign in front of a value: `-x`, `*t`.
@@ -211,6 +217,11 @@ impl Formatter<'_> {
     /// Whether this token is the `<` of an arrow.
     fn is_arrow(&self, at: usize) -> bool {
         self.layout.arrows.binary_search(&at).is_ok()
+    }
+
+    /// Whether this token is the `=` of a named argument.
+    fn is_named(&self, at: usize) -> bool {
+        self.layout.named.binary_search(&at).is_ok()
     }
 
     /// Whether this is a colon of `f16::zeros`.

@@ -53,6 +53,7 @@ kinds! {
     words {
         Fn "fn", Let "let", If "if", Else "else", Match "match", While "while", For "for", In "in", Loop "loop",
         Break "break", Continue "continue", Return "return", Import "import", Struct "struct", True "true", False "false",
+        Nothing "none",
         And "and", Or "or", Not "not", As "as"
     }
     // `<-` is no token: `x<-1` compares, and only a statement that starts with an atom reads the two signs as an arrow.

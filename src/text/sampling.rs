@@ -47,6 +47,16 @@ pub enum SamplingError {
     Metadata { key: &'static str, flag: &'static str, found: f64, expected: &'static str },
 }
 
+impl SamplingError {
+    /// The same of an argument of the language, which has no dashes.
+    pub fn of_argument(&self) -> String {
+        match self {
+            SamplingError::Flag { name, found, expected } => format!("`{}` is {found}, but must be {expected}", name.replace('-', "_")),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// A parameter's flag, its key in a file behind `general.sampling.`, and the values it may have.
 struct Rule {
     flag: &'static str,

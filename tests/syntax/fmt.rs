@@ -15,6 +15,7 @@ fn spaces() {
     check("let a=1+2*-b **- 2", "let a = 1 + 2 * -b ** -2\n");
     check("f ( )".replace("f ", "f").as_str(), "f()\n");
     check("f( a,b ,eps:1e-5 )", "f(a, b, eps: 1e-5)\n");
+    check("f( a,eps = 1e-5,b= [1] )", "f(a, eps=1e-5, b=[1])\n");
     check("x[ 0 : 4,: , : :2 ]", "x[0:4, :, ::2]\n");
     check("fn  f(x:float16[ ?,64 ],y= 2)->int{x}", "fn f(x: float16[?, 64], y = 2) -> int { x }\n");
     check("let f=fn (x){x}", "let f = fn(x) { x }\n");

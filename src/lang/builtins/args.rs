@@ -108,6 +108,7 @@ impl Args {
     pub fn str(&self, i: usize) -> Result<std::rc::Rc<str>, Failure> {
         match self.slots[i].as_ref().map(|s| &s.0) {
             Some(Value::Str(v)) => Ok(v.clone()),
+            Some(Value::Prompt(prompt)) => Ok(prompt.text.as_str().into()),
             _ => Err(self.wrong(i, "a string")),
         }
     }

@@ -35,10 +35,16 @@ pub const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "arange",
-        signature: "arange(start: number, end: number =, step: number = 1) -> tensor",
+        signature: "arange(start: number, end: number =, step: number = 1, dtype = of the numbers) -> tensor",
         section: "tensor",
         doc: "`start, start + step, …` before `end`; `arange(n)` is `0, 1, … n - 1`. Ints make int32, floats float32.",
-        run: Run::Call(arange),
+        run: Run::Call(|interp, args| {
+            let dtype = args.is_given(3).then(|| args.dtype_or(3, DType::F32)).transpose()?;
+            match (arange(interp, args)?, dtype) {
+                (Value::Tensor(made), Some(dtype)) => cast_tensor(interp, &made, dtype),
+                (made, _) => Ok(made),
+            }
+        }),
     },
     Builtin {
         name: "eye",

@@ -17,7 +17,7 @@ pub const BUILTINS: &[Builtin] = &[
         name: "save",
         signature: "save(path: string, tensors: list of (name, tensor))",
         section: "model",
-        doc: "Writes tensors by name to a safetensors file, which it replaces: `save(\"w.safetensors\", [(\"w\", w)])`.",
+        doc: "Writes tensors by name to a file in the safetensors format, whose name ends so, and which it replaces: `save(\"w.safetensors\", [(\"w\", w)])`.",
         run: Run::Call(save),
     },
     Builtin {
@@ -53,6 +53,10 @@ fn save(interp: &mut Interp, args: Args) -> Outcome {
 fn load(_: &mut Interp, args: Args) -> Outcome {
     let path = args.str(0)?;
     // Read rather than mapped: a program may write the file anew while it holds what it loaded.
+    if Path::new(&*path).extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf")) {
+        let fault = Fault::new(format!("`load` reads safetensors, and `{path}` is a GGUF file by its name"));
+        return Err(args.fail(0, fault.hint(format!("write `get_tensor(load_model(\"{path}\"), name)`"))));
+    }
     let file = Safetensors::open(Path::new(&*path), true).map_err(|e| args.fail(0, Fault::new(e.to_string())))?;
     let tensor = |name: &str| file.host(name).map(|host| Value::Tensor(Tensor::from_host(host)));
     if args.is_given(1) {

@@ -1,6 +1,7 @@
 //! The library's functions that are not written in the language: one table of name, signature, doc and code.
 
 mod args;
+mod chat;
 mod collections;
 mod creation;
 mod elementwise;
@@ -22,7 +23,7 @@ use crate::source::Span;
 
 use super::eval::{CallArg, Signal};
 use super::interp::Interp;
-use super::resolve::nearest;
+use super::resolve::{foreign, nearest};
 use super::value::{Fault, Value};
 
 pub use args::Args;
@@ -81,6 +82,8 @@ pub struct Parameter {
     pub is_optional: bool,
     /// Takes all further positional arguments.
     pub is_rest: bool,
+    /// `x: tensor = none`: `none` leaves it out.
+    pub takes_none: bool,
 }
 
 impl Builtin {
@@ -93,6 +96,23 @@ impl Builtin {
         static ALL: OnceLock<HashMap<&'static str, Vec<Parameter>>> = OnceLock::new();
         let all = ALL.get_or_init(|| table().map(|b| (b.name, parse_parameters(b.signature))).collect());
         all.get(self.name).map_or(&[], Vec::as_slice)
+    }
+
+    /// How it is written: `softmax(x: tensor, dim: int = -1) -> tensor`, and a method behind what it is called on: `model.forward(tokens: …)`.
+    pub fn shown(&self) -> String {
+        let Some((kind, _)) = self.name.split_once('.') else { return self.signature.to_owned() };
+        let kind = kind.to_lowercase();
+        let Some((name, rest)) = self.signature.split_once('(') else { return self.signature.to_owned() };
+        if matches!(self.run, Run::Change(_)) {
+            return format!("{kind}.{name}({rest}");
+        }
+        // The first parameter is what stands before the dot.
+        let first = parse_parameters(self.signature).len().min(1);
+        let rest = match rest.find([',', ')']) {
+            Some(end) if first == 1 => rest[end..].trim_start_matches(',').trim_start(),
+            _ => rest,
+        };
+        format!("{kind}.{name}({rest}")
     }
 
     /// The name without the kind of value it is a method of.
@@ -137,7 +157,8 @@ fn parse_parameters(signature: &'static str) -> Vec<Parameter> {
         .map(|part| {
             let is_rest = part.starts_with("...");
             let name = part.trim_start_matches('.').split([':', '=']).next().unwrap_or("").trim();
-            Parameter { name, is_optional: is_rest || part.contains('='), is_rest }
+            let takes_none = part.split_once('=').is_some_and(|(_, default)| default.trim() == "none");
+            Parameter { name, is_optional: is_rest || part.contains('='), is_rest, takes_none }
         })
         .collect()
 }
@@ -153,6 +174,7 @@ pub fn table() -> impl Iterator<Item = &'static Builtin> {
         neural::BUILTINS,
         sampling::BUILTINS,
         models::BUILTINS,
+        chat::BUILTINS,
         files::BUILTINS,
         collections::BUILTINS,
         strings::BUILTINS,
@@ -179,6 +201,11 @@ pub fn method(value: &Value, name: &str) -> Option<&'static Builtin> {
     table().find(|b| b.name.split_once('.').is_some_and(|(k, n)| k == kind && n == name))
 }
 
+/// Methods of this name, of any kind of value.
+pub fn methods_named(name: &str) -> impl Iterator<Item = &'static Builtin> {
+    table().filter(move |b| b.name.split_once('.').is_some_and(|(_, n)| n == name))
+}
+
 /// The methods that only this kind of value has.
 pub fn method_names(value: &Value) -> impl Iterator<Item = &'static str> {
     let kind = kind(value).unwrap_or("no kind");
@@ -188,11 +215,12 @@ pub fn method_names(value: &Value) -> impl Iterator<Item = &'static str> {
 fn kind(value: &Value) -> Option<&'static str> {
     Some(match value {
         Value::List(_) => "list",
-        Value::Str(_) => "string",
+        Value::Str(_) | Value::Prompt(_) => "string",
         Value::Model(_) => "Model",
         Value::Layer(_) => "Layer",
         Value::Config(_) => "Config",
         Value::Cache(_) => "Cache",
+        Value::Chat(_) => "Chat",
         _ => return None,
     })
 }
@@ -213,10 +241,13 @@ pub fn bind(builtin: &'static Builtin, args: Vec<CallArg>, span: Span) -> Result
                 Some(at) => at,
                 None => {
                     let mut error = Diagnostic::error(format!("`{name}` has no argument `{given}`")).at(*given_span);
-                    if let Some(near) = nearest(given, parameters.iter().map(|p| p.name)) {
+                    let known = foreign::argument(given).filter(|n| parameters.iter().any(|p| p.name == *n));
+                    if let Some(known) = known {
+                        error = error.hint(format!("write `{known}: …`"));
+                    } else if let Some(near) = nearest(given, parameters.iter().map(|p| p.name)) {
                         error = error.hint(format!("did you mean `{near}`?"));
                     }
-                    return Err(error.hint(format!("it is `{}`", builtin.signature)).into());
+                    return Err(error.hint(format!("it is `{}`", builtin.shown())).into());
                 }
             },
             None => match parameters.iter().position(|p| p.is_rest) {
@@ -230,19 +261,21 @@ pub fn bind(builtin: &'static Builtin, args: Vec<CallArg>, span: Span) -> Result
         match slots.get_mut(at) {
             None => {
                 let error = Diagnostic::error(format!("`{name}` takes at most {} arguments, not {n_args}", parameters.len())).at(span);
-                return Err(error.hint(format!("it is `{}`", builtin.signature)).into());
+                return Err(error.hint(format!("it is `{}`", builtin.shown())).into());
             }
             Some(Some(_)) => {
                 return Err(Diagnostic::error(format!("argument `{}` of `{name}` is given twice", parameters[at].name))
                     .at(arg.span)
                     .into());
             }
+            // What is left out and `none` are one where the signature says so.
+            Some(_) if parameters[at].takes_none && matches!(arg.value, Value::Unit) => {}
             Some(slot) => *slot = Some((arg.value, arg.span)),
         }
     }
     if let Some(missing) = parameters.iter().zip(&slots).find(|(p, s)| s.is_none() && !p.is_optional) {
         let error = Diagnostic::error(format!("argument `{}` of `{name}` is missing", missing.0.name)).at(span);
-        return Err(error.hint(format!("it is `{}`", builtin.signature)).into());
+        return Err(error.hint(format!("it is `{}`", builtin.shown())).into());
     }
     Ok(Args { slots, rest, span })
 }

@@ -1,10 +1,8 @@
 //! Models, their metadata, weights, caches and tokenizers.
 
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use crate::graph::{CacheIdx, Sampling};
-use crate::lang::eval::{CallArg, Signal};
 use crate::lang::host::{EngineCache, EngineModel, ModelCache, ModelHandle};
 use crate::lang::interp::Interp;
 use crate::lang::model::WeightPath;
@@ -13,16 +11,26 @@ use crate::lang::trace::CacheShape;
 use crate::lang::value::{Fault, Value};
 use crate::tensor::{DType, HostTensor};
 
+use crate::text::{SamplingOverrides, SamplingParams};
+
 use super::args::Args;
+use super::chat::{Listener, sampling};
 use super::{Builtin, Failure, Outcome, Run};
 
 pub const BUILTINS: &[Builtin] = &[
     Builtin {
         name: "load_model",
-        signature: "load_model(path: string) -> Model",
+        signature: "load_model(path: string = none) -> Model",
         section: "model",
-        doc: "A model from a GGUF file or a Hugging Face folder.",
+        doc: "A model from a GGUF file or a Hugging Face folder; without a path the chat model that is built in.",
         run: Run::Call(load_model),
+    },
+    Builtin {
+        name: "load_tokenizer",
+        signature: "load_tokenizer(path: string) -> Tokenizer",
+        section: "model",
+        doc: "A tokenizer alone, of a `tokenizer.json`, a Hugging Face folder or a GGUF file. A model's own is `model.tokenizer`.",
+        run: Run::Call(load_tokenizer),
     },
     Builtin {
         name: "get_tensor",
@@ -42,7 +50,8 @@ pub const BUILTINS: &[Builtin] = &[
         name: "tokenize",
         signature: "tokenize(model: Model or Tokenizer, text: string, special: bool = false) -> int32 tensor",
         section: "model",
-        doc: "The ids of a text. With `special`, text that spells a special token becomes it.",
+        doc: "The ids of a text, BOS in front where the vocabulary asks for it. With `special`, text that spells a special token becomes it, as in \
+              what `chat_template` gave it always does.",
         run: Run::Call(tokenize),
     },
     Builtin {
@@ -56,15 +65,17 @@ pub const BUILTINS: &[Builtin] = &[
         name: "chat_template",
         signature: "chat_template(model: Model, messages: list of (role, text)) -> string",
         section: "model",
-        doc: "The prompt that the model's own template makes of a conversation. Tokenize it with `special: true`.",
+        doc: "The prompt that the model's own template makes of a conversation: a string of which `tokenize` and `generate` know the special \
+              tokens. `chat` keeps a conversation by itself.",
         run: Run::Call(chat_template),
     },
     Builtin {
         name: "generate",
         signature: "generate(model: Model, cache: Cache, prompt, max_tokens: int = 128, temperature: float = 0.8, top_k: int = 40, top_p: float = 0.95, \
-                    min_p: float = 0.05, repeat_penalty: float = 1.0, repeat_last_n: int = 64, seed: int = the next, on_token: fn =) -> string",
+                    min_p: float = 0.05, repeat_penalty: float = 1.0, repeat_last_n: int = 64, seed: int = the next, on_token: fn = none) -> string",
         section: "model",
-        doc: "Feeds the prompt, a string or ids, and generates. `on_token(text)` is called for each piece and ends the answer by returning false.",
+        doc: "Feeds the prompt, a string or ids, and generates. What `chat_template` gave is the whole conversation: what the cache holds of it is not \
+              fed again. `on_token(text)` is called for each piece and ends the answer by returning false.",
         run: Run::Call(generate),
     },
     Builtin {
@@ -124,15 +135,13 @@ pub const BUILTINS: &[Builtin] = &[
         section: "model",
         doc: "Forgets everything.",
         run: Run::Call(|_, args| {
-            if let Value::Cache(ModelCache::Engine(cache)) = args.value(0) {
-                cache.clear();
-            }
+            cache(&args, 0)?.clear();
             Ok(Value::Unit)
         }),
     },
 ];
 
-fn engine(args: &Args, i: usize) -> Result<Rc<dyn EngineModel>, Failure> {
+pub(super) fn engine(args: &Args, i: usize) -> Result<Rc<dyn EngineModel>, Failure> {
     match args.value(i) {
         Value::Model(ModelHandle { engine: Some(model), .. }) | Value::Tokenizer(ModelHandle { engine: Some(model), .. }) => Ok(model),
         Value::Model(_) => Err(args.fail(i, Fault::new("a model that is being traced cannot run"))),
@@ -148,23 +157,37 @@ fn cache(args: &Args, i: usize) -> Result<Rc<dyn EngineCache>, Failure> {
     }
 }
 
-fn said(args: &Args, i: usize) -> impl Fn(String) -> Failure {
+pub(super) fn said(args: &Args, i: usize) -> impl Fn(String) -> Failure {
     let at = args.at(i);
     move |message| Failure::At(Fault::new(message), at)
 }
 
 fn load_model(interp: &mut Interp, args: Args) -> Outcome {
-    let path = args.str(0)?;
+    let path = if args.is_given(0) { Some(args.str(0)?) } else { None };
     let Some(host) = &mut interp.host else {
         return Err(args.fail(0, Fault::new("models cannot be loaded here")));
     };
-    let model = host.load_model(&path).map_err(said(&args, 0))?;
+    let model = match &path {
+        Some(path) => host.load_model(path),
+        None => host.built_in_model(),
+    };
+    let model = model.map_err(said(&args, 0))?;
     for file in model.files() {
         if !interp.model_files.contains(&file) {
             interp.model_files.push(file);
         }
     }
     Ok(Value::Model(ModelHandle::loaded(model)))
+}
+
+fn load_tokenizer(interp: &mut Interp, args: Args) -> Outcome {
+    let path = args.str(0)?;
+    let Some(host) = &mut interp.host else {
+        return Err(args.fail(0, Fault::new("tokenizers cannot be loaded here")));
+    };
+    let tokenizer = host.load_tokenizer(&path).map_err(said(&args, 0))?;
+    interp.model_files.extend(tokenizer.files());
+    Ok(Value::Tokenizer(ModelHandle::loaded(tokenizer)))
 }
 
 fn get_tensor(_: &mut Interp, args: Args) -> Outcome {
@@ -191,7 +214,12 @@ fn new_cache(interp: &mut Interp, args: Args) -> Outcome {
 
 fn tokenize(_: &mut Interp, args: Args) -> Outcome {
     let model = engine(&args, 0)?;
-    let ids = model.tokenize(&args.str(1)?, args.bool_or(2, false)?).map_err(said(&args, 0))?;
+    let special = args.bool_or(2, false)?;
+    let ids = match args.value(1) {
+        Value::Prompt(prompt) if !args.is_given(2) || special => model.tokenize_prompt(&prompt),
+        _ => model.tokenize(&args.str(1)?, special),
+    };
+    let ids = ids.map_err(said(&args, 0))?;
     Ok(Value::Tensor(Tensor::from_host(HostTensor::i32([ids.len()], ids))))
 }
 
@@ -221,46 +249,40 @@ fn chat_template(_: &mut Interp, args: Args) -> Outcome {
             _ => return Err(wrong()),
         }
     }
-    Ok(Value::str(&model.chat_template(&messages).map_err(said(&args, 1))?))
+    Ok(Value::Prompt(Rc::new(model.chat_template(&messages).map_err(said(&args, 1))?)))
 }
 
 fn generate(interp: &mut Interp, args: Args) -> Outcome {
     let model = engine(&args, 0)?;
     let cache = cache(&args, 1)?;
-    let prompt = match args.value(2) {
+    let mut prompt = match args.value(2) {
         Value::Str(text) => model.tokenize(&text, false).map_err(said(&args, 2))?,
+        Value::Prompt(prompt) => model.tokenize_prompt(&prompt).map_err(said(&args, 2))?,
         _ => ids(interp, &args, 2)?,
     };
-    let max_tokens = args.int_or(interp, 3, 128)?.max(0) as usize;
+    if matches!(args.value(2), Value::Prompt(_)) {
+        let n_held = model.keep_prefix(&*cache, &prompt).map_err(said(&args, 1))?;
+        prompt.drain(..n_held);
+    }
+    let max_tokens = if args.is_given(3) { args.count(interp, 3)? } else { 128 };
+    let params = sampling(interp, &args, 4)?;
+    let params = SamplingParams::merge(&params, &SamplingOverrides::default()).map_err(|e| Failure::Fault(Fault::new(e.of_argument())))?;
     let sampling = Sampling {
-        temperature: args.float_or(interp, 4, 0.8)? as f32,
-        top_k: args.int_or(interp, 5, 40)? as i32,
-        top_p: args.float_or(interp, 6, 0.95)? as f32,
-        min_p: args.float_or(interp, 7, 0.05)? as f32,
-        repeat_penalty: args.float_or(interp, 8, 1.0)? as f32,
-        repeat_last_n: args.int_or(interp, 9, 64)? as i32,
-        seed: args.seed_or_next(interp, 10)?,
+        temperature: params.temperature,
+        top_k: i32::try_from(params.top_k).unwrap_or(i32::MAX),
+        top_p: params.top_p,
+        min_p: params.min_p,
+        repeat_penalty: params.repeat_penalty,
+        repeat_last_n: i32::try_from(params.repeat_last_n).unwrap_or(i32::MAX),
+        seed: params.seed.unwrap_or(0) as u32,
     };
-    let on_token = args.is_given(11).then(|| args.value(11));
-    let span = args.span;
+    let mut listener = Listener::new(&args, 11);
     let mut text = String::new();
-    let mut stopped: Option<Signal> = None;
     let result = model.generate(&*cache, &prompt, sampling, max_tokens, &mut |_, piece| {
         text.push_str(piece);
-        let Some(callee) = &on_token else { return ControlFlow::Continue(()) };
-        let frame = crate::lang::eval::Frame::new(0, None);
-        match interp.call_value(&frame, callee, vec![CallArg::positional(Value::str(piece), span)], span, span) {
-            Ok(Value::Bool(false)) => ControlFlow::Break(()),
-            Ok(_) => ControlFlow::Continue(()),
-            Err(signal) => {
-                stopped = Some(signal);
-                ControlFlow::Break(())
-            }
-        }
+        listener.hear(interp, piece)
     });
-    if let Some(signal) = stopped {
-        return Err(Failure::Signal(signal));
-    }
+    listener.done()?;
     result.map_err(said(&args, 0))?;
     Ok(Value::str(&text))
 }

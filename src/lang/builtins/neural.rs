@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::graph::{Graph, GraphError, NodeId, RopeScaling, RopeSpec, RopeStyle};
+use crate::graph::{Graph, GraphError, NodeId, Op, RopeScaling, RopeSpec, RopeStyle};
 use crate::lang::host::ModelCache;
 use crate::lang::interp::Interp;
 use crate::lang::model::ConfigPath;
@@ -61,10 +61,11 @@ pub const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "rotation",
-        signature: "rotation(config: Config =, model: Model =, dims: int =, base: float = 10000.0, neox: bool = false) -> Rotation",
+        signature: "rotation(config: Config = none, model: Model = none, dims: int = the file's, base: float = the file's, neox: bool = false) -> Rotation",
         section: "nn",
-        doc: "The angles of rotary embedding (arXiv:2104.09864). Of a model: base, dimensions, scaling and frequency factors from its file; \
-              `neox` pairs element i with i + dims/2 instead of its neighbour, unless the file says otherwise.",
+        doc: "The angles of rotary embedding (arXiv:2104.09864). Of a model: base, dimensions, scaling and frequency factors from its file, unless \
+              `dims` or `base` is given; without one `dims` must be, and the base is 10000. `neox` pairs element i with i + dims/2 instead of its \
+              neighbour, unless the file says otherwise.",
         run: Run::Call(rotation),
     },
     Builtin {
@@ -138,15 +139,30 @@ fn einsum(interp: &mut Interp, mut args: Args) -> Outcome {
 
 fn rotation(interp: &mut Interp, args: Args) -> Outcome {
     let neox = args.bool_or(4, false)?;
-    if let Value::Config(config) = args.value(0) {
+    let wrong = |i: usize, want: &str, have: &Value| {
+        let fault = Fault::new(format!("a {want} is needed here, not {}", have.type_name()));
+        args.fail(i, fault.hint("write `rotation(config, model)`, or `rotation(dims: 64)`"))
+    };
+    let config = match (args.value(0), args.value(1)) {
+        (Value::Config(config), Value::Model(_) | Value::Unit) => Some(config),
+        (Value::Unit, Value::Model(model)) => Some(ConfigPath::root(model.source)),
+        (Value::Unit, Value::Unit) => None,
+        (Value::Config(_) | Value::Unit, other) => return Err(wrong(1, "Model", &other)),
+        (other, _) => return Err(wrong(0, "Config", &other)),
+    };
+    if let Some(config) = config {
         let (mut spec, style) = rotation_of(&config, neox).map_err(|f| args.fail(0, f))?;
-        if let Value::Model(model) = args.value(1)
-            && let Some(weight) = model.source.weight("rope_freqs.weight")
-        {
+        if args.is_given(2) {
+            spec.n_dims = args.count(interp, 2)?;
+        }
+        spec.base = args.float_or(interp, 3, spec.base)?;
+        spec = checked(spec).map_err(|f| args.fail(if args.is_given(2) { 2 } else { 3 }, f))?;
+        // The factors belong to the file, whether or not its model was named beside its metadata.
+        if let Some(weight) = config.source.weight("rope_freqs.weight") {
             let host = interp.weight_values(&weight)?;
             if host.len() != spec.n_dims / 2 {
                 let fault = Fault::new(format!("`rope_freqs.weight` has {} factors for {} rotated dimensions", host.len(), spec.n_dims));
-                return Err(args.fail(1, fault));
+                return Err(args.fail(if args.is_given(2) { 2 } else { 1 }, fault));
             }
             if let Some(bad) = host.iter().find(|f| !f.is_finite() || **f == 0.0) {
                 return Err(args.fail(1, Fault::new(format!("`rope_freqs.weight` holds {bad}, which divides no frequency"))));
@@ -154,6 +170,10 @@ fn rotation(interp: &mut Interp, args: Args) -> Outcome {
             spec.factors = host;
         }
         return Ok(Value::Rotation(Arc::new(spec), style));
+    }
+    if !args.is_given(2) {
+        let fault = Fault::new("a rotation needs its number of dimensions, or a model's file that says it");
+        return Err(args.fail(2, fault.hint("write `rotation(config, model)`, or `rotation(dims: 64)`")));
     }
     let n_dims = args.count(interp, 2)?;
     let base = args.float_or(interp, 3, 10000.0)?;
@@ -283,16 +303,38 @@ fn attention(interp: &mut Interp, args: Args) -> Outcome {
     let window = args.int_or(interp, 5, 0)?;
     let window =
         i32::try_from(window).ok().filter(|w| *w >= 0).ok_or_else(|| args.fail(5, Fault::new(format!("a window cannot be {window}"))))?;
-    if args.is_given(2) {
+    let is_cache = keys_are_cached(interp, &keys);
+    if args.is_given(2) || !is_cache {
+        if !args.is_given(2) {
+            let fault = Fault::new("`attention` of plain keys needs their values too");
+            return Err(args.fail(1, fault.hint("write `attention(q, k, v)`, or `attention(q, cache.append(i, k, v))`")));
+        }
+        if is_cache {
+            let fault = Fault::new("what `cache.append` gives holds the values too");
+            return Err(args.fail(2, fault.hint("write `attention(q, cache.append(i, k, v))`")));
+        }
+        if args.is_given(5) {
+            let fault = Fault::new("a window belongs to a cache: plain keys have no order of their own");
+            return Err(args.fail(5, fault.hint("write what is seen into `mask:`, a bool tensor [T, S]")));
+        }
         let values = args.tensor(interp, 2)?;
         let mask = if args.is_given(3) { Some(args.tensor(interp, 3)?) } else { None };
         return plain_attention(interp, &q, &keys, &values, mask.as_ref(), scale);
+    }
+    if args.is_given(3) {
+        let fault = Fault::new("a cache is masked causally by itself, and takes no mask");
+        return Err(args.fail(3, fault.hint("write `attention(q, k, v, mask: m)` of plain keys and values, or `window: n`")));
     }
     Ok(Value::Tensor(interp.session.build(&[&q, &keys], |g, n| {
         let scale = g.literal_f32(scale as f32);
         let window = g.literal_i32(window);
         g.attention(n[0], n[1], scale, window)
     })?))
+}
+
+/// Whether these keys are what an append to a cache gave.
+fn keys_are_cached(interp: &Interp, keys: &Tensor) -> bool {
+    interp.session.op_of(keys).is_some_and(|op| matches!(op, Op::CacheAppend { .. }))
 }
 
 /// `q [T, H, D]`, `k` and `v` `[S, G, D]`, `mask [T, S]`: each query head h reads head `h / (H / G)`.

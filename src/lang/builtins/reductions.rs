@@ -106,6 +106,17 @@ fn reduce(interp: &mut Interp, args: Args, op: ReduceOp) -> Outcome {
 /// `max(x)`, `max(x, dim)`, and `max(a, b)` of two numbers or of a list of them.
 fn extreme(interp: &mut Interp, args: Args, op: ReduceOp) -> Outcome {
     let is_max = op == ReduceOp::Max;
+    let of_numbers = matches!((args.value(0), args.value(1)), (Value::Int(_) | Value::Float(_), Value::Int(_) | Value::Float(_)));
+    if of_numbers && args.is_given(2) {
+        return Err(args.fail(2, Fault::new("the larger or smaller of two numbers has no dimension to keep").hint("leave `keep` out")));
+    }
+    if let (Value::Tensor(_), Value::Tensor(other)) = (args.value(0), args.value(1))
+        && other.shape().rank() > 0
+    {
+        let (name, elementwise) = if is_max { ("max", "maximum") } else { ("min", "minimum") };
+        let fault = Fault::new(format!("the second argument of `{name}` is a dimension, not a tensor"));
+        return Err(args.fail(1, fault.hint(format!("write `{elementwise}(a, b)` for the two, element by element"))));
+    }
     match (args.value(0), args.value(1)) {
         (Value::Tensor(t), _) | (_, Value::Tensor(t)) if t.as_sizes().is_some() => return Err(interp.session.needs_count().into()),
         (Value::Int(a), Value::Int(b)) => return Ok(Value::Int(if is_max { a.max(b) } else { a.min(b) })),
@@ -140,6 +151,9 @@ fn cumsum(interp: &mut Interp, args: Args) -> Outcome {
 
 fn truth(interp: &mut Interp, args: Args, op: ReduceOp) -> Outcome {
     if let Ok(Operand::Bool(v)) = args.operand(0) {
+        if let Some(i) = [1, 2].into_iter().find(|&i| args.is_given(i)) {
+            return Err(args.fail(i, Fault::new("one bool has no dimensions").hint("write `any(x, dim: 0)` of a bool tensor")));
+        }
         return Ok(Value::Bool(v));
     }
     let x = args.tensor(interp, 0)?;

@@ -54,7 +54,7 @@ pub const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "print_top_k",
-        signature: "print_top_k(logits: tensor, k: int = 5, model: Model =)",
+        signature: "print_top_k(logits: tensor, k: int = 5, model: Model or Tokenizer = none)",
         section: "sampling",
         doc: "Prints the `k` likeliest ids with their probabilities, and their text where a model is given.",
         run: Run::Call(print_top_k),
@@ -71,6 +71,10 @@ fn sample(interp: &mut Interp, args: Args) -> Outcome {
     let penalty = args.float_or(interp, 5, 1.0)?;
     if !penalty.is_finite() || penalty <= 0.0 {
         return Err(args.fail(5, Fault::new(format!("a repeat penalty is a positive number, not {penalty:?}"))));
+    }
+    if penalty != 1.0 && !args.is_given(7) {
+        let fault = Fault::new("a repeat penalty is for ids that were given lately, and there are none");
+        return Err(args.fail(5, fault.hint("write `sample(logits, repeat_penalty: 1.1, recent: ids)`")));
     }
     let row = last_row(interp, &args)?;
     let recent = if args.is_given(7) { args.ints(interp, 7)? } else { Vec::new() };
@@ -163,10 +167,7 @@ fn print_top_k(interp: &mut Interp, args: Args) -> Outcome {
     let total: f64 = weights.iter().sum();
     let mut order: Vec<usize> = (0..host.len()).collect();
     order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
-    let model = match args.value(2) {
-        Value::Model(model) => model.engine,
-        _ => None,
-    };
+    let model = if args.is_given(2) { Some(super::models::engine(&args, 2)?) } else { None };
     for &id in order.iter().take(k) {
         let text = match &model {
             Some(model) => format!(" {:?}", model.detokenize(&[id as i32]).map_err(|m| args.fail(2, Fault::new(m)))?),

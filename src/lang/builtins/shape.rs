@@ -303,9 +303,12 @@ fn stack(interp: &mut Interp, mut args: Args) -> Outcome {
 }
 
 fn split(interp: &mut Interp, args: Args) -> Outcome {
-    if let Value::Str(text) = args.value(0) {
+    if let text @ (Value::Str(_) | Value::Prompt(_)) = args.value(0) {
+        if args.is_given(2) {
+            return Err(args.fail(2, Fault::new("a string is split at a separator, not along a dimension").hint("leave `dim` out")));
+        }
         let separator = args.str(1)?;
-        return Ok(super::strings::split_text(&text, &separator));
+        return Ok(super::strings::split_text(&interp.text(&text)?, &separator));
     }
     let x = args.tensor(interp, 0)?;
     let axis = args.axis(interp, 2, x.shape().rank(), 0)?;

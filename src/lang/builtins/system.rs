@@ -52,9 +52,9 @@ pub const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "input",
-        signature: "input(prompt: string = \"\") -> string",
+        signature: "input(prompt: string = \"\") -> string or none",
         section: "system",
-        doc: "A line of standard input without its line break; the empty string at its end.",
+        doc: "A line of standard input without its line break; `none` at its end.",
         run: Run::Call(input),
     },
     Builtin {
@@ -206,7 +206,10 @@ fn input(interp: &mut Interp, args: Args) -> Outcome {
     }
     let _ = interp.out.flush();
     let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(|e| Fault::new(format!("cannot read standard input: {e}")))?;
+    let n_bytes = std::io::stdin().read_line(&mut line).map_err(|e| Fault::new(format!("cannot read standard input: {e}")))?;
+    if n_bytes == 0 {
+        return Ok(Value::Unit);
+    }
     Ok(Value::str(line.trim_end_matches(['\n', '\r'])))
 }
 

@@ -7,7 +7,7 @@ use crate::diag::Diagnostic;
 use crate::lang::builtins::{self, Builtin};
 use crate::lang::hir::{Arg, ArgValue, Expr, ExprKind, FnCode, Receiver, Target, Type, TypeKind};
 use crate::lang::interp::Interp;
-use crate::lang::resolve::{fixed_parameter, nearest};
+use crate::lang::resolve::{fixed_parameter, foreign, nearest};
 use crate::lang::types::{Checked, DimBinding};
 use crate::lang::value::{Closure, Fault, Record, SharedVar, Value};
 use crate::source::Span;
@@ -146,7 +146,10 @@ impl Interp {
                     Some(at) => at,
                     None => {
                         let mut error = Diagnostic::error(format!("`{}` has no parameter `{name}`", code.display_name())).at(*name_span);
-                        if let Some(near) = nearest(name, params.iter().map(|p| &*p.name)) {
+                        let known = foreign::argument(name).filter(|n| params.iter().any(|p| *p.name == **n));
+                        if let Some(known) = known {
+                            error = error.hint(format!("write `{known}: …`"));
+                        } else if let Some(near) = nearest(name, params.iter().map(|p| &*p.name)) {
                             error = error.hint(format!("did you mean `{near}`?"));
                         }
                         return Err(error.reason(code.head, "declared here").into());
@@ -247,7 +250,9 @@ impl Interp {
                 Value::Record(record) => nearest(name, record.def.methods.iter().filter_map(|m| m.code.name.as_deref())),
                 other => nearest(name, builtins::names().chain(builtins::method_names(other))),
             };
-            if let Some(near) = near {
+            if let Some(advice) = foreign::advice(name) {
+                error = error.hint(advice);
+            } else if let Some(near) = near {
                 error = error.hint(format!("did you mean `{near}`?"));
             }
             return Err(error.into());

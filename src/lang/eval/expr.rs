@@ -99,9 +99,15 @@ impl Interp {
                             .at(*name_span)
                             .into()),
                     },
-                    other => Err(Diagnostic::error(format!("`::` takes a struct or a dtype on its left, not {}", other.type_name()))
-                        .at(span)
-                        .into()),
+                    other => {
+                        let error =
+                            Diagnostic::error(format!("`::` takes a struct or a dtype on its left, not {}", other.type_name())).at(span);
+                        Err(match other {
+                            Value::Builtin(builtin) => error.hint(format!("it is `{}`", builtin.shown())),
+                            _ => error,
+                        }
+                        .into())
+                    }
                 }
             }
             ExprKind::WithDType(..) => {

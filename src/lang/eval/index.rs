@@ -88,6 +88,7 @@ impl Interp {
                 }
                 IndexValue::Gather(_) => Err(Fault::new("a tuple's index is an int or a slice, not a tensor")),
             },
+            Value::Prompt(prompt) => self.index(&Value::str(&prompt.text), args),
             Value::Str(text) => {
                 let chars: Vec<char> = text.chars().collect();
                 match one(args, base)? {

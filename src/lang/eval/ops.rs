@@ -1,5 +1,7 @@
 //! Operators on values of any kind.
 
+use std::rc::Rc;
+
 use crate::graph::{self, UnaryOp};
 use crate::lang::hir::{Expr, ExprKind};
 use crate::lang::interp::Interp;
@@ -7,6 +9,7 @@ use crate::lang::session::{Operand, Tensor};
 use crate::lang::value::{Fault, Value};
 use crate::syntax::ast::BinaryOp;
 use crate::tensor::{DType, HostTensor, Shape};
+use crate::text::Prompt;
 
 use super::call::plural;
 use super::{Eval, Frame, number};
@@ -168,6 +171,8 @@ impl Interp {
             return Err(Fault::new(format!("values nest more than {LOOK_DEPTH_MAX} deep, too deep to compare")));
         }
         Ok(match (a, b) {
+            (Value::Prompt(a), Value::Prompt(b)) => a.text == b.text,
+            (Value::Prompt(a), Value::Str(b)) | (Value::Str(b), Value::Prompt(a)) => *a.text == **b,
             (Value::Unit, Value::Unit) => true,
             (Value::Int(a), Value::Int(b)) => a == b,
             (Value::Float(a), Value::Float(b)) => a == b,
@@ -320,6 +325,10 @@ fn graph_op(op: BinaryOp) -> graph::BinaryOp {
 /// Operators of strings, lists and tuples.
 fn other_binary(op: BinaryOp, a: &Value, b: &Value) -> Result<Value, Fault> {
     match (op, a, b) {
+        (BinaryOp::Add, Value::Prompt(prompt), Value::Str(text)) => Ok(joined(prompt, text, false)),
+        (BinaryOp::Add, Value::Str(text), Value::Prompt(prompt)) => Ok(joined(prompt, text, true)),
+        (_, Value::Prompt(a), b) => other_binary(op, &Value::str(&a.text), b),
+        (_, a, Value::Prompt(b)) => other_binary(op, a, &Value::str(&b.text)),
         (BinaryOp::Add, Value::Str(a), Value::Str(b)) => Ok(Value::Str([&**a, &**b].concat().into())),
         (BinaryOp::Add, Value::List(a), Value::List(b)) => Ok(Value::list(a.0.iter().chain(&b.0).cloned().collect())),
         (BinaryOp::Add, Value::Tuple(a), Value::Tuple(b)) => Ok(Value::tuple(a.0.iter().chain(&b.0).cloned().collect())),
@@ -353,6 +362,17 @@ fn other_binary(op: BinaryOp, a: &Value, b: &Value) -> Result<Value, Fault> {
         }
         _ => Err(no_operator(op, a, b)),
     }
+}
+
+/// A rendered conversation with a text beside it, which holds no special tokens, such as the beginning of an answer.
+fn joined(prompt: &Prompt, text: &str, in_front: bool) -> Value {
+    let shift = if in_front { text.len() } else { 0 };
+    let mut messages: Vec<_> = prompt.messages.iter().map(|r| r.start + shift..r.end + shift).collect();
+    let (at, whole) = if in_front { (0, [text, &prompt.text].concat()) } else { (prompt.text.len(), [&prompt.text, text].concat()) };
+    if !text.is_empty() {
+        messages.insert(if in_front { 0 } else { messages.len() }, at..at + text.len());
+    }
+    Value::Prompt(Rc::new(Prompt { text: whole, messages }))
 }
 
 fn no_operator(op: BinaryOp, a: &Value, b: &Value) -> Fault {

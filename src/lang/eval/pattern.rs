@@ -72,7 +72,8 @@ impl Interp {
                 self.introduce(frame, *place, value.clone());
                 true
             }
-            PatternKind::Literal(literal) => match (literal, value) {
+            PatternKind::Literal(literal) => match (literal, value.plain().as_ref().unwrap_or(value)) {
+                (Value::Unit, other) => matches!(other, Value::Unit),
                 (Value::Str(a), Value::Str(b)) => a == b,
                 (Value::Bool(a), Value::Bool(b)) => a == b,
                 (Value::Str(_) | Value::Bool(_), Value::Int(_) | Value::Float(_)) => false,

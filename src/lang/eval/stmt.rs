@@ -114,8 +114,8 @@ impl Interp {
         Ok(match over {
             Value::Range(range) => range.len(),
             Value::List(items) | Value::Tuple(items) => items.0.len() as u64,
-            Value::Unit => 0,
             Value::Str(text) => text.chars().count() as u64,
+            Value::Prompt(prompt) => prompt.text.chars().count() as u64,
             Value::Tensor(tensor) if tensor.shape().rank() > 0 && tensor.is_counted(0) => {
                 let fault = self.session.needs_count();
                 return Err(self.fault(fault, span));
@@ -137,6 +137,7 @@ impl Interp {
         Ok(match over {
             Value::Range(range) => Value::Int(range.at(i)),
             Value::List(items) | Value::Tuple(items) => items.0[i as usize].clone(),
+            Value::Prompt(prompt) => prompt.text.chars().nth(i as usize).map_or(Value::Unit, |c| Value::str(&c.to_string())),
             Value::Str(text) => text.chars().nth(i as usize).map_or(Value::Unit, |c| Value::str(&c.to_string())),
             Value::Tensor(tensor) => {
                 let row = self.tensor_index(tensor, &[super::IndexValue::At(i as i64)]);

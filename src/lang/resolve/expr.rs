@@ -10,9 +10,9 @@ use crate::lang::value::Value;
 use crate::source::Span;
 use crate::syntax::ast;
 
-use super::Resolver;
 use super::scope::Meaning;
 use super::stmt::{constant, root_name};
+use super::{Resolver, foreign};
 
 impl Resolver<'_> {
     pub(super) fn expr(&mut self, expr: &ast::Expr) -> hir::Expr {
@@ -37,6 +37,11 @@ impl Resolver<'_> {
             ast::ExprKind::Range { start, end } => hir::ExprKind::Range { start: self.boxed(start), end: self.boxed(end) },
             ast::ExprKind::As { value, ty } => hir::ExprKind::As { value: self.boxed(value), ty: self.ty(ty) },
             ast::ExprKind::Call { callee, args } => {
+                if let ast::ExprKind::Name(name) = &callee.kind
+                    && let Some(kind) = self.method_as_function(name, callee.span, args)
+                {
+                    return hir::Expr { kind, span };
+                }
                 let callee = match &callee.kind {
                     ast::ExprKind::Name(name) => self.name(name, callee.span, true),
                     _ => self.expr(callee),
@@ -86,6 +91,20 @@ impl Resolver<'_> {
             ast::ExprKind::Error => return constant(Value::Unit, span),
         };
         hir::Expr { kind, span }
+    }
+
+    /// `forward(model, tokens, cache)`: a method whose name stands for nothing else, written as a function of what it is called on.
+    fn method_as_function(&mut self, name: &std::sync::Arc<str>, name_span: Span, args: &[ast::Arg]) -> Option<hir::ExprKind> {
+        if self.meaning(name).is_some() {
+            return None;
+        }
+        let (receiver, rest) = args.split_first().filter(|(first, _)| first.name.is_none())?;
+        let changes = |b: &builtins::Builtin| matches!(b.run, builtins::Run::Change(_));
+        if !builtins::methods_named(name).any(|b| !changes(b)) {
+            return None;
+        }
+        let receiver = hir::Receiver::Value(self.boxed(&receiver.value));
+        Some(hir::ExprKind::Method { receiver, name: name.clone(), name_span, function: None, args: self.args(rest) })
     }
 
     fn boxed(&mut self, expr: &ast::Expr) -> Box<hir::Expr> {
@@ -140,7 +159,12 @@ impl Resolver<'_> {
             return meant(meaning, name, span);
         }
         let mut error = Diagnostic::error(format!("unknown {} `{name}`", if is_call { "function" } else { "name" })).at(span);
-        if let Some(near) = self.nearest(name) {
+        let changed = builtins::methods_named(name).next().filter(|b| is_call && matches!(b.run, builtins::Run::Change(_)));
+        if let Some(method) = changed {
+            error = error.hint(format!("it changes what it is called on: write `{}`", method.shown()));
+        } else if let Some(advice) = foreign::advice(name) {
+            error = error.hint(advice);
+        } else if let Some(near) = self.nearest(name) {
             error = error.hint(format!("did you mean `{near}`?"));
         }
         self.error(error);
@@ -154,7 +178,10 @@ impl Resolver<'_> {
                 Some(builtin) => hir::Expr { kind: hir::ExprKind::WithDType(builtin, dtype), span },
                 None => {
                     let error = Diagnostic::error(format!("`{}` takes no dtype", name.name)).at(name.span);
-                    self.error(error.hint(format!("write `{}(…)`, or `cast(x, {})`", name.name, base.name)));
+                    self.error(match foreign::advice(&name.name) {
+                        Some(advice) => error.hint(advice),
+                        None => error.hint(format!("write `{}(…)`, or `cast(x, {})`", name.name, base.name)),
+                    });
                     constant(Value::Unit, span)
                 }
             };
@@ -179,6 +206,7 @@ pub(super) fn literal(literal: &ast::Literal) -> Value {
     match literal {
         ast::Literal::Int(v) => Value::Int(*v),
         ast::Literal::Float(v) => Value::Float(*v),
+        ast::Literal::None => Value::Unit,
         ast::Literal::Bool(v) => Value::Bool(*v),
         ast::Literal::Str(v) => Value::str(v),
     }

@@ -1,6 +1,7 @@
 //! From the tree to resolved code: every name becomes a slot, a builtin or an error.
 
 mod expr;
+pub mod foreign;
 mod scope;
 mod stmt;
 mod types;

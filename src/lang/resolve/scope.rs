@@ -166,12 +166,33 @@ impl Resolver<'_> {
     }
 }
 
-/// The candidate that fewest edits turn into `name`, when they are few for its length.
+/// The candidate that fewest edits turn into `name`, when they are so few that `name` is that word misspelt and not another.
 pub fn nearest<S: AsRef<str>>(name: &str, candidates: impl Iterator<Item = S>) -> Option<String> {
-    let n_chars = name.chars().count();
-    // One edit turns any short name into any other.
-    let limit = if n_chars < 3 { 0 } else { n_chars.div_ceil(3) };
-    candidates.map(|c| (edits(name, c.as_ref()), c.as_ref().to_owned())).filter(|(n, _)| *n <= limit).min().map(|(_, c)| c)
+    let near = |candidate: &str| {
+        let limit = match name.chars().count() {
+            // One edit turns any short name into any other.
+            0..3 => 0,
+            3..7 => 1,
+            7..12 => 2,
+            _ => 3,
+        };
+        // Who mistypes a name rarely does so at its first letter; words that differ there are other words (`alice`, `slice`).
+        let starts: Vec<char> = candidate.chars().take(2).flat_map(char::to_lowercase).collect();
+        let begins = |c: char| starts.first() == Some(&c);
+        let (first, second) = (name.chars().next().map(lower), name.chars().nth(1).map(lower));
+        let same_start = first.is_some_and(begins) || second.is_some_and(begins) && starts.get(1).copied() == first;
+        (same_start, limit)
+    };
+    let within = |c: S| {
+        let (same_start, limit) = near(c.as_ref());
+        let n = edits(&name.to_lowercase(), &c.as_ref().to_lowercase());
+        (same_start && n <= limit).then(|| (n, c.as_ref().to_owned()))
+    };
+    candidates.filter_map(within).min().map(|(_, c)| c)
+}
+
+fn lower(c: char) -> char {
+    c.to_lowercase().next().unwrap_or(c)
 }
 
 /// Levenshtein distance, with the exchange of two neighbours as one edit.

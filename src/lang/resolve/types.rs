@@ -9,7 +9,7 @@ use super::Resolver;
 use super::scope::{Meaning, nearest};
 
 /// The type names of the language other than dtypes and structs.
-const TYPE_NAMES: [(&str, TypeKind); 16] = [
+const TYPE_NAMES: [(&str, TypeKind); 18] = [
     ("int", TypeKind::Int),
     ("float", TypeKind::Float),
     ("bool", TypeKind::Bool),
@@ -26,6 +26,8 @@ const TYPE_NAMES: [(&str, TypeKind); 16] = [
     ("Cache", TypeKind::Cache),
     ("Tokenizer", TypeKind::Tokenizer),
     ("Rotation", TypeKind::Rotation),
+    ("Chat", TypeKind::Chat),
+    ("none", TypeKind::Tuple(Vec::new())),
 ];
 
 impl Resolver<'_> {

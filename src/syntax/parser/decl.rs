@@ -14,6 +14,11 @@ impl<'a> Parser<'a> {
             while self.eat(TokenKind::Dot) {
                 parts.push(self.expect_name("a module's name after `.`"));
             }
+            if self.at(TokenKind::As) {
+                let error = Diagnostic::error("an import has no other name").at(self.here());
+                self.error(error.hint("write `import \"lib.tl\"` or `import std.nn`: what it declares is known by its own names"));
+                self.skip_statement();
+            }
             ImportPath::Module(parts)
         };
         StmtKind::Import(Import { path, span: self.span_from(start) })

@@ -32,8 +32,9 @@ impl Parser<'_> {
                     break;
                 }
                 if !trailing_comma && !parser.at(closer) && !parser.brackets_end() {
-                    let error = parser.expectation(&format!("`,` or {}", closer.describe()));
-                    parser.error(error.reason(open.span, "opened here"));
+                    let error = parser.expectation(&format!("`,` or {}", closer.describe())).reason(open.span, "opened here");
+                    let hint = parser.foreign_in_list();
+                    parser.error(if hint.is_empty() { error } else { error.hint(hint) });
                     parser.skip_item(closer);
                     trailing_comma = parser.eat(TokenKind::Comma);
                 }

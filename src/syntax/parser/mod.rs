@@ -9,6 +9,7 @@ mod cursor;
 mod decl;
 mod equation;
 mod expr;
+mod foreign;
 mod list;
 mod logic;
 mod pattern;
@@ -56,6 +57,8 @@ pub(super) struct Layout {
     pub(super) starts: Vec<usize>,
     /// The `<` of each `<-` that is an arrow.
     pub(super) arrows: Vec<usize>,
+    /// The `=` of each named argument.
+    pub(super) named: Vec<usize>,
 }
 
 pub(super) fn parse_with_layout(file: FileId, text: &str, variables: &[&str]) -> (Ast, Vec<Diagnostic>, Layout) {

@@ -46,6 +46,10 @@ impl Parser<'_> {
             TokenKind::OpenParen => PatternKind::Tuple(self.list(TokenKind::CloseParen, "a pattern", Self::pattern).0),
             TokenKind::Ident => self.name_pattern(),
             TokenKind::True | TokenKind::False => PatternKind::Literal(Literal::Bool(self.bump().kind == TokenKind::True)),
+            TokenKind::Nothing => {
+                self.bump();
+                PatternKind::Literal(Literal::None)
+            }
             TokenKind::Str => {
                 let span = self.bump().span;
                 PatternKind::Literal(Literal::Str(self.string_at(span)))
@@ -90,7 +94,8 @@ impl Parser<'_> {
     }
 
     fn no_pattern(&mut self) -> PatternKind {
-        let error = self.expectation("a pattern").hint("a number, a string, `true`, a range `0..10`, a name, `_`, or a tuple of them");
+        let error =
+            self.expectation("a pattern").hint("a number, a string, `true`, `none`, a range `0..10`, a name, `_`, or a tuple of them");
         self.error(error);
         PatternKind::Error
     }

@@ -91,7 +91,7 @@ impl Parser<'_> {
         };
         if !asked {
             let error = Diagnostic::error("`?` asks a relation").at(mark);
-            self.report(error.hint("write it after an atom: `Ancestor(alice, x)?`"));
+            self.report(error.hint("write it after an atom: `Ancestor(alice, x)?`; a choice is `if c { a } else { b }`"));
         }
         let span = value.span.to(mark);
         Expr::new(ExprKind::Query(Box::new(value)), span)
@@ -112,10 +112,13 @@ impl Parser<'_> {
 
     fn arg(&mut self) -> Arg {
         let start = self.here();
-        let named = self.at(TokenKind::Ident) && self.peek_at(1).kind == TokenKind::Colon && !self.at_path();
+        let sign = self.peek_at(1).kind;
+        let named = self.at(TokenKind::Ident) && (sign == TokenKind::Assign || sign == TokenKind::Colon && !self.at_path());
         let name = named.then(|| {
             let name = self.name();
-            self.bump();
+            if self.bump().kind == TokenKind::Assign {
+                self.layout.named.push(self.at - 1);
+            }
             name
         });
         let is_mut = self.eat_mut();

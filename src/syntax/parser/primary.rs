@@ -23,6 +23,10 @@ impl Parser<'_> {
                 ExprKind::Literal(Literal::Str(self.string_at(start)))
             }
             TokenKind::True | TokenKind::False => ExprKind::Literal(Literal::Bool(self.bump().kind == TokenKind::True)),
+            TokenKind::Nothing => {
+                self.bump();
+                ExprKind::Literal(Literal::None)
+            }
             TokenKind::Ident => self.name_or_record(),
             TokenKind::OpenParen => {
                 let (mut items, trailing_comma) = self.list(TokenKind::CloseParen, "a value", Self::expr);
@@ -77,7 +81,7 @@ impl Parser<'_> {
         let error = self.expectation("an expression");
         let hint = match self.peek().kind {
             _ if self.line_ended() => "",
-            TokenKind::Plus => "a sign `+` is not written",
+            TokenKind::Plus => "a sign `+` is not written; to count up write `x += 1`",
             TokenKind::Star | TokenKind::Slash | TokenKind::At | TokenKind::Pow | TokenKind::Percent | TokenKind::CircleDot => {
                 "an operator ends the line before, it does not start one"
             }
@@ -94,6 +98,9 @@ impl Parser<'_> {
 
     /// `x`, `f16::zeros`, `Point { x: 1 }`.
     fn name_or_record(&mut self) -> ExprKind {
+        if let Some(kind) = self.foreign_value() {
+            return kind;
+        }
         let path = self.at_path();
         let name = self.name();
         if path {
@@ -125,6 +132,11 @@ impl Parser<'_> {
             self.bump();
             let cond = self.head();
             branches.push(Branch { cond, body: self.body("the condition") });
+            if let Some(word) = ["elif", "elsif", "elseif"].into_iter().find(|word| self.at_word(word)) {
+                let error = Diagnostic::error(format!("`{word}` is no word of the language")).at(self.here());
+                self.report(error.hint("write `else if … { … }`"));
+                continue;
+            }
             if !self.eat(TokenKind::Else) {
                 return ExprKind::If { branches, otherwise: None };
             }

@@ -34,7 +34,15 @@ impl<'a> Parser<'a> {
         }
         let next_line = self.peek().kind == T::OpenBrace;
         let error = self.expectation(&format!("`{{` after {after}"));
-        self.error(if next_line { error.hint("put the `{` on this line: a line break ends a statement") } else { error });
+        self.error(match self.peek().kind {
+            T::OpenBrace => error.hint("put the `{` on this line: a line break ends a statement"),
+            T::Colon if after.ends_with("signature") => {
+                error.hint("write `fn f(x) -> int { … }`: `->` before the result's type, then a block in braces")
+            }
+            T::Less if after == "the record's name" => error.hint("a record has no type parameters: leave the types out"),
+            T::Colon if !self.line_ended() => error.hint("a block stands in braces: `{ … }`"),
+            _ => error,
+        });
         next_line
     }
 
@@ -83,14 +91,7 @@ impl<'a> Parser<'a> {
     /// Reports what follows a statement on its line.
     fn no_separator(&mut self, start: usize) {
         let error = self.expectation("a line break or `;`");
-        let next = self.peek();
-        let name_before = self.tokens[start].kind == T::Ident && self.at == start + 1;
-        let hint = match next.kind {
-            T::Colon if name_before => "`=` assigns; a record in the head of an `if` stands in parentheses: `if (P { x: 1 }).x { … }`",
-            T::Assign => "only a name, a field or an index can be assigned to",
-            T::CloseParen | T::CloseBracket => "it closes nothing",
-            _ => "",
-        };
+        let hint = self.foreign_sign(start);
         self.error(if hint.is_empty() { error } else { error.hint(hint) });
     }
 
@@ -118,6 +119,11 @@ impl<'a> Parser<'a> {
                 self.report(error.hint(format!("move the `{top_only}` out, to the top of the file")));
             }
             return self.top_declaration(top_only);
+        }
+        if self.at(T::Ident)
+            && let Some(kind) = self.foreign_statement()
+        {
+            return kind;
         }
         match self.peek().kind {
             T::Fn if next.kind == T::Ident => self.over_file_variables(|parser| StmtKind::Fn(parser.function_decl())),
@@ -218,6 +224,11 @@ impl<'a> Parser<'a> {
         }
         let ty = typed.then(|| self.ty());
         let value = if !typed {
+            self.skip_statement();
+            self.error_expr(self.last().after())
+        } else if self.at_word("learnable") {
+            let error = self.expectation("`=` and a value").hint("this version computes no gradients: leave `learnable` out");
+            self.error(error);
             self.skip_statement();
             self.error_expr(self.last().after())
         } else if self.expect(T::Assign, "and a value") {

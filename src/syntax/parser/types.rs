@@ -12,7 +12,7 @@ impl Parser<'_> {
         let kind = if self.at(TokenKind::OpenParen) {
             let (types, _) = self.list(TokenKind::CloseParen, "type", |parser| parser.ty());
             TypeKind::Tuple(types)
-        } else if self.at(TokenKind::Ident) || self.at(TokenKind::Fn) {
+        } else if self.at(TokenKind::Ident) || self.at(TokenKind::Fn) || self.at(TokenKind::Nothing) {
             let name = self.name();
             if self.touches(TokenKind::OpenBracket) { TypeKind::Tensor { dtype: name, dims: self.dims() } } else { TypeKind::Name(name) }
         } else {
