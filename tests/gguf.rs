@@ -238,7 +238,7 @@ fn the_reference_models_open() {
             assert!(opened.as_millis() < 500, "{} took {opened:?}", path.display());
         }
     }
-    assert_eq!(n_files, 23);
+    assert!(n_files >= 23, "only {n_files} files");
 }
 
 fn sample() -> GgufWriter<'static> {
