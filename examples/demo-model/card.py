@@ -17,8 +17,11 @@ SETS = {
     "independent": "lines worded independently: right intent", "independent, not in training": "of these, lines that no training question equals",
     "independent off-topic": "independent lines off topic: declined", "independent off-topic, not in training": "of these, lines that no training question equals",
     "warm": "temperature 0.8: right intent",
+    "long": "twenty conversations of sixty turns: right answers", "long, last twenty": "of these, in the last twenty turns",
+    "long warm": "the same conversations at temperature 0.8: right answers", "long warm, last twenty": "of these, in the last twenty turns",
 }
 BARS = {"templates": 0.95, "off_topic": 0.95, "recall": 0.95, "sums": 0.90, "independent": 0.75, "independent off-topic": 0.85, "warm": 0.85}
+BARS |= {"long": 0.93, "long, last twenty": 0.93, "long warm": 0.90, "long warm, last twenty": 0.90}
 
 
 def share(tally):
@@ -31,6 +34,10 @@ def figures(report):
     rows = [f"| set | `{chosen}`, {values['bytes']:,} bytes | at least |", "|---|---|---|"]
     rows += [f"| {text} | {share(values[key])} | {f'{BARS[key]:.0%}' if key in BARS else ''} |" for key, text in SETS.items() if key in values]
     warm = values["warm"]
+    rows += [
+        f"| {SETS[key]}: words that training answers do not have | {values[key]['unknown words']} | none |"
+        for key in ("long", "long warm") if key in values
+    ]
     false = sum(tally.get("false facts", 0) for tally in values.values() if isinstance(tally, dict))
     rows += [
         f"| temperature 0.8: ended by itself | {warm['ended']} of {warm['of']} | all |",

@@ -22,8 +22,6 @@ CANDIDATES = {
 }
 # The smallest of them; report.json shows what it costs against the others.
 CHOSEN = "q4_0"
-# What the file says that it can read. Few conversations of training reach the end of `Config.context`, and what the model says there is worth less.
-CONTEXT = 768
 
 
 def write_all(model, words, out):
@@ -44,7 +42,7 @@ def write(model, words, path, feed_forward, others):
     file.add_description("The small chat model inside tl. Made only from dialogues of the project's own generator.")
     file.add_license("MIT OR Apache-2.0")
     file.add_size_label(f"{model.size() / 1e6:.1f}M")
-    file.add_context_length(CONTEXT)
+    file.add_context_length(c.context)
     file.add_embedding_length(c.width)
     file.add_block_count(c.layers)
     file.add_feed_forward_length(c.feed_forward)

@@ -3,9 +3,10 @@
     python generate.py [--dialogues N] [--out build] [--seed 1]
     python generate.py --intents > intents.md
 
-Writes ``build/train-*.jsonl`` (one conversation a line: {"system": …, "turns": [[intent, question, answer], …]}),
-``build/held_out.jsonl`` (conversations from templates and number pairs that training never sees) and ``build/words.txt``
-(every word of training answers that the user did not type before it). A held-out question that the training text holds as well,
+Writes ``build/train-*.jsonl`` (one conversation a line: {"system": …, "turns": [[intent, question, answer], …]}, and "cut"
+where only the end is in view), ``build/held_out.jsonl`` (conversations from templates and number pairs that training never
+sees), ``build/long.jsonl`` (conversations of sixty turns) and ``build/words.txt`` (every word of training answers that the
+user did not type before it). A held-out question that the training text holds as well,
 letter for letter but for case and end marks, is left out; lines of ``held_out/`` that it holds are named in ``build/seen.txt``.
 """
 
@@ -51,10 +52,10 @@ def write_shard(job):
     rng, make, words, seen = random.Random(seed), composer(), set(), set()
     with open(path, "w", encoding="utf-8") as file:
         for _ in range(count):
-            system, turns = make.conversation(rng)
-            file.write(json.dumps({"system": system, "turns": turns}, ensure_ascii=False) + "\n")
+            made = make.conversation(rng)
+            file.write(json.dumps(made, ensure_ascii=False) + "\n")
             typed = set()
-            for _, question, answer in turns:
+            for _, question, answer in made["turns"]:
                 typed.update(words_of(question))
                 words.update(set(words_of(answer)) - typed)
                 if bare(question) in watched:
@@ -90,6 +91,14 @@ def held_out_sets(seed):
     return out
 
 
+def long_set(seed, count=20, turns=60):
+    """Conversations that go on until the context has slid: {"turns": [[intent, question, expect or null], …]}."""
+    rng, make = random.Random(seed + 7), composer()
+    exact = ("sum", "difference", "product", *memory.ASKS)
+    for _ in range(count):
+        yield {"turns": [[name, asked, said if name in exact else None] for name, asked, said in make.held_long(rng, turns)]}
+
+
 def intent_list():
     """The intents by name, as intents.md gives them to those who write lines for held_out/."""
     groups = {}
@@ -101,7 +110,7 @@ def intent_list():
 
 def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("--dialogues", type=int, default=3_000_000)
+    args.add_argument("--dialogues", type=int, default=2_300_000)
     args.add_argument("--out", type=Path, default=HERE / "build")
     args.add_argument("--seed", type=int, default=1)
     args.add_argument("--shards", type=int, default=16)
@@ -122,9 +131,8 @@ def main():
     (args.out / "words.txt").write_text("\n".join(sorted(words)) + "\n", "utf-8")
     (args.out / "seen.txt").write_text("".join(f"{text}\n" for text in sorted(seen & independent)), "utf-8")
     kept = [line for line in held if line["set"] == "recall" or bare(line["turns"][-1]) not in seen]
-    with open(args.out / "held_out.jsonl", "w", encoding="utf-8") as file:
-        for line in kept:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    for name, lines in ("held_out.jsonl", kept), ("long.jsonl", long_set(args.seed)):
+        (args.out / name).write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), "utf-8")
     print(
         f"generate: {each * args.shards} conversations, {len(words)} answer words; left out {len(held) - len(kept)} of {len(held)} held-out "
         f"questions; training holds {len(seen & independent)} of {len(independent)} independent lines; {time.time() - start:.0f} s",

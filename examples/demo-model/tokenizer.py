@@ -13,6 +13,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 PRE = "smollm"
 BOS, END, SYSTEM, USER, ASSISTANT = "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
 SPECIAL = [BOS, END, SYSTEM, USER, ASSISTANT]
+# Tokens that the engine keeps at least when the context slides.
+SINKS = 4
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
@@ -75,12 +77,23 @@ class Encoder:
                 self.known[text] = ids
         return ids
 
-    def conversation(self, system, turns):
-        """Ids of a training conversation, and for each whether an assistant wrote it."""
-        ids, answer = self.opening(system), []
+    def conversation(self, system, turns, cut=None):
+        """Ids of a training conversation, and for each whether an assistant wrote it.
+
+        With ``cut``, from 0 to 1, it is what a ring with sinks holds late in a talk: the system block, at least four tokens, of
+        the first turn nothing else, of the second turn the rest after so much of it, and then the others. What is left of the
+        second turn teaches nothing, as its beginning is gone.
+        """
+        ids = self.opening(system)
         answer = [0] * len(ids)
-        for _, question, reply in turns:
+        for turn, (_, question, reply) in enumerate(turns):
             asked, said = self.question(question), self.text(reply, remember=len(self.known) < 200_000) + [self.end]
+            if cut is not None and turn < 2:
+                whole = asked + said
+                part = whole[: max(0, SINKS - len(ids))] if turn == 0 else whole[1 + int(cut * (len(whole) - 1)) :]
+                ids += part
+                answer += [0] * len(part)
+                continue
             ids += asked + said
             answer += [0] * len(asked) + [1] * len(said)
         return ids, answer

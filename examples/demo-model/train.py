@@ -34,11 +34,12 @@ def encode_shard(path):
     with open(path, encoding="utf-8") as file:
         for line in file:
             conversation = json.loads(line)
-            a, b = encoder.conversation(conversation["system"], conversation["turns"])
-            if len(a) <= PADDED[-1]:
-                ids += a
-                marks += b
-                lengths.append(len(a))
+            a, b = encoder.conversation(conversation["system"], conversation["turns"], conversation.get("cut"))
+            # One that is longer fills the context to its last position.
+            a, b = a[: PADDED[-1]], b[: PADDED[-1]]
+            ids += a
+            marks += b
+            lengths.append(len(a))
     return np.array(ids, np.int16), np.array(marks, np.int8), np.array(lengths, np.int32)
 
 
@@ -136,7 +137,7 @@ def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--data", type=Path, default=HERE / "build")
     args.add_argument("--out", type=Path, default=HERE / "build")
-    args.add_argument("--steps", type=int, default=11_000)
+    args.add_argument("--steps", type=int, default=10_500)
     args.add_argument("--minutes", type=float, default=6.0)
     args.add_argument("--batch", type=int, default=65_536, help="tokens a step")
     args.add_argument("--rate", type=float, default=2e-3)
@@ -169,13 +170,14 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         files = export.write_all(model.cpu().float(), words, args.out if args.keep_all else folder)
-        if not args.no_evaluation:
-            evaluate.compare(files, export.CHOSEN, args.data, args.out, args.device)
+        # What was trained is there before it is measured, so that a machine that is taken away costs the figures alone.
         if not args.keep_all:
             shutil.copy(files[export.CHOSEN], args.out)
-    if args.out.resolve() != args.data.resolve():
-        for name in ("words.txt", "held_out.jsonl", "seen.txt"):
-            shutil.copy(args.data / name, args.out)
+        if args.out.resolve() != args.data.resolve():
+            for name in ("words.txt", "held_out.jsonl", "long.jsonl", "seen.txt"):
+                shutil.copy(args.data / name, args.out)
+        if not args.no_evaluation:
+            evaluate.compare(files, export.CHOSEN, args.data, args.out, args.device)
 
 
 if __name__ == "__main__":

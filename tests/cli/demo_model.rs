@@ -125,9 +125,9 @@ fn every_command_that_the_model_teaches_can_be_typed() {
     }
     // Flags by themselves, with a value or without.
     let helps: String = ["chat", "generate", "test", "bench", "inspect", "tokenize", "explain"].map(|c| tl(&[c, "--help"]).stdout).concat();
-    for flag in taught().iter().filter(|text| text.starts_with("--")) {
+    for flag in taught().iter().filter(|text| text.starts_with('-')) {
         let name = flag.split(' ').next().unwrap();
-        assert!(helps.contains(name), "`{flag}`");
+        assert!(helps.split([' ', ',', '\n', ']']).any(|word| word == name), "`{flag}`");
     }
 }
 
