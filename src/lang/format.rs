@@ -71,7 +71,7 @@ impl Interp {
                 out.push_str(" }");
             }
             // While a model is traced its tensors have no values, and looking at the position would bind the trace to it.
-            Value::Tensor(tensor) if self.session.is_traced(tensor) => {
+            Value::Tensor(tensor) if self.is_printing && self.session.is_traced(tensor) => {
                 out.push_str(&format!("{} (traced)", TensorType(tensor)));
             }
             Value::Tensor(tensor) => {
@@ -178,6 +178,7 @@ impl Interp {
         let zeros = width.starts_with('0') && align.is_none();
         let width = if width.is_empty() { 0 } else { width.parse::<usize>().ok().filter(|w| *w <= 1000).ok_or_else(bad)? };
         let number = match value {
+            Value::Tensor(t) if self.is_printing && self.session.is_traced(t) => return self.text(value),
             Value::Int(v) => Some(*v as f64),
             Value::Float(v) => Some(*v),
             Value::Tensor(t) if t.shape().rank() == 0 && t.dtype() != DType::Bool => Some(self.session.host(t)?.value(0)),

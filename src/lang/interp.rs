@@ -64,6 +64,8 @@ pub struct Interp {
     modules: HashMap<String, ModuleScope>,
     /// What models were loaded from: files, and folders of them.
     pub(super) model_files: Vec<PathBuf>,
+    /// Whether `print` asks for text, which shows a tensor of a trace by its type. What a program goes on with has its values.
+    pub(super) is_printing: bool,
     /// The files being imported, outermost first.
     importing: Vec<String>,
     /// The scope of the program itself, and of a REPL's lines.
@@ -104,6 +106,7 @@ impl Interp {
             prelude: HashMap::new(),
             modules: HashMap::new(),
             model_files: Vec::new(),
+            is_printing: false,
             importing: Vec::new(),
             scope: ModuleScope::default(),
             program: FileId(0),

@@ -325,7 +325,10 @@ fn tl(args: &[&str], input: &str) -> (Option<i32>, String, String) {
 fn a_models_own_program_prints_to_stderr() {
     let scratch = Scratch::new("arch-print");
     let text = include_str!("../../src/lang/std/llama.tl");
-    let text = text.replace("    let x = embedding\n", "    print(\"x is\", embedding, \"at\", cache.position)\n    let x = embedding\n");
+    let text = text.replace(
+        "    let x = embedding\n",
+        "    print(\"x is\", embedding, \"at\", cache.position)\n    print(\"{:.1}\", cache.position)\n    let x = embedding\n",
+    );
     let path = scratch.path("printing.tl");
     std::fs::write(&path, format!("print(\"layers:\", config.block_count)\n{text}")).unwrap();
     let model = fixture("tiny-f32.gguf");

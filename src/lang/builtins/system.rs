@@ -119,23 +119,27 @@ impl Interp {
 fn print(interp: &mut Interp, mut args: Args) -> Outcome {
     let end = if args.is_given(1) { args.str(1)? } else { "\n".into() };
     let values: Vec<Value> = args.take_rest().into_iter().map(|(v, _)| v).collect();
-    let text = match values.split_first() {
-        Some((Value::Str(template), rest)) if !rest.is_empty() && template.contains('{') => interp.format(template, rest)?,
-        _ => {
-            let mut texts = Vec::with_capacity(values.len());
-            for value in &values {
-                texts.push(interp.text(value)?);
-            }
-            texts.join(" ")
-        }
-    };
-    interp.write_out(&text)?;
+    interp.is_printing = true;
+    let text = shown(interp, &values);
+    interp.is_printing = false;
+    interp.write_out(&text?)?;
     interp.write_out(&end)?;
     if !end.ends_with('\n') {
         // A piece of a line is meant to be seen now.
         let _ = interp.out.flush();
     }
     Ok(Value::Unit)
+}
+
+/// The line that `print` writes of these values.
+fn shown(interp: &mut Interp, values: &[Value]) -> Result<String, Fault> {
+    match values.split_first() {
+        Some((Value::Str(template), rest)) if !rest.is_empty() && template.contains('{') => interp.format(template, rest),
+        _ => {
+            let texts = values.iter().map(|value| interp.text(value)).collect::<Result<Vec<_>, _>>()?;
+            Ok(texts.join(" "))
+        }
+    }
 }
 
 fn assert(interp: &mut Interp, args: Args) -> Outcome {

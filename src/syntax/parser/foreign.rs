@@ -18,6 +18,7 @@ impl Parser<'_> {
             ("var" | "const" | "val" | "auto" | "local", T::Ident) => format!("a variable is `let {name} = …`"),
             ("test" | "bench", T::Str) => format!("the name has no quotes: `{word} name {{ … }}`"),
             ("print" | "println" | "echo", _) if starts_value => format!("write `print({name})`"),
+            ("assert", _) if starts_value => "write `assert(x > 1, \"why\")`".into(),
             ("from", T::Ident) => "write `import \"lib.tl\"` or `import std.nn`; the library itself needs no import".into(),
             ("elif" | "elsif" | "elseif", _) if starts_value => "write `else if … { … }`".into(),
             ("impl", _) => "methods stand inside the record: `struct P { x: float, fn f(self) { … } }`".into(),
