@@ -64,7 +64,7 @@ impl Model {
 const SLOTS: usize = 64;
 
 fn spec(bucket: usize) -> TraceSpec {
-    TraceSpec { bucket, slots: SLOTS, last_only: false, sample: false, position: 0 }
+    TraceSpec { bucket, slots: SLOTS, window: SLOTS, last_only: false, sample: false, position: 0 }
 }
 
 fn load(model: Model) -> ModelProgram {
@@ -165,7 +165,7 @@ fn every_step_of_the_paper_is_named() {
     }
     let named = traced.graph.nodes().find(|(_, n)| n.label.as_deref() == Some("blk.0.gate")).unwrap().1;
     let span = program.span_of(named.origin).unwrap();
-    assert_eq!(program.sources().text(span), "linear(ffn_norm, w.ffn_gate.weight)");
+    assert_eq!(program.sources().text(span), "project(ffn_norm, w.ffn_gate)");
 }
 
 #[test]

@@ -131,7 +131,8 @@ impl Logits {
 
 /// A model's own step that gives logits: of the last token, or of each.
 fn logits_program(model: &LoadedModel, cache: &CacheSpec, bucket: usize, last_only: bool) -> ProgramId {
-    let traced = model.trace(&TraceSpec { bucket, slots: cache.slots, last_only, sample: false, position: 0 }).unwrap();
+    let traced =
+        model.trace(&TraceSpec { bucket, slots: cache.slots, window: cache.window, last_only, sample: false, position: 0 }).unwrap();
     assert_eq!(traced.pinned, None);
     let options = CompileOptions { fuse: true, caches: vec![*cache] };
     model.executor.borrow_mut().compile(&traced.graph, &[traced.output], &options).unwrap()

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{Write, stdout};
+use std::sync::Arc;
 
-use crate::format::{MetadataArray, MetadataValue, ModelFile};
+use crate::engine::built_in_program;
+use crate::format::{Gguf, Metadata, MetadataArray, MetadataValue, ModelFile};
 use crate::model::ModelConfig;
 use crate::text::{TokenId, Tokenizer};
 
@@ -16,9 +18,20 @@ const TEXT_MAX: usize = 100;
 const ARRAY_MAX: usize = 8;
 
 pub fn run(args: &InspectArgs) -> CliResult {
-    let file = open_model(&args.model, false)?;
     let everything = !(args.tensors || args.metadata || args.tokenizer || args.template);
     let mut out = stdout().lock();
+    let file = match open_model(&args.model, false) {
+        Ok(file) => Arc::new(file),
+        Err(error) => {
+            // What it is can be told although its tensors, or other parts of it, cannot be read.
+            if everything && let Ok(meta) = Gguf::metadata_of(&args.model) {
+                writeln!(out, "{}", args.model.display())?;
+                partial_summary(&meta, &mut out)?;
+                out.flush()?;
+            }
+            return Err(error);
+        }
+    };
     if everything {
         summary(&file, &mut out)?;
     }
@@ -40,7 +53,7 @@ pub fn run(args: &InspectArgs) -> CliResult {
     Ok(out.flush()?)
 }
 
-fn summary(file: &ModelFile, out: &mut impl Write) -> CliResult {
+fn summary(file: &Arc<ModelFile>, out: &mut impl Write) -> CliResult {
     writeln!(out, "{}", file.path().display())?;
     match ModelConfig::from_file(file) {
         Ok(config) => {
@@ -52,7 +65,11 @@ fn summary(file: &ModelFile, out: &mut impl Write) -> CliResult {
             writeln!(out, "  vocabulary     {}", config.vocab_len)?;
             writeln!(out, "  trained on     {} tokens of context", config.context_len)?;
         }
-        Err(error) => writeln!(out, "  not a model that can run: {error}")?,
+        Err(_) => partial_summary(file.metadata(), out)?,
+    }
+    match built_in_program(file) {
+        Ok(program) => writeln!(out, "  program        {program}")?,
+        Err(why) => writeln!(out, "  cannot run     {why}")?,
     }
     let tensors = file.tensors().tensors();
     let values: usize = tensors.iter().map(|t| t.shape.len()).sum();
@@ -74,6 +91,34 @@ fn summary(file: &ModelFile, out: &mut impl Write) -> CliResult {
     }
     writeln!(out, "more: --metadata --tensors --tokenizer --template")?;
     Ok(())
+}
+
+/// What can be told of a file that lacks what a model must have.
+fn partial_summary(meta: &Metadata, out: &mut impl Write) -> CliResult {
+    let architecture = meta.str("general.architecture");
+    writeln!(out, "  architecture   {}", architecture.map_or_else(|| "not named (general.architecture)".to_owned(), shown_text))?;
+    for (what, key) in [("type", "general.type"), ("name", "general.name"), ("adapter", "adapter.type")] {
+        if let Some(text) = meta.str(key) {
+            writeln!(out, "  {what:<14} {}", shown_text(text))?;
+        }
+    }
+    let number = |key: &str| meta.get(&format!("{}.{key}", architecture?));
+    for (what, key) in
+        [("layers", "block_count"), ("width", "embedding_length"), ("heads", "attention.head_count"), ("trained on", "context_length")]
+    {
+        if let Some(value) = number(key) {
+            writeln!(out, "  {what:<14} {}", shown(value))?;
+        }
+    }
+    if let Some(tokens) = meta.array("tokenizer.ggml.tokens") {
+        writeln!(out, "  vocabulary     {}", tokens.len())?;
+    }
+    Ok(())
+}
+
+/// A text of a file as part of a line: control characters are escaped.
+fn shown_text(text: &str) -> String {
+    text.chars().take(TEXT_MAX).flat_map(char::escape_debug).collect()
 }
 
 fn metadata(file: &ModelFile, out: &mut impl Write) -> CliResult {

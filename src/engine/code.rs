@@ -19,6 +19,8 @@ pub(super) struct Wanted {
     pub position: usize,
     /// R of the cache.
     pub slots: usize,
+    /// W of the cache.
+    pub window: usize,
     /// The id sampled from the last token's logits instead of the logits of all.
     pub sample: bool,
     /// Rows for the tokens and no more, also where a bucket would do.
@@ -65,8 +67,8 @@ impl ModelCode {
     /// # Errors
     /// Those of the program.
     pub(super) fn trace(&self, wanted: &Wanted) -> Result<Traced, ProgramError> {
-        let Wanted { n_tokens, position, slots, sample, exact } = *wanted;
-        let spec = |bucket| TraceSpec { bucket, slots, last_only: sample, sample, position };
+        let Wanted { n_tokens, position, slots, window, sample, exact } = *wanted;
+        let spec = |bucket| TraceSpec { bucket, slots, window, last_only: sample, sample, position };
         let mut program = self.program.borrow_mut();
         let mut why = None;
         if !exact && self.exact.borrow().is_none() {

@@ -6,6 +6,7 @@ mod checkup;
 mod code;
 mod constants;
 pub mod demo;
+mod fit;
 mod forward;
 mod host;
 mod measure;
@@ -16,6 +17,7 @@ mod vocabulary;
 
 pub use backend::{Backend, BackendChoice, DeviceRequest};
 pub use checkup::examine;
+pub use fit::built_in_program;
 pub use forward::TracePoint;
 pub use host::EngineHost;
 pub use measure::{BenchRequest, measure};

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use crate::format::{Metadata, ModelFile};
 use crate::graph::{CacheSpec, Compiled, KvType, Sampling, Weight};
-use crate::lang::{Architectures, CacheShape, ModelProgram, ModelSource, ProgramError, SharedExecutor, TraceSpec, Traced};
+use crate::lang::{CacheShape, ModelProgram, ModelSource, ProgramError, SharedExecutor, TraceSpec, Traced};
 use crate::model::{CacheRequest, ChatSession, ChatSettings, Generator, ModelConfig, ModelError, ModelWeights};
 use crate::text::{ChatTemplate, SamplingOverrides, SamplingParams, Tokenizer, TokenizerError};
 
 use super::code::{ModelCode, Wanted};
+use super::fit::{Fitted, fit, unfit};
 use super::steps::ModelSteps;
 use super::{Backend, EngineError};
 
@@ -39,7 +40,7 @@ impl Default for LoadRequest {
 /// The file and its weights: what a program sees of a model.
 pub(super) struct FileSource {
     pub file: Arc<ModelFile>,
-    weights: ModelWeights,
+    pub weights: ModelWeights,
 }
 
 impl ModelSource for FileSource {
@@ -54,6 +55,10 @@ impl ModelSource for FileSource {
     fn weight_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         Box::new(self.weights.names())
     }
+
+    fn unreadable_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.file.unread().iter().map(|(name, _)| name.as_str()))
+    }
 }
 
 /// A model that can run. Its weights are uploaded when its first step is compiled.
@@ -62,6 +67,7 @@ pub struct LoadedModel {
     pub executor: SharedExecutor,
     pub(super) source: Rc<FileSource>,
     pub(super) code: Rc<ModelCode>,
+    cache: Option<CacheShape>,
     tokenizer: Result<Rc<Tokenizer>, TokenizerError>,
     request: LoadRequest,
     chunk: usize,
@@ -80,12 +86,8 @@ impl LoadedModel {
     /// As `open`.
     pub fn from_file(file: ModelFile, backend: &Backend, request: &LoadRequest) -> Result<LoadedModel, EngineError> {
         let file = Arc::new(file);
-        // An architecture that nobody knows says more than the keys it lacks.
-        let (name, text) = program_text(ModelConfig::architecture_of(file.metadata())?, request.arch.as_deref())?;
-        let config = ModelConfig::from_file(&file)?;
-        let source = Rc::new(FileSource { weights: ModelWeights::from_file(&file), file: file.clone() });
-        let program = ModelProgram::load_on(backend.executor.clone(), &name, &text, source.clone(), (request.printed)());
-        let program = program.map_err(|e| unfit(e, &file, request))?;
+        let Fitted { config, source, program, cache } =
+            fit(&file, request.arch.as_deref(), Some((backend.executor.clone(), (request.printed)())))?;
         let tokenizer = Tokenizer::from_model(&file).map(Rc::new);
         if let Ok(tokenizer) = &tokenizer
             && tokenizer.vocab_size() > config.vocab_len
@@ -101,6 +103,7 @@ impl LoadedModel {
             executor: backend.executor.clone(),
             source,
             code: Rc::new(ModelCode::new(backend.executor.clone(), program)),
+            cache,
             tokenizer,
             request: request.clone(),
             chunk: backend.chunk,
@@ -155,10 +158,9 @@ impl LoadedModel {
     /// What the model's program appends to a cache.
     ///
     /// # Errors
-    /// Those of the program.
+    /// When it appends nothing.
     pub fn cache_shape(&self) -> Result<CacheShape, EngineError> {
-        let traced = self.trace(&TraceSpec { bucket: 1, slots: 1, last_only: true, sample: false, position: 0 })?;
-        traced.cache.ok_or_else(|| ModelError(format!("the program of `{}` appends nothing to its cache", self.config.architecture)).into())
+        self.cache.ok_or_else(|| ModelError(format!("the program of `{}` appends nothing to its cache", self.config.architecture)).into())
     }
 
     /// The ring of a session whose system block has `system_len` tokens, with chunks of up to `chunk`.
@@ -178,7 +180,7 @@ impl LoadedModel {
     /// # Errors
     /// Those of the program.
     pub fn trace(&self, spec: &TraceSpec) -> Result<Traced, EngineError> {
-        self.code.program.borrow_mut().trace_forward(spec).map_err(|e| unfit(e, self.file(), &self.request))
+        self.code.program.borrow_mut().trace_forward(spec).map_err(|e| self.unfit(e))
     }
 
     /// Why each token count has a step of its own, as far as the steps so far have shown; `None` where a bucket of rows serves several.
@@ -191,16 +193,21 @@ impl LoadedModel {
     /// # Errors
     /// Those of the program.
     pub(super) fn trace_step(&self, wanted: &Wanted) -> Result<Traced, EngineError> {
-        self.code.trace(wanted).map_err(|e| unfit(e, self.file(), &self.request))
+        self.code.trace(wanted).map_err(|e| self.unfit(e))
     }
 
     /// # Errors
     /// Those of the program and of the executor.
     pub(super) fn compile(&self, wanted: &Wanted, caches: &[CacheSpec]) -> Result<Compiled, EngineError> {
         self.code.compile(wanted, caches).map_err(|error| match error {
-            EngineError::Program(error) => unfit(error, self.file(), &self.request),
+            EngineError::Program(error) => self.unfit(error),
             error => error,
         })
+    }
+
+    fn unfit(&self, error: ProgramError) -> EngineError {
+        let program = format!("the program of `{}`", self.config.architecture);
+        unfit(error, self.file(), &program, self.request.arch.as_deref())
     }
 
     /// A generator with a cache of its own.
@@ -251,30 +258,8 @@ impl LoadedModel {
     }
 }
 
-/// Where the program is our own, its errors are the file's: one line, and no picture of a text that the user did not write.
-fn unfit(error: ProgramError, file: &ModelFile, request: &LoadRequest) -> EngineError {
-    let (None, Some(first)) = (&request.arch, error.diagnostics.first()) else { return error.into() };
-    let place = first.span().and_then(|span| Some((error.sources.file(span.file)?.name(), error.sources.location(span)?)));
-    let place = place.map_or_else(String::new, |(name, at)| format!(" ({name}:{}:{})", at.line, at.column));
-    let path = file.path().display();
-    ModelError(format!("`{path}`: {}{place}; `tl inspect` shows what the file holds", first.message)).into()
-}
-
 /// U: the largest prefill chunk.
 pub const CHUNK_MAX: usize = 512;
-
-fn program_text(architecture: &str, arch: Option<&Path>) -> Result<(String, String), EngineError> {
-    match arch {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|e| ModelError(format!("cannot read `{}`: {e}", path.display())))?;
-            Ok((path.display().to_string(), text))
-        }
-        None => {
-            let (name, text) = Architectures::find(architecture).map_err(ModelError)?;
-            Ok((name, text.to_owned()))
-        }
-    }
-}
 
 fn seed_of_the_clock() -> u32 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

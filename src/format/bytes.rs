@@ -8,6 +8,7 @@ use std::path::Path;
 use memmap2::Mmap;
 
 use super::FormatError;
+use super::foreign::{START, foreign};
 
 /// The bytes of a file. The start of a map is aligned to a page, that of a read file to 8 bytes.
 pub struct FileBytes(Storage);
@@ -20,10 +21,14 @@ enum Storage {
 }
 
 impl FileBytes {
-    /// Maps the file, or with `no_mmap` reads all of it. A mapped file that someone else truncates takes the process down
-    /// when the lost part is touched: that is what reading is for.
+    /// Maps the file, or with `no_mmap` reads all of it. What can be no file of a model is refused by what it is. A mapped file that someone
+    /// else truncates takes the process down when the lost part is touched: that is what reading is for.
     pub fn open(path: &Path, no_mmap: bool) -> Result<FileBytes, FormatError> {
         let (mut file, len) = open(path)?;
+        let (start, _) = FileBytes::peek(path, START as u64)?;
+        if let Some(what) = foreign(&start) {
+            return Err(FormatError::invalid(path, what));
+        }
         if len == 0 {
             return Err(FormatError::invalid(path, "the file is empty (0 bytes); download it again"));
         }

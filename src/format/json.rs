@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::FormatError;
+use super::{FormatError, foreign};
 
 /// The largest are indices and tokenizer configurations of some MB; a parsed value takes some ten times its text.
 const MAX_BYTES: u64 = 32 << 20;
@@ -25,5 +25,8 @@ pub(super) fn read_optional(path: &Path) -> Result<Option<Value>, FormatError> {
 }
 
 pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Value, FormatError> {
+    if let Some(what) = foreign(bytes) {
+        return Err(FormatError::invalid(path, what));
+    }
     serde_json::from_slice(bytes).map_err(|e| FormatError::invalid(path, format!("is not JSON: {e}; download it again")))
 }

@@ -322,6 +322,12 @@ impl MetadataArray {
         Some(values.map(move |b| if element_type == ValueType::U64 && b < 0 { i64::MAX } else { b }))
     }
 
+    /// The integer that all elements are, or `None` for an empty array, for different ones and for another element type.
+    pub fn same_int(&self) -> Option<i64> {
+        let first = self.ints()?.next()?;
+        self.ints()?.all(|n| n == first).then_some(first)
+    }
+
     /// The numbers of an `f32` or `f64` array, or `None` for another element type.
     pub fn floats(&self) -> Option<impl Iterator<Item = f64>> {
         let single = self.element_type == ValueType::F32;

@@ -4,6 +4,7 @@
 mod bytes;
 mod directory;
 mod error;
+mod foreign;
 pub mod gguf;
 pub mod hf;
 mod json;
@@ -14,6 +15,7 @@ mod safetensors;
 pub use bytes::FileBytes;
 pub use directory::{Part, TensorDirectory, TensorInfo};
 pub use error::FormatError;
+pub use foreign::foreign;
 pub use gguf::{Gguf, GgufWriter};
 pub use metadata::{Metadata, MetadataArray, MetadataValue, ValueType};
 pub use model_file::ModelFile;

@@ -11,6 +11,8 @@ pub struct ModelFile {
     metadata: Metadata,
     tensors: TensorDirectory,
     tokenizer_json: Option<PathBuf>,
+    unread: Vec<(String, String)>,
+    folder: Option<PathBuf>,
 }
 
 impl ModelFile {
@@ -61,12 +63,29 @@ impl ModelFile {
         self.tokenizer_json.as_deref()
     }
 
+    /// The Hugging Face folder that it is.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// The names and types of tensors whose type is not read. Only safetensors files have some.
+    pub fn unread(&self) -> &[(String, String)] {
+        &self.unread
+    }
+
     fn from_folder(path: &Path, folder: &Path, no_mmap: bool) -> Result<ModelFile, FormatError> {
-        let (metadata, tensors, tokenizer_json) = hf::open(folder, no_mmap)?;
-        Ok(ModelFile { path: path.to_path_buf(), metadata, tensors, tokenizer_json })
+        let hf::Folder { metadata, tensors, tokenizer_json, unread } = hf::open(folder, no_mmap)?;
+        Ok(ModelFile { path: path.to_path_buf(), metadata, tensors, tokenizer_json, unread, folder: Some(folder.to_path_buf()) })
     }
 
     fn from_gguf(path: &Path, gguf: Gguf) -> ModelFile {
-        ModelFile { path: path.to_path_buf(), metadata: gguf.metadata, tensors: gguf.tensors, tokenizer_json: None }
+        ModelFile {
+            path: path.to_path_buf(),
+            metadata: gguf.metadata,
+            tensors: gguf.tensors,
+            tokenizer_json: None,
+            unread: Vec::new(),
+            folder: None,
+        }
     }
 }

@@ -45,8 +45,7 @@ impl Safetensors {
             return Safetensors::open_shards(&index, no_mmap);
         }
         if !single.exists() {
-            let message = format!("has neither `model.safetensors` nor `{INDEX}`; download the model's safetensors files into it");
-            return Err(FormatError::invalid(folder, message));
+            return Err(FormatError::invalid(folder, without_weights(folder)));
         }
         Safetensors::open(&single, no_mmap)
     }
@@ -125,6 +124,34 @@ impl Safetensors {
         }
         Ok(Safetensors { tensors: TensorDirectory::new(parts, tensors)?, metadata: metadata.unwrap_or_default(), unread })
     }
+}
+
+/// What to say of a folder that has neither one file of weights nor an index of several.
+fn without_weights(folder: &Path) -> String {
+    let names = names_in(folder);
+    let of = |ends: &str| -> Vec<&str> { names.iter().filter(|n| n.ends_with(ends)).map(String::as_str).collect() };
+    let (shards, gguf, torch) = (of(".safetensors"), of(".gguf"), of(".bin"));
+    match (&shards[..], &gguf[..], &torch[..]) {
+        ([first, ..], _, _) if first.contains("-of-") => {
+            let (n, s) = (shards.len(), if shards.len() == 1 { "" } else { "s" });
+            format!("has {n} shard{s} (`{first}`), but no `{INDEX}`, which says what is in each; download it beside them")
+        }
+        ([name, ..], _, _) => format!("has `{name}`, but neither `model.safetensors` nor `{INDEX}`; download the model's whole folder"),
+        ([], [name, ..], _) => format!("has a GGUF file and no safetensors files; name the file, `{name}`"),
+        ([], [], [name, ..]) => {
+            format!("has its weights in PyTorch's form (`{name}`), which is not read; download its safetensors files, or a GGUF file")
+        }
+        _ => format!("has neither `model.safetensors` nor `{INDEX}`; download the model's safetensors files into it"),
+    }
+}
+
+/// The names of a folder's files, sorted. A folder has some dozens; of more than that the first are enough to say what it is.
+pub(super) fn names_in(folder: &Path) -> Vec<String> {
+    const MAX: usize = 10_000;
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut names: Vec<String> = entries.flatten().take(MAX).filter_map(|e| e.file_name().into_string().ok()).collect();
+    names.sort();
+    names
 }
 
 /// Writes tensors as a safetensors file, each in its own type, with free-form strings in the header. Only one tensor's bytes
@@ -211,6 +238,14 @@ fn parse(path: &Path, bytes: FileBytes, part: usize) -> Result<Parsed, FormatErr
     let header: Header = serde_json::from_slice(header).map_err(|e| invalid(format!("has a damaged header: {e}; download it again")))?;
     if header.data_len() != file_bytes - data {
         let (expected, left) = (header.data_len(), file_bytes - data);
+        let behind = bytes.get(data.saturating_add(expected)..).unwrap_or_default();
+        if Safetensors::is_safetensors(behind, behind.len() as u64) {
+            return Err(invalid(format!(
+                "holds another safetensors file from byte {} on: shards that were joined by `cat` are no model; download them apart, beside their \
+                 `{INDEX}`",
+                data + expected
+            )));
+        }
         return Err(invalid(format!(
             "has {left} bytes of data, its header says {expected}; it is truncated or damaged, download it again"
         )));

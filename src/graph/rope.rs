@@ -31,13 +31,21 @@ pub enum RopeScaling {
     Yarn {
         factor: f64,
         original_len: f64,
+        /// On cos and sin.
         attn_factor: f64,
         beta_fast: f64,
         beta_slow: f64,
+        /// 1 is the paper's: how much of the unscaled frequencies is kept where the ramp keeps them.
+        ext_factor: f64,
+        /// Whether the ends of the ramp are whole dimensions.
+        truncate: bool,
     },
-    /// The factors are in `RopeSpec::factors`.
+    /// `RopeSpec::factors` are the divisors of sequences of up to `original_len` tokens, `long` those of longer ones.
     LongRope {
+        /// On cos and sin.
         attn_factor: f64,
+        original_len: f64,
+        long: Vec<f32>,
     },
 }
 
@@ -65,26 +73,38 @@ impl Hash for RopeSpec {
 }
 
 impl RopeSpec {
+    /// The angles in a sequence of `len` tokens, where these depend on it (`RopeScaling::LongRope`).
+    pub fn for_len(&self, len: usize) -> Option<RopeSpec> {
+        match &self.scaling {
+            RopeScaling::LongRope { original_len, long, .. } if len as f64 > *original_len => {
+                Some(RopeSpec { factors: long.clone(), ..self.clone() })
+            }
+            _ => None,
+        }
+    }
+
     /// Radians a position for pair `i`, and the factor on cos and sin.
     fn frequency(&self, i: usize) -> (f64, f64) {
         let plain = self.base.powf(-2.0 * i as f64 / self.n_dims as f64);
         let freq = self.factors.get(i).map_or(plain, |&f| plain / f64::from(f));
-        match self.scaling {
+        match &self.scaling {
             RopeScaling::None => (freq, 1.0),
-            RopeScaling::Linear { factor } => (freq / factor, 1.0),
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_len } => {
+            &RopeScaling::Linear { factor } => (freq / factor, 1.0),
+            &RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_len } => {
                 let wavelength = 2.0 * PI / freq;
                 let smooth = (original_len / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
                 (freq * (smooth.clamp(0.0, 1.0) * (1.0 - 1.0 / factor) + 1.0 / factor), 1.0)
             }
-            RopeScaling::Yarn { factor, original_len, attn_factor, beta_fast, beta_slow } => {
+            &RopeScaling::Yarn { factor, original_len, attn_factor, beta_fast, beta_slow, ext_factor, truncate } => {
                 let dim_of = |turns: f64| self.n_dims as f64 * (original_len / (turns * 2.0 * PI)).ln() / (2.0 * self.base.ln());
-                let low = dim_of(beta_fast).floor().max(0.0);
-                let high = dim_of(beta_slow).ceil().min(self.n_dims as f64 - 1.0);
+                let (low, high) = (dim_of(beta_fast), dim_of(beta_slow));
+                let (low, high) = if truncate { (low.floor(), high.ceil()) } else { (low, high) };
+                let (low, high) = (low.max(0.0), high.min(self.n_dims as f64 - 1.0));
                 let ramp = ((i as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
-                (freq * (1.0 - ramp) + freq / factor * ramp, attn_factor * (1.0 + 0.1 * factor.ln()))
+                let kept = (1.0 - ramp) * ext_factor;
+                (freq * kept + freq / factor * (1.0 - kept), attn_factor)
             }
-            RopeScaling::LongRope { attn_factor } => (freq, attn_factor),
+            &RopeScaling::LongRope { attn_factor, .. } => (freq, attn_factor),
         }
     }
 }

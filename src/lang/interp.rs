@@ -22,6 +22,7 @@ use super::random::RandomStream;
 use super::resolve::{GlobalName, ModuleScope, resolve};
 use super::session::{Session, SharedExecutor};
 use super::stdlib;
+use super::tensor_use::Ignored;
 use super::value::{Closure, StructDef, Value};
 
 /// A program larger than this is no program.
@@ -60,6 +61,10 @@ pub struct Interp {
     pub(super) random: RandomStream,
     /// The types that `let` gave global variables, by slot: they hold for later assignments.
     pub(super) global_types: HashMap<u32, Rc<Type>>,
+    /// The tensors that a model's program does not need.
+    pub(super) ignored: Ignored,
+    /// Whether it is a model's program.
+    pub(super) has_model: bool,
     prelude: HashMap<Arc<str>, u32>,
     modules: HashMap<String, ModuleScope>,
     /// What models were loaded from: files, and folders of them.
@@ -103,6 +108,8 @@ impl Interp {
             started: Instant::now(),
             random: RandomStream::new(0),
             global_types: HashMap::new(),
+            ignored: Ignored::default(),
+            has_model: false,
             prelude: HashMap::new(),
             modules: HashMap::new(),
             model_files: Vec::new(),
@@ -124,6 +131,7 @@ impl Interp {
 
     /// Gives a model's program its `model` and `config`.
     pub(super) fn provide_model(&mut self, model: ModelHandle) {
+        self.has_model = true;
         self.provide("config", Value::Config(ConfigPath::root(model.source.clone())));
         self.provide("model", Value::Model(model));
     }

@@ -17,6 +17,11 @@ pub trait ModelSource {
     fn weight(&self, name: &str) -> Option<Arc<Weight>>;
 
     fn weight_names(&self) -> Box<dyn Iterator<Item = &str> + '_>;
+
+    /// The names of the file's tensors whose element type cannot be read, so that they are no weights.
+    fn unreadable_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(std::iter::empty())
+    }
 }
 
 /// A place in the tree that the dots of the weights' names make. Empty at the model itself.
@@ -104,6 +109,9 @@ impl ConfigPath {
     }
 }
 
+/// Keys that some files give as a list with a number for each layer. Where all are equal, programs see the number.
+const PER_LAYER: [&str; 3] = ["attention.head_count", "attention.head_count_kv", "feed_forward_length"];
+
 fn config_value(value: &MetadataValue, path: &str) -> Result<Value, Fault> {
     if let Some(v) = value.as_bool() {
         return Ok(Value::Bool(v));
@@ -118,6 +126,9 @@ fn config_value(value: &MetadataValue, path: &str) -> Result<Value, Fault> {
         return Ok(Value::str(v));
     }
     let array = value.as_array();
+    if let Some(n) = array.and_then(|a| a.same_int()).filter(|_| PER_LAYER.contains(&path)) {
+        return Ok(Value::Int(n));
+    }
     if let Some(ints) = array.and_then(|a| a.ints()) {
         return Ok(Value::list(ints.map(Value::Int).collect()));
     }

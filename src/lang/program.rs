@@ -17,6 +17,7 @@ use super::value::Value;
 /// A model's program with the file it is of. Loading it runs its top-level statements, where hyper-parameters are read.
 pub struct ModelProgram {
     interp: Interp,
+    source: Rc<dyn ModelSource>,
     start: Span,
     counted: Option<Span>,
 }
@@ -28,6 +29,8 @@ pub struct TraceSpec {
     pub bucket: usize,
     /// R of the cache that the run will use (`graph::CacheSpec::slots`).
     pub slots: usize,
+    /// W of that cache (`graph::CacheSpec::window`): rotations whose angles depend on the sequence's length are made for it.
+    pub window: usize,
     /// The last true token's logits `[V]` instead of all `[T, V]`.
     pub last_only: bool,
     /// The id sampled from the last token's logits instead of the logits; implies `last_only`.
@@ -95,13 +98,13 @@ impl ModelProgram {
             Ok(interp) => interp,
             Err(diagnostics) => return Err(ProgramError { diagnostics, sources: SourceMap::new() }),
         };
-        interp.provide_model(ModelHandle::traced(source));
+        interp.provide_model(ModelHandle::traced(source.clone()));
         let folder = std::path::Path::new(name).parent().map(std::path::Path::to_owned);
         let ran = interp.run_source(name, text, folder.as_deref());
         let start = Span::new(interp.program, 0, 0);
         // The graph of the top level ends here: what its variables hold must have been computed by then.
         match ran.and_then(|()| interp.compute_globals(start)) {
-            Ok(()) => Ok(ModelProgram { start, interp, counted: None }),
+            Ok(()) => Ok(ModelProgram { start, source, interp, counted: None }),
             Err(diagnostics) => Err(ProgramError { diagnostics, sources: interp.sources }),
         }
     }
@@ -151,8 +154,14 @@ impl ModelProgram {
         let start = self.start;
         let session = &mut self.interp.session;
         session.abandon();
-        session.trace =
-            Some(TraceState { slots: spec.slots, position: spec.position, n_tokens: spec.bucket, is_bucket, ..TraceState::default() });
+        session.trace = Some(TraceState {
+            slots: spec.slots,
+            window: spec.window,
+            position: spec.position,
+            n_tokens: spec.bucket,
+            is_bucket,
+            ..TraceState::default()
+        });
         session.set_place(start);
         let tokens = session.graph_mut().tokens_input(spec.bucket);
         let fail = |fault: super::value::Fault| vec![Diagnostic::error(fault.into_parts().message).at(start)];
@@ -193,6 +202,13 @@ impl ModelProgram {
         let position = graph.runtime_scalar(RuntimeScalar::Position(CacheIdx(0)));
         let next = graph.binary(BinaryOp::Add, position, count)?;
         Ok(graph.sample(row, settings, next, Some(CacheIdx(0)))?)
+    }
+
+    /// The names of the file's tensors that this trace does not compute with, that no statement of the program has read and that `ignore` does
+    /// not name, by layer. A file that has some is another model than the program's.
+    pub fn unused_tensors(&self, traced: &Traced) -> Vec<String> {
+        let read = &self.interp.session.weights_read;
+        self.interp.ignored.unused(&traced.graph, traced.output, read, &*self.source)
     }
 
     /// The place in the program that made a node.

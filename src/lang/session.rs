@@ -4,7 +4,7 @@
 //! outputs of the run. After a force the graph starts anew, and what was computed is a leaf of it.
 
 use std::cell::{Ref, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -192,6 +192,8 @@ pub struct Session {
     pub(super) token_dims: Vec<TokenDim>,
     /// Set while a model's `forward` is traced: nothing is forced then.
     pub(super) trace: Option<TraceState>,
+    /// The weights whose values statements outside of traces have read, by name.
+    pub(super) weights_read: BTreeSet<String>,
     observer: Option<RunObserver>,
 }
 
@@ -213,6 +215,7 @@ impl Session {
             rope_rows: HashMap::new(),
             token_dims: Vec::new(),
             trace: None,
+            weights_read: BTreeSet::new(),
             observer: None,
         }
     }
@@ -311,6 +314,10 @@ impl Session {
         drop(state);
         let node = match (source, host) {
             (Some(TensorSource::Weight(weight)), _) => {
+                // A trace has it in its graph.
+                if self.trace.is_none() && !self.weights_read.contains(&weight.name) {
+                    self.weights_read.insert(weight.name.clone());
+                }
                 let graph = &mut self.graph;
                 *self.weight_nodes.entry(weight.id).or_insert_with(|| graph.weight(weight))
             }

@@ -24,6 +24,8 @@ pub struct CacheShape {
 pub struct TraceState {
     /// R: what a cache's append gives.
     pub slots: usize,
+    /// W: how many tokens the cache keeps in view.
+    pub window: usize,
     /// The position and true token count, for a branch or a shape made from them.
     pub position: usize,
     pub n_tokens: usize,

@@ -48,18 +48,8 @@ impl ModelConfig {
         let architecture = ModelConfig::architecture_of(meta)?.to_owned();
         let number = |key: &str| required(meta, &format!("{architecture}.{key}"));
         let n_layers = at_most(number("block_count")?, MAX_LAYERS, &format!("{architecture}.block_count"))?;
-        let n_heads = at_most(number("attention.head_count")?, MAX_HEADS, &format!("{architecture}.attention.head_count"))?;
         let width = number("embedding_length")? as usize;
-        let kv_key = format!("{architecture}.attention.head_count_kv");
-        let n_kv_heads = match meta.u64(&kv_key) {
-            Some(n) => at_most(n, MAX_HEADS, &kv_key)?,
-            None => n_heads,
-        };
-        if n_kv_heads == 0 || !n_heads.is_multiple_of(n_kv_heads) {
-            return Err(ModelError(format!(
-                "{n_heads} query heads are no multiple of {n_kv_heads} key-value heads ({architecture}.attention.head_count_kv)"
-            )));
-        }
+        let (n_heads, n_kv_heads) = heads(meta, &architecture, n_layers)?;
         let head_dim = match meta.u64(&format!("{architecture}.attention.key_length")) {
             Some(d) => d as usize,
             None if width.is_multiple_of(n_heads) => width / n_heads,
@@ -89,6 +79,51 @@ impl ModelConfig {
         let context_len = meta.u64(&format!("{architecture}.context_length")).unwrap_or(2048).clamp(1, 1 << 24) as usize;
         Ok(ModelConfig { architecture, name, n_layers, n_heads, n_kv_heads, head_dim, width, context_len, vocab_len })
     }
+}
+
+/// The most query heads and key-value heads that a layer has.
+fn heads(meta: &Metadata, architecture: &str, n_layers: usize) -> Result<(usize, usize), ModelError> {
+    let key = format!("{architecture}.attention.head_count");
+    let kv_key = format!("{key}_kv");
+    let queries = per_layer(meta, &key, n_layers)?.ok_or_else(|| absent(&key))?;
+    let keys = match per_layer(meta, &kv_key, n_layers)? {
+        Some(keys) => keys,
+        None => queries.clone(),
+    };
+    let layers = queries.len().max(keys.len());
+    // A number stands for all layers.
+    let of_layer = |counts: &[usize], i: usize| counts.get(i).or(counts.first()).copied().unwrap_or(0);
+    for i in 0..layers {
+        let (n, n_kv) = (of_layer(&queries, i), of_layer(&keys, i));
+        // In a list 0 is a layer without attention.
+        let has_none = keys.len() > 1 && n_kv == 0;
+        if !has_none && (n_kv == 0 || !n.is_multiple_of(n_kv)) {
+            return Err(ModelError(format!("{n} query heads are no multiple of {n_kv} key-value heads ({kv_key})")));
+        }
+    }
+    match (queries.into_iter().max(), keys.into_iter().max()) {
+        (Some(n), Some(n_kv)) if n > 0 && n_kv > 0 => Ok((n, n_kv)),
+        _ => Err(ModelError(format!("metadata `{key}` is 0"))),
+    }
+}
+
+/// A number of heads, or a list of them with one for each layer.
+fn per_layer(meta: &Metadata, key: &str, n_layers: usize) -> Result<Option<Vec<usize>>, ModelError> {
+    let Some(value) = meta.get(key) else { return Ok(None) };
+    let Some(list) = value.as_array() else {
+        return match value.as_u64() {
+            Some(n) => Ok(Some(vec![at_most(n, MAX_HEADS, key)?])),
+            None => Err(ModelError(format!("metadata `{key}` is {value:?}, not a number"))),
+        };
+    };
+    if list.len() < n_layers {
+        return Err(ModelError(format!("metadata `{key}` lists {} layers, the model has {n_layers}", list.len())));
+    }
+    let Some(counts) = list.ints() else {
+        return Err(ModelError(format!("metadata `{key}` is a list of {}, not of numbers", list.element_type().name())));
+    };
+    let count = |n: i64| at_most(u64::try_from(n).unwrap_or(u64::MAX), MAX_HEADS, key);
+    Ok(Some(counts.take(n_layers).map(count).collect::<Result<_, _>>()?))
 }
 
 fn required(meta: &Metadata, key: &str) -> Result<u64, ModelError> {

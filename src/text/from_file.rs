@@ -1,21 +1,36 @@
 //! Tokenizer, chat template and sampling parameters from an open model file.
 
 use std::fs;
+use std::path::Path;
 
 use super::sampling::SamplingError;
 use super::tokenizer::JsonSpecials;
 use super::{ChatTemplate, RenderContext, SamplingOverrides, TemplateError, Texts, Tokenizer, TokenizerError, VocabSpec};
-use crate::format::{Metadata, MetadataArray, ModelFile, ValueType};
+use crate::format::{Metadata, MetadataArray, ModelFile, ValueType, foreign};
 
 impl Tokenizer {
     /// The tokenizer of a GGUF file's metadata, or of a Hugging Face folder's `tokenizer.json`.
     pub fn from_model(model: &ModelFile) -> Result<Tokenizer, TokenizerError> {
         let Some(path) = model.tokenizer_json() else {
+            if let Some(folder) = model.folder() {
+                return Err(without_tokenizer(folder));
+            }
             return Tokenizer::from_spec(VocabSpec::from_metadata(model.metadata())?);
         };
         let bytes = fs::read(path).map_err(|e| TokenizerError::Json(format!("cannot read {}: {e}", path.display())))?;
+        if let Some(what) = foreign(&bytes) {
+            return Err(TokenizerError::Json(format!("{} {what}", path.display())));
+        }
         Tokenizer::from_json(&bytes, &JsonSpecials::from_metadata(model.metadata()))
     }
+}
+
+/// A folder may have its vocabulary in another form.
+fn without_tokenizer(folder: &Path) -> TokenizerError {
+    const OTHERS: [&str; 4] = ["tokenizer.model", "vocab.json", "tekken.json", "spiece.model"];
+    let other = OTHERS.into_iter().find(|name| folder.join(name).exists());
+    let beside = other.map_or_else(String::new, |name| format!(" (its `{name}` is another form, which is not read)"));
+    TokenizerError::NoTokenizerJson { folder: folder.display().to_string(), beside }
 }
 
 impl VocabSpec {

@@ -117,6 +117,8 @@ const ARGUMENTS: &[(&str, &str, &str)] = &[
     ("rotation.dims", "rotation(m.config, m)", "rotation(m.config, m, dims: 4)"),
     ("rotation.base", "rotation(m.config, m)", "rotation(m.config, m, base: 500.0)"),
     ("rotation.base", "rotation(dims: 4)", "rotation(dims: 4, base: 500.0)"),
+    ("rotation.scaling", "rotation(dims: 4)", "rotation(dims: 4, scaling: false)"),
+    ("rotation.truncate", "rotation(dims: 4)", "rotation(dims: 4, truncate: false)"),
     ("rotation.neox", "rope(v3, 3, rotation(dims: 4))", "rope(v3, 3, rotation(dims: 4, neox: true))"),
     ("rope.position", "rope(v3)", "rope(v3, 5)"),
     ("rope.rotation", "rope(v3, 5)", "rope(v3, 5, rotation(dims: 2))"),

@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use safetensors::{Dtype, SafeTensors};
 use tensorlogic::format::ModelFile;
 use tensorlogic::lang::Architectures;
 
+use crate::scratch::Scratch;
+use crate::support::parts::Parts;
 use crate::support::programs::Mode;
 use crate::support::{fixture, gpu_is_there};
 
@@ -17,14 +20,6 @@ const BOUND: f64 = 5e-6;
 
 /// Families whose architecture has a program that cannot run them, with why. Each must be refused.
 const REFUSED: &[(&str, &str)] = &[("mixtral", "a mixture of experts")];
-
-/// Families whose program computes something else than it should, with what is missing.
-const KNOWN_WRONG: &[(&str, &str)] = &[
-    ("llama-bias", "the biases are not read"),
-    ("ministral3", "the multiplier of yarn is not read"),
-    ("phi3-long", "the factors of longrope are not read"),
-    ("phi3-short", "the factors of longrope are not read"),
-];
 
 /// What float64 gives for one model. Logits are `[T, V]`, row by row.
 struct Exact {
@@ -88,6 +83,28 @@ fn families(folder: &Path) -> BTreeMap<String, PathBuf> {
     files.flatten().filter_map(|entry| family(entry.path())).collect()
 }
 
+/// The Hugging Face folders `FAMILY-a.hf.zip` by family, unpacked.
+fn unpacked(folder: &Path, scratch: &Scratch) -> BTreeMap<String, PathBuf> {
+    let mut by_family = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        let Some(family) = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix("-a.hf.zip")) else { continue };
+        let into = scratch.path(family);
+        let unzip = Command::new("python3").args(["-m", "zipfile", "-e"]).args([&path, &into]).output();
+        match unzip {
+            Ok(run) if run.status.success() => {}
+            other => {
+                eprintln!("skipped: {family}: python3 cannot unpack it: {other:?}");
+                continue;
+            }
+        }
+        // Some hold the files, some the folder with them.
+        let within = into.join(format!("{family}-a"));
+        by_family.insert(family.to_owned(), if within.is_dir() { within } else { into });
+    }
+    by_family
+}
+
 /// f32 throughout, on each backend of this machine.
 fn modes() -> Vec<Mode> {
     let backends: &[bool] = if gpu_is_there() { &[false, true] } else { &[false] };
@@ -133,13 +150,42 @@ fn every_family_with_a_program_gives_the_exact_logits() {
             }
             continue;
         }
-        let wrong: Vec<String> = modes.iter().filter_map(|mode| check(&family, &path, &exact, mode)).collect();
-        match KNOWN_WRONG.iter().find(|(name, _)| *name == family) {
-            Some((_, why)) if wrong.is_empty() => failures.push(format!("{family}: is right, though {why}")),
-            Some(_) => {}
-            None => failures.extend(wrong),
-        }
+        failures.extend(modes.iter().filter_map(|mode| check(&family, &path, &exact, mode)));
     }
     println!("{} families skipped, their architecture has no program: {}", without.len(), without.join(", "));
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Where a folder and a GGUF file of one family differ, as in a window that the file does not have, `logits` are the folder's.
+#[test]
+fn folders_of_hugging_face_give_the_exact_logits() {
+    let scratch = Scratch::new("folders-of-families");
+    let (mut without, mut failures) = (Vec::new(), Vec::new());
+    let modes = modes();
+    let by_family =
+        folders().into_iter().flat_map(|folder| unpacked(&folder, &scratch).into_iter().map(move |(f, path)| (f, path, folder.clone())));
+    for (family, path, folder) in by_family {
+        let file = ModelFile::open(&path, false).unwrap();
+        if Architectures::find(file.metadata().str("general.architecture").unwrap()).is_err() {
+            without.push(family);
+            continue;
+        }
+        let exact = Exact::read(&folder.join(format!("{family}-a.safetensors")));
+        failures.extend(modes.iter().filter_map(|mode| check(&family, &path, &exact, mode)));
+    }
+    println!("{} folders skipped, their architecture has no program: {}", without.len(), without.join(", "));
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// `stories260K-f32` with biases of 0.5 on queries, keys and values: float64 and llama.cpp give these ids.
+#[test]
+fn a_llama_with_biases_continues_as_llama_cpp_does() {
+    let Some(pack) = std::env::var_os("TL_REFERENCE") else { return };
+    let scratch = Scratch::new("stories-with-biases");
+    let stories = Parts::read(&Path::new(&pack).join("models/stories260K-f32.gguf"));
+    let stories = stories.vectors("blk.*.attn_q.bias", 5, 64, 0.5).vectors("blk.*.attn_k.bias", 5, 32, 0.5);
+    let model = stories.vectors("blk.*.attn_v.bias", 5, 32, 0.5).save(scratch.path("biased.gguf"));
+    for mode in modes() {
+        assert_eq!(mode.greedy(&model, &[1, 403, 407, 261, 378], 8).unwrap(), [378, 378, 378, 432, 432, 432, 432, 432]);
+    }
 }

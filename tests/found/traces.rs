@@ -117,7 +117,7 @@ fn a_program_holds_tensors_of_its_own() {
         for (name, top, value, adds) in OWN_TENSORS {
             let value = value.replace('V', &n.to_string());
             let text = llama(top, &format!("let own = {value}\n    let logits = plain + own\n    logits"));
-            let text = text.replacen("let logits = linear", "let plain = linear", 1);
+            let text = text.replacen("let logits = output_logits", "let plain = output_logits", 1);
             let model = try_open(&backend, Some(&folder.program(name, &text)));
             let model = model.unwrap_or_else(|error| panic!("{name} on {}: {error}", backend.note));
             let expected = changed(&expected, n, |i, x| x + adds(i));

@@ -10,6 +10,7 @@
 pub mod bounds;
 pub mod faulty;
 pub mod matrices;
+pub mod parts;
 pub mod programs;
 pub mod traced;
 

@@ -56,8 +56,16 @@ impl Mode {
     /// # Errors
     /// What keeps the model from being loaded or run, as users see it.
     pub fn logits(&self, model: &Path, tokens: &[i32], chunk: usize) -> Result<Vec<f32>, String> {
+        self.logits_in(model, tokens, chunk, None)
+    }
+
+    /// The same with a cache that keeps `window` tokens in view.
+    ///
+    /// # Errors
+    /// As `logits`.
+    pub fn logits_in(&self, model: &Path, tokens: &[i32], chunk: usize, window: Option<usize>) -> Result<Vec<f32>, String> {
         let model = EngineHost::new(self.backend.clone(), self.request()).load_model(&model.display().to_string())?;
-        let cache = model.new_cache(None)?;
+        let cache = model.new_cache(window)?;
         let mut logits = Vec::new();
         for chunk in tokens.chunks(chunk) {
             let rows = model.forward(chunk, &*cache)?;

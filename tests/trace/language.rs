@@ -35,7 +35,14 @@ fn traced(subject: &Rc<Subject>, from: &str, to: &str, select: Select) -> (Model
     let (name, text) = Architectures::find("llama").unwrap();
     assert!(text.contains(from), "{from}");
     let mut program = ModelProgram::load(&name, &text.replace(from, to), Rc::new(Source(subject.clone()))).unwrap();
-    let spec = TraceSpec { bucket: subject.bucket, slots: subject.spec.slots, last_only: false, sample: false, position: 0 };
+    let spec = TraceSpec {
+        bucket: subject.bucket,
+        slots: subject.spec.slots,
+        window: subject.spec.window,
+        last_only: false,
+        sample: false,
+        position: 0,
+    };
     let forward = program.trace_forward(&spec).unwrap();
     let mut executor = ReferenceExecutor::new();
     let cache = executor.new_cache(&subject.spec).unwrap();
@@ -71,13 +78,7 @@ fn a_fault_of_the_program_is_blamed_on_its_line() {
     for (from, to, step, blamed, says) in [
         ("silu(gate)", "gelu(gate)", "blk.0.silu_gate", "let silu_gate = gelu(gate)", "silu"),
         ("x + attn_proj", "x - attn_proj", "blk.0.ffn_inp", "let ffn_inp = x - attn_proj", "sum for the difference"),
-        (
-            "linear(ffn_norm, w.ffn_up.weight)",
-            "linear(ffn_norm, w.ffn_gate.weight)",
-            "blk.0.up",
-            "let up = linear(ffn_norm, w.ffn_gate.weight)",
-            "gate",
-        ),
+        ("project(ffn_norm, w.ffn_up)", "project(ffn_norm, w.ffn_gate)", "blk.0.up", "let up = project(ffn_norm, w.ffn_gate)", "gate"),
         (
             "rope(k, cache.position, rotary)",
             "rope(k, cache.position + 1, rotary)",

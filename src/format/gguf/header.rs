@@ -34,12 +34,34 @@ pub(super) struct Header {
     pub metadata: Metadata,
     /// Offsets are from the start of the file; whether they lie within it is the directory's question.
     pub tensors: Vec<TensorInfo>,
+    /// Where the last tensor ends, or where data would begin.
+    pub end: usize,
 }
 
 /// Reads a file from its magic to its tensor directory.
 pub(super) fn parse(path: &Path, file: &Arc<FileBytes>) -> Result<Header, FormatError> {
     let mut cursor = Cursor { path, bytes: file, at: 0 };
-    check_magic_and_version(&mut cursor)?;
+    let (metadata, n_tensors) = read_metadata(&mut cursor, file)?;
+    let alignment = alignment(&cursor, &metadata)?;
+
+    let mut tensors = Vec::new();
+    for i in 0..n_tensors {
+        tensors.push(read_tensor(&mut cursor, i, n_tensors, alignment)?);
+    }
+    place(&cursor, &mut tensors, alignment)?;
+    let end = tensors.iter().map(|t| t.offset.saturating_add(t.len_bytes)).max().unwrap_or(cursor.at);
+    Ok(Header { metadata, tensors, end })
+}
+
+/// Reads the metadata alone, also of a file whose tensors cannot be read.
+pub(super) fn metadata(path: &Path, file: &Arc<FileBytes>) -> Result<Metadata, FormatError> {
+    let mut cursor = Cursor { path, bytes: file, at: 0 };
+    read_metadata(&mut cursor, file).map(|(metadata, _)| metadata)
+}
+
+/// The metadata, and how many tensors follow.
+fn read_metadata(cursor: &mut Cursor, file: &Arc<FileBytes>) -> Result<(Metadata, u64), FormatError> {
+    check_magic_and_version(cursor)?;
     let n_tensors = cursor.u64(&"the tensor count")?;
     let n_pairs = cursor.u64(&"the metadata count")?;
     // A pair takes at least a key length, a type and one byte; a tensor a name length, a rank, a type and an offset.
@@ -52,20 +74,13 @@ pub(super) fn parse(path: &Path, file: &Arc<FileBytes>) -> Result<Header, Format
         if metadata.get(key).is_some() {
             return Err(cursor.error(format!("metadata key `{key}` appears twice; convert the model again")));
         }
-        let value = read_value(&mut cursor, file, key)?;
+        let value = read_value(cursor, file, key)?;
         metadata.set(key, value);
         if cursor.at > MAX_METADATA_BYTES {
             return Err(cursor.error(format!("metadata is over {MAX_METADATA_BYTES} bytes at key `{key}`, the most that is read")));
         }
     }
-    let alignment = alignment(&cursor, &metadata)?;
-
-    let mut tensors = Vec::new();
-    for i in 0..n_tensors {
-        tensors.push(read_tensor(&mut cursor, i, n_tensors, alignment)?);
-    }
-    place(&cursor, &mut tensors, alignment)?;
-    Ok(Header { metadata, tensors })
+    Ok((metadata, n_tensors))
 }
 
 fn check_magic_and_version(cursor: &mut Cursor) -> Result<(), FormatError> {

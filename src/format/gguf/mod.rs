@@ -25,6 +25,7 @@ impl Gguf {
     /// parts, whichever is named; the metadata is that of the first.
     pub fn open(path: &Path, no_mmap: bool) -> Result<Gguf, FormatError> {
         let first = read_part(path, no_mmap)?;
+        split::refuse_joined(path, &first.0.bytes, first.1.end)?;
         match split::other_parts(path, &first.1.metadata)? {
             None => Gguf::join(vec![first]),
             Some(paths) => {
@@ -37,6 +38,11 @@ impl Gguf {
                 Gguf::join(parts)
             }
         }
+    }
+
+    /// The metadata alone of a file, also where its tensors or other parts cannot be read.
+    pub fn metadata_of(path: &Path) -> Result<Metadata, FormatError> {
+        header::metadata(path, &Arc::new(FileBytes::open(path, false)?))
     }
 
     /// A model from bytes in memory; `name` stands for the path in errors. A part of a split model is refused.

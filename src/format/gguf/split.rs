@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::header::Header;
+use super::header::{Header, MAGIC};
 use crate::format::{FormatError, Metadata, Part};
 
 /// Parts that a model may have. The largest published ones have some dozens; each part is an open file.
@@ -54,6 +54,24 @@ pub(super) fn check(parts: &[(Part, Header)]) -> Result<(), FormatError> {
             format!("its {} parts have {n_tensors} tensors, split.tensors.count says {expected}", parts.len()),
         )),
         _ => Ok(()),
+    }
+}
+
+/// Refuses a file that holds a second GGUF file behind its tensors, which end at `end`: its own directory names only the first part's tensors.
+pub(super) fn refuse_joined(path: &Path, bytes: &[u8], end: usize) -> Result<(), FormatError> {
+    let rest = bytes.get(end..).unwrap_or_default();
+    // Between the two there may be bytes that align the next file.
+    let padding = rest.iter().take_while(|&&b| b == 0).count();
+    match rest[padding..].starts_with(&MAGIC) {
+        true => Err(FormatError::invalid(
+            path,
+            format!(
+                "holds another GGUF file from byte {} on: parts that were joined by `cat` are no model; name the first of the separate parts, \
+                 or join these with `llama-gguf-split --merge`",
+                end + padding
+            ),
+        )),
+        false => Ok(()),
     }
 }
 

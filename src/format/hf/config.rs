@@ -18,6 +18,12 @@ pub(super) struct Sources<'a> {
 /// Model types whose program has another name.
 const ARCHITECTURES: [(&str, &str); 1] = [("mistral", "llama")];
 
+/// Model types whose `sliding_window` holds only with `use_sliding_window`.
+const SWITCHED_WINDOWS: [&str; 2] = ["qwen2", "qwen3"];
+
+/// Layers that a list of windows may have: the bound of what can run.
+const MAX_LISTED_LAYERS: u64 = 4096;
+
 /// Whole numbers of `config.json`, with what follows `<architecture>.` in GGUF.
 const COUNTS: [(&str, &str); 7] = [
     ("vocab_size", "vocab_size"),
@@ -37,12 +43,11 @@ const NUMBERS: [(&str, &str); 3] = [
 ];
 
 /// Numbers of `rope_scaling`, with what follows `<architecture>.rope.scaling.`.
-const ROPE_SCALING: [(&str, &str); 7] = [
+const ROPE_SCALING: [(&str, &str); 6] = [
     ("factor", "factor"),
     ("low_freq_factor", "low_freq_factor"),
     ("high_freq_factor", "high_freq_factor"),
     ("original_max_position_embeddings", "original_context_length"),
-    ("attention_factor", "attn_factor"),
     ("beta_fast", "yarn_beta_fast"),
     ("beta_slow", "yarn_beta_slow"),
 ];
@@ -76,7 +81,7 @@ pub(super) fn metadata(path: &Path, sources: &Sources) -> Result<Metadata, Forma
     // Hugging Face checkpoints rotate element i with i + D/2, GGUF files of llama have been reordered to pairs.
     metadata.set("tl.rope_order", "neox");
     put_model(&mut metadata, arch, path, config)?;
-    put_rope_scaling(&mut metadata, arch, config);
+    put_rope(&mut metadata, arch, path, config)?;
     put_tokenizer(&mut metadata, sources);
     if let Some(generation) = sources.generation
         && generation.get("do_sample").and_then(Value::as_bool) != Some(false)
@@ -90,9 +95,10 @@ fn put_model(metadata: &mut Metadata, arch: &str, path: &Path, config: &Value) -
     for (key, gguf) in COUNTS {
         match config.get(key).filter(|v| !v.is_null()) {
             None => {}
-            Some(value) => match value.as_u64() {
-                Some(count) => metadata.set(format!("{arch}.{gguf}"), count),
-                None => return Err(FormatError::invalid(path, format!("`{key}` is {value}, not a whole number"))),
+            Some(value) => match (value.as_u64(), counts_by_layer(value)) {
+                (Some(count), _) => metadata.set(format!("{arch}.{gguf}"), count),
+                (None, Some(counts)) => metadata.set(format!("{arch}.{gguf}"), MetadataArray::from_u32s(&counts)),
+                (None, None) => return Err(FormatError::invalid(path, format!("`{key}` is {value}, not a whole number"))),
             },
         }
     }
@@ -107,38 +113,114 @@ fn put_model(metadata: &mut Metadata, arch: &str, path: &Path, config: &Value) -
     if let Some(head_size) = config.get("head_dim").and_then(Value::as_u64).or_else(even_share) {
         metadata.set(format!("{arch}.attention.key_length"), head_size);
         metadata.set(format!("{arch}.attention.value_length"), head_size);
-        let rotated =
-            config.get("partial_rotary_factor").and_then(Value::as_f64).map_or(head_size, |part| (head_size as f64 * part) as u64);
+        let rotated = rotary_share(config).map_or(head_size, |part| (head_size as f64 * part) as u64);
         metadata.set(format!("{arch}.rope.dimension_count"), rotated);
     }
-    // qwen2 states a window that it does not use.
-    if config.get("use_sliding_window").and_then(Value::as_bool) != Some(false)
-        && let Some(window) = config.get("sliding_window").and_then(Value::as_u64)
-    {
-        metadata.set(format!("{arch}.attention.sliding_window"), window);
+    put_window(metadata, arch, config)
+}
+
+/// A number for each layer, where they differ.
+fn counts_by_layer(value: &Value) -> Option<Vec<u32>> {
+    value.as_array()?.iter().map(as_id).collect()
+}
+
+/// The share of a head that rotates, where it is not all.
+fn rotary_share(config: &Value) -> Option<f64> {
+    let within = || config.get("rope_parameters")?.get("partial_rotary_factor");
+    config.get("partial_rotary_factor").or_else(within).and_then(Value::as_f64)
+}
+
+/// The window of attention, and which layers have it.
+fn put_window(metadata: &mut Metadata, arch: &str, config: &Value) -> Result<(), FormatError> {
+    // Some model types state a window that they use only where a switch says so; an absent switch is off.
+    let first_layer = config.get("max_window_layers").and_then(Value::as_u64);
+    let is_switched = first_layer.is_some() || SWITCHED_WINDOWS.contains(&arch);
+    let is_on = config.get("use_sliding_window").and_then(Value::as_bool).unwrap_or(!is_switched);
+    let Some(window) = config.get("sliding_window").and_then(Value::as_u64).filter(|_| is_on) else { return Ok(()) };
+    metadata.set(format!("{arch}.attention.sliding_window"), window);
+    let n_layers = metadata.u64(&format!("{arch}.block_count")).unwrap_or(0).min(MAX_LISTED_LAYERS);
+    let by_layer: Vec<bool> = match (config.get("layer_types").and_then(Value::as_array), first_layer) {
+        (Some(types), _) => types.iter().map(|t| t.as_str() == Some("sliding_attention")).collect(),
+        (None, Some(first)) => (0..n_layers).map(|i| i >= first).collect(),
+        (None, None) => return Ok(()),
+    };
+    metadata.set(format!("{arch}.attention.sliding_window_pattern"), MetadataArray::from_bools(&by_layer));
+    Ok(())
+}
+
+/// Older files have `rope_scaling` beside `rope_theta`, newer ones both in `rope_parameters`, also by the type of the layer.
+fn put_rope(metadata: &mut Metadata, arch: &str, path: &Path, config: &Value) -> Result<(), FormatError> {
+    let present = |key: &str| config.get(key).and_then(Value::as_object);
+    let Some(rope) = present("rope_parameters").or_else(|| present("rope_scaling")) else { return Ok(()) };
+    let invalid = |message: String| Err(FormatError::invalid(path, message));
+    let theta = [("rope_theta", "rope.freq_base")];
+    if rope.is_empty() || !rope.values().all(|v| v.is_object() || v.is_null()) {
+        put_numbers(metadata, &format!("{arch}."), &theta, &Value::Object(rope.clone()));
+        return put_scaling(metadata, arch, path, config, &Value::Object(rope.clone()));
+    }
+    for (layers, rope) in rope.iter().filter(|(_, v)| v.is_object()) {
+        match layers.as_str() {
+            "full_attention" => {
+                put_numbers(metadata, &format!("{arch}."), &theta, rope);
+                put_scaling(metadata, arch, path, config, rope)?;
+            }
+            "sliding_attention" if scaling_kind(rope) == Some("default") => {
+                put_numbers(metadata, &format!("{arch}."), &[("rope_theta", "rope.freq_base_swa")], rope);
+            }
+            "sliding_attention" => {
+                return invalid(format!("scales the positions of layers with a window ({rope}), which is not supported"));
+            }
+            other => return invalid(format!("has positions for layers of the type `{other}`, which is not known")),
+        }
     }
     Ok(())
 }
 
-/// Older files have `rope_scaling` beside `rope_theta`, newer ones both in `rope_parameters`.
-fn put_rope_scaling(metadata: &mut Metadata, arch: &str, config: &Value) {
-    let present = |key: &str| config.get(key).filter(|v| v.is_object());
-    let Some(rope) = present("rope_parameters").or_else(|| present("rope_scaling")) else { return };
-    put_numbers(metadata, &format!("{arch}."), &[("rope_theta", "rope.freq_base")], rope);
-    let kind = rope.get("rope_type").or_else(|| rope.get("type")).and_then(Value::as_str).unwrap_or("default");
+/// `None` for parameters of a scaling that is not named.
+fn scaling_kind(rope: &Value) -> Option<&str> {
+    const OF_ANY: [&str; 3] = ["rope_theta", "partial_rotary_factor", "original_max_position_embeddings"];
+    let is_plain = || rope.as_object().is_some_and(|r| r.keys().all(|key| OF_ANY.contains(&key.as_str())));
+    match rope.get("rope_type").or_else(|| rope.get("type")).filter(|v| !v.is_null()) {
+        // The older name.
+        Some(kind) => kind.as_str().map(|kind| if kind == "su" { "longrope" } else { kind }),
+        None => is_plain().then_some("default"),
+    }
+}
+
+fn put_scaling(metadata: &mut Metadata, arch: &str, path: &Path, config: &Value, rope: &Value) -> Result<(), FormatError> {
+    let Some(kind) = scaling_kind(rope) else {
+        return Err(FormatError::invalid(path, format!("scales positions without a `rope_type` that names how: {rope}")));
+    };
     if kind == "default" {
-        return;
+        return Ok(());
     }
-    metadata.set(format!("{arch}.rope.scaling.type"), kind);
-    put_numbers(metadata, &format!("{arch}.rope.scaling."), &ROPE_SCALING, rope);
-    // Long-rope keeps the trained length beside, not inside, `rope_scaling`.
-    put_numbers(metadata, &format!("{arch}.rope.scaling."), &[("original_max_position_embeddings", "original_context_length")], config);
+    let prefix = format!("{arch}.rope.scaling.");
+    metadata.set(format!("{prefix}type"), kind);
+    // Some files keep the trained length beside, not inside, `rope_scaling`.
+    put_numbers(metadata, &prefix, &[("original_max_position_embeddings", "original_context_length")], config);
+    put_numbers(metadata, &prefix, &ROPE_SCALING, rope);
+    let attention = if kind == "yarn" { "yarn_attn_factor" } else { "attn_factor" };
+    put_numbers(metadata, &prefix, &[("attention_factor", attention)], rope);
+    let number = |key: &str| rope.get(key).and_then(Value::as_f64).filter(|&v| v != 0.0);
+    if let (Some(one), Some(all), Some(factor)) = (number("mscale"), number("mscale_all_dim"), number("factor"))
+        && kind == "yarn"
+        && metadata.get(&format!("{prefix}yarn_attn_factor")).is_none()
+    {
+        let scale = |m: f64| if factor <= 1.0 { 1.0 } else { 0.1 * m * factor.ln() + 1.0 };
+        metadata.set(format!("{prefix}yarn_attn_factor"), scale(one) / scale(all));
+    }
+    if let Some(truncate) = rope.get("truncate").and_then(Value::as_bool) {
+        metadata.set(format!("{prefix}truncate"), truncate);
+    }
     for key in ["short_factor", "long_factor"] {
-        if let Some(factors) = rope.get(key).and_then(Value::as_array) {
-            let factors: Vec<f32> = factors.iter().filter_map(|v| v.as_f64().map(|v| v as f32)).collect();
-            metadata.set(format!("{arch}.rope.scaling.{key}"), MetadataArray::from_f32s(&factors));
-        }
+        let Some(factors) = rope.get(key).and_then(Value::as_array) else { continue };
+        let factors: Option<Vec<f32>> = factors.iter().map(|v| v.as_f64().map(|v| v as f32)).collect();
+        let Some(factors) = factors else {
+            return Err(FormatError::invalid(path, format!("has a `{key}` that holds more than numbers")));
+        };
+        metadata.set(format!("{prefix}{key}"), MetadataArray::from_f32s(&factors));
     }
+    Ok(())
 }
 
 /// Special tokens by id and by text, and the chat template.

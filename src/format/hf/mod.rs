@@ -7,11 +7,18 @@ use std::path::{Path, PathBuf};
 
 pub use names::gguf_name;
 
+use super::safetensors::names_in;
 use super::{FormatError, Metadata, Safetensors, TensorDirectory, json};
 use config::Sources;
 
-/// A folder's metadata, tensors and `tokenizer.json`.
-pub(super) type Folder = (Metadata, TensorDirectory, Option<PathBuf>);
+/// What a folder holds.
+pub(super) struct Folder {
+    pub metadata: Metadata,
+    pub tensors: TensorDirectory,
+    pub tokenizer_json: Option<PathBuf>,
+    /// Names and types of tensors whose type is not read.
+    pub unread: Vec<(String, String)>,
+}
 
 /// The metadata that the texts of a folder's configuration files give, without its weights.
 pub fn metadata_from_json(
@@ -27,11 +34,36 @@ pub fn metadata_from_json(
     config::metadata(Path::new("config.json"), &sources)
 }
 
+/// What to say of a folder without `config.json`.
+fn without_config(folder: &Path) -> String {
+    let names = names_in(folder);
+    let has = |name: &str| names.iter().any(|n| n == name);
+    // Of a split model any part opens all; a projector is no model.
+    let is_model = |n: &&String| n.ends_with(".gguf") && !n.contains("mmproj") && (!n.contains("-of-") || n.contains("-00001-of-"));
+    let gguf: Vec<String> = names.iter().filter(is_model).map(|n| format!("`{}`", folder.join(n).display())).collect();
+    if let [first, rest @ ..] = &gguf[..] {
+        let more = rest.first().map_or_else(String::new, |second| format!(" or {second}{}", if rest.len() > 1 { ", …" } else { "" }));
+        return format!("is a folder with {} in GGUF; name the file: {first}{more}", models(gguf.len()));
+    }
+    if has("adapter_config.json") {
+        return "holds an adapter (`adapter_config.json`) for a model, not a model; merge it into its model and name the merged folder"
+            .to_owned();
+    }
+    if has("snapshots") {
+        return "is an entry of Hugging Face's cache; name the folder below its `snapshots`".to_owned();
+    }
+    "has no `config.json`; name a Hugging Face model folder or a .gguf file".to_owned()
+}
+
+fn models(n: usize) -> String {
+    if n == 1 { "a model".to_owned() } else { format!("{n} models") }
+}
+
 /// Opens a folder.
 pub(super) fn open(folder: &Path, no_mmap: bool) -> Result<Folder, FormatError> {
     let config_path = folder.join("config.json");
     if !config_path.exists() {
-        return Err(FormatError::invalid(folder, "has no `config.json`; name a Hugging Face model folder or a .gguf file"));
+        return Err(FormatError::invalid(folder, without_config(folder)));
     }
     let config = json::read(&config_path)?;
     let generation = json::read_optional(&folder.join("generation_config.json"))?;
@@ -58,5 +90,6 @@ pub(super) fn open(folder: &Path, no_mmap: bool) -> Result<Folder, FormatError> 
     let tied = config.get("tie_word_embeddings").and_then(|v| v.as_bool()).unwrap_or(false);
     let tensors = weights.tensors.renamed(|name| gguf_name(name).filter(|name| !(tied && name == "output.weight")))?;
     let tokenizer_json = Some(folder.join("tokenizer.json")).filter(|p| p.exists());
-    Ok((metadata, tensors, tokenizer_json))
+    let unread = weights.unread.into_iter().filter(|(name, _)| gguf_name(name).is_some()).collect();
+    Ok(Folder { metadata, tensors, tokenizer_json, unread })
 }

@@ -10,6 +10,7 @@ mod indexing;
 mod models;
 mod neural;
 mod reductions;
+mod rotation;
 mod sampling;
 mod shape;
 mod strings;
@@ -172,6 +173,7 @@ pub fn table() -> impl Iterator<Item = &'static Builtin> {
         reductions::BUILTINS,
         elementwise::BUILTINS,
         neural::BUILTINS,
+        rotation::BUILTINS,
         sampling::BUILTINS,
         models::BUILTINS,
         chat::BUILTINS,

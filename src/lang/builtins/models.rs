@@ -106,6 +106,14 @@ pub const BUILTINS: &[Builtin] = &[
         }),
     },
     Builtin {
+        name: "ignore",
+        signature: "ignore(...patterns: string)",
+        section: "model",
+        doc: "Names tensors that a model's program does not need. A file with a tensor that is neither used nor named so is not run. `*` stands for \
+              any text, and a pattern that ends in a dot for all names below it: `ignore(\"blk.*.nextn.\")`.",
+        run: Run::Call(ignore),
+    },
+    Builtin {
         name: "Config.get",
         signature: "get(config: Config, key: string, default =) -> value",
         section: "model",
@@ -188,6 +196,21 @@ fn load_tokenizer(interp: &mut Interp, args: Args) -> Outcome {
     let tokenizer = host.load_tokenizer(&path).map_err(said(&args, 0))?;
     interp.model_files.extend(tokenizer.files());
     Ok(Value::Tokenizer(ModelHandle::loaded(tokenizer)))
+}
+
+fn ignore(interp: &mut Interp, mut args: Args) -> Outcome {
+    let at = args.span;
+    if !interp.has_model {
+        let fault = Fault::new("`ignore` names tensors of the file whose model's program this is, and this is no model's program");
+        return Err(Failure::At(fault.hint("run it with `tl chat MODEL --arch FILE.tl`"), at));
+    }
+    for (pattern, at) in args.take_rest() {
+        match pattern {
+            Value::Str(pattern) => interp.ignored.add(&pattern),
+            other => return Err(Failure::At(Fault::new(format!("a pattern is a string, not {}", other.type_name())), at)),
+        }
+    }
+    Ok(Value::Unit)
 }
 
 fn get_tensor(_: &mut Interp, args: Args) -> Outcome {

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::graph::{Graph, GraphError, NodeId, Op, RopeScaling, RopeSpec, RopeStyle};
+use crate::graph::{BinaryOp, Graph, GraphError, NodeId, Op, RopeScaling, RopeSpec, RopeStyle};
 use crate::lang::host::ModelCache;
 use crate::lang::interp::Interp;
-use crate::lang::model::ConfigPath;
 use crate::lang::session::{Operand, Tensor};
 use crate::lang::value::{Fault, Value};
 use crate::tensor::DType;
@@ -60,15 +59,6 @@ pub const BUILTINS: &[Builtin] = &[
         }),
     },
     Builtin {
-        name: "rotation",
-        signature: "rotation(config: Config = none, model: Model = none, dims: int = the file's, base: float = the file's, neox: bool = false) -> Rotation",
-        section: "nn",
-        doc: "The angles of rotary embedding (arXiv:2104.09864). Of a model: base, dimensions, scaling and frequency factors from its file, unless \
-              `dims` or `base` is given; without one `dims` must be, and the base is 10000. `neox` pairs element i with i + dims/2 instead of its \
-              neighbour, unless the file says otherwise.",
-        run: Run::Call(rotation),
-    },
-    Builtin {
         name: "rope",
         signature: "rope(x: tensor, position: int = 0, rotation: Rotation = over the whole head) -> tensor",
         section: "nn",
@@ -92,7 +82,7 @@ fn linear(interp: &mut Interp, args: Args) -> Outcome {
         return Ok(Value::Tensor(y));
     }
     let bias = args.operand(2)?;
-    Ok(Value::Tensor(interp.session.binary(crate::graph::BinaryOp::Add, &Operand::Tensor(y), &bias)?))
+    Ok(Value::Tensor(interp.session.binary(BinaryOp::Add, &Operand::Tensor(y), &bias)?))
 }
 
 fn embedding(interp: &mut Interp, args: Args) -> Outcome {
@@ -137,129 +127,6 @@ fn einsum(interp: &mut Interp, mut args: Args) -> Outcome {
     Ok(Value::Tensor(interp.session.build(&inputs, |g, n| g.einsum(&spec, n))?))
 }
 
-fn rotation(interp: &mut Interp, args: Args) -> Outcome {
-    let neox = args.bool_or(4, false)?;
-    let wrong = |i: usize, want: &str, have: &Value| {
-        let fault = Fault::new(format!("a {want} is needed here, not {}", have.type_name()));
-        args.fail(i, fault.hint("write `rotation(config, model)`, or `rotation(dims: 64)`"))
-    };
-    let config = match (args.value(0), args.value(1)) {
-        (Value::Config(config), Value::Model(_) | Value::Unit) => Some(config),
-        (Value::Unit, Value::Model(model)) => Some(ConfigPath::root(model.source)),
-        (Value::Unit, Value::Unit) => None,
-        (Value::Config(_) | Value::Unit, other) => return Err(wrong(1, "Model", &other)),
-        (other, _) => return Err(wrong(0, "Config", &other)),
-    };
-    if let Some(config) = config {
-        let (mut spec, style) = rotation_of(&config, neox).map_err(|f| args.fail(0, f))?;
-        if args.is_given(2) {
-            spec.n_dims = args.count(interp, 2)?;
-        }
-        spec.base = args.float_or(interp, 3, spec.base)?;
-        spec = checked(spec).map_err(|f| args.fail(if args.is_given(2) { 2 } else { 3 }, f))?;
-        // The factors belong to the file, whether or not its model was named beside its metadata.
-        if let Some(weight) = config.source.weight("rope_freqs.weight") {
-            let host = interp.weight_values(&weight)?;
-            if host.len() != spec.n_dims / 2 {
-                let fault = Fault::new(format!("`rope_freqs.weight` has {} factors for {} rotated dimensions", host.len(), spec.n_dims));
-                return Err(args.fail(if args.is_given(2) { 2 } else { 1 }, fault));
-            }
-            if let Some(bad) = host.iter().find(|f| !f.is_finite() || **f == 0.0) {
-                return Err(args.fail(1, Fault::new(format!("`rope_freqs.weight` holds {bad}, which divides no frequency"))));
-            }
-            spec.factors = host;
-        }
-        return Ok(Value::Rotation(Arc::new(spec), style));
-    }
-    if !args.is_given(2) {
-        let fault = Fault::new("a rotation needs its number of dimensions, or a model's file that says it");
-        return Err(args.fail(2, fault.hint("write `rotation(config, model)`, or `rotation(dims: 64)`")));
-    }
-    let n_dims = args.count(interp, 2)?;
-    let base = args.float_or(interp, 3, 10000.0)?;
-    let spec = checked(RopeSpec { n_dims, base, scaling: RopeScaling::None, factors: Vec::new() }).map_err(|f| args.fail(2, f))?;
-    Ok(Value::Rotation(Arc::new(spec), style_of(neox)))
-}
-
-fn style_of(neox: bool) -> RopeStyle {
-    if neox { RopeStyle::Neox } else { RopeStyle::Interleaved }
-}
-
-fn checked(spec: RopeSpec) -> Result<RopeSpec, Fault> {
-    if spec.n_dims == 0 || !spec.n_dims.is_multiple_of(2) || spec.n_dims > 1 << 16 {
-        return Err(Fault::new(format!("rotation takes an even number of dimensions, not {}", spec.n_dims)));
-    }
-    if !spec.base.is_finite() || spec.base <= 0.0 {
-        return Err(Fault::new(format!("a rotation's base is a positive number, not {}", spec.base)));
-    }
-    Ok(spec)
-}
-
-/// What a model's metadata say of its rotation, under the keys of the GGUF specification.
-fn rotation_of(config: &ConfigPath, neox: bool) -> Result<(RopeSpec, RopeStyle), Fault> {
-    let number = |key: &str| -> Result<Option<f64>, Fault> {
-        match config.get(key)? {
-            None => Ok(None),
-            Some(Value::Int(v)) => Ok(Some(v as f64)),
-            Some(Value::Float(v)) if v.is_finite() => Ok(Some(v)),
-            Some(other) => Err(Fault::new(format!("metadata `{key}` is {}, not a number", other.type_name()))),
-        }
-    };
-    let text = |key: &str| -> Result<Option<String>, Fault> {
-        match config.get(key)? {
-            Some(Value::Str(text)) => Ok(Some(text.to_string())),
-            _ => Ok(None),
-        }
-    };
-    let needed =
-        |key: &str| number(key)?.ok_or_else(|| Fault::new(format!("the model's metadata has no `{}.{key}`", config.architecture())));
-    let n_dims = match (number("rope.dimension_count")?, number("attention.key_length")?) {
-        (Some(n), _) | (None, Some(n)) => n,
-        (None, None) => (needed("embedding_length")? / needed("attention.head_count")?).floor(),
-    };
-    let base = number("rope.freq_base")?.unwrap_or(10000.0);
-    let factor = number("rope.scaling.factor")?.or(number("rope.scale_linear")?);
-    let original_len = || -> Result<f64, Fault> {
-        match number("rope.scaling.original_context_length")? {
-            Some(n) => Ok(n),
-            None => needed("context_length"),
-        }
-    };
-    let positive =
-        |v: f64, what: &str| if v > 0.0 { Ok(v) } else { Err(Fault::new(format!("metadata `{what}` is {v}, not a positive number"))) };
-    let attn_factor = number("rope.scaling.attn_factor")?.unwrap_or(1.0);
-    let kind = text("rope.scaling.type")?;
-    let scaling = match (kind.as_deref(), factor) {
-        (Some("linear"), Some(factor)) => RopeScaling::Linear { factor: positive(factor, "rope.scaling.factor")? },
-        (None, Some(factor)) if factor != 1.0 => RopeScaling::Linear { factor: positive(factor, "rope.scaling.factor")? },
-        (Some("llama3"), Some(factor)) => RopeScaling::Llama3 {
-            factor: positive(factor, "rope.scaling.factor")?,
-            low_freq_factor: number("rope.scaling.low_freq_factor")?.unwrap_or(1.0),
-            high_freq_factor: number("rope.scaling.high_freq_factor")?.unwrap_or(4.0),
-            original_len: positive(original_len()?, "rope.scaling.original_context_length")?,
-        },
-        (Some("yarn"), Some(factor)) => RopeScaling::Yarn {
-            factor: positive(factor, "rope.scaling.factor")?,
-            original_len: positive(original_len()?, "rope.scaling.original_context_length")?,
-            attn_factor,
-            beta_fast: number("rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
-            beta_slow: number("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
-        },
-        (Some("longrope"), _) => RopeScaling::LongRope { attn_factor },
-        (None | Some("none" | "linear" | "llama3" | "yarn"), _) => RopeScaling::None,
-        (Some(other), _) => {
-            return Err(Fault::new(format!("RoPE scaling `{other}` is unknown")).hint("known are none, linear, llama3, yarn and longrope"));
-        }
-    };
-    let style = match text("tl.rope_order")?.as_deref() {
-        Some("neox") => RopeStyle::Neox,
-        Some("interleaved" | "norm") => RopeStyle::Interleaved,
-        _ => style_of(neox),
-    };
-    let spec = checked(RopeSpec { n_dims: n_dims as usize, base, scaling, factors: Vec::new() })?;
-    Ok((spec, style))
-}
-
 fn rope(interp: &mut Interp, args: Args) -> Outcome {
     let x = args.tensor(interp, 0)?;
     let position = args.value(1);
@@ -267,7 +134,7 @@ fn rope(interp: &mut Interp, args: Args) -> Outcome {
         Value::Rotation(spec, style) => (spec, style),
         Value::Unit => {
             let spec = RopeSpec { n_dims: x.shape().last_dim(), base: 10000.0, scaling: RopeScaling::None, factors: Vec::new() };
-            (Arc::new(checked(spec).map_err(|f| args.fail(0, f))?), RopeStyle::Interleaved)
+            (Arc::new(super::rotation::checked(spec).map_err(|f| args.fail(0, f))?), RopeStyle::Interleaved)
         }
         other => {
             return Err(args
@@ -288,11 +155,21 @@ fn rope(interp: &mut Interp, args: Args) -> Outcome {
         }
     };
     let n = x.shape()[0];
+    let spec = spec.for_len(sequence_len(interp, &position, n)).map_or(spec, Arc::new);
     let rows = interp.session.rope_rows(&spec, first, n);
     Ok(Value::Tensor(interp.session.build_unforced(&[&x], |g, nodes| {
         let x = float(g, nodes[0])?;
         g.rope(x, rows, style)
     })?))
+}
+
+/// How long a sequence may become whose last `n` tokens begin at `position`: all that a model's cache keeps in view, elsewhere these alone.
+fn sequence_len(interp: &mut Interp, position: &Value, n: usize) -> usize {
+    match (&interp.session.trace, position) {
+        (Some(trace), _) => trace.window,
+        (None, Value::Unit) => n,
+        (None, position) => interp.int(position).map_or(n, |first| n.saturating_add(usize::try_from(first).unwrap_or(0))),
+    }
 }
 
 fn attention(interp: &mut Interp, args: Args) -> Outcome {
@@ -360,7 +237,7 @@ fn plain_attention(interp: &mut Interp, q: &Tensor, k: &Tensor, v: &Tensor, mask
         let q = g.reshape(n[0], [t, groups, per_group, d])?;
         let scores = g.einsum("tgpd,sgd->tgps", &[q, n[1]])?;
         let scale = g.literal_f32(scale as f32);
-        let mut scores = g.binary(crate::graph::BinaryOp::Mul, scores, scale)?;
+        let mut scores = g.binary(BinaryOp::Mul, scores, scale)?;
         if let Some(&mask) = n.get(3) {
             let mask = g.broadcast_to(mask, [t, s])?;
             let mask = g.reshape(mask, [t, 1, 1, s])?;
@@ -383,17 +260,6 @@ impl Interp {
                 self.session.runtime_scalar(scalar).map(Value::Tensor)
             }
             ModelCache::Engine(cache) => Ok(Value::Int(cache.position() as i64)),
-        }
-    }
-
-    /// A small weight of plain floats, from its file.
-    fn weight_values(&mut self, weight: &crate::graph::Weight) -> Result<Vec<f32>, Fault> {
-        let bytes = weight.source.bytes().map_err(|e| Fault::new(format!("cannot read `{}`: {e}", weight.name)))?;
-        match weight.dtype {
-            DType::F32 => Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
-            DType::F16 => Ok(bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()),
-            DType::BF16 => Ok(bytes.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()),
-            other => Err(Fault::new(format!("`{}` is {other}, not floats", weight.name))),
         }
     }
 }

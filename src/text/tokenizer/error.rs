@@ -26,6 +26,8 @@ pub enum TokenizerError {
     Metadata { key: &'static str, expected: &'static str },
     #[error("the file has no tokenizer (`tokenizer.ggml.model` is absent); give token ids with --tokens instead of text")]
     Absent,
+    #[error("`{folder}` has no `tokenizer.json`{beside}; download it into the folder, or give token ids with --tokens instead of text")]
+    NoTokenizerJson { folder: String, beside: String },
     #[error("tokenizer.json: {0}")]
     Json(String),
 }
