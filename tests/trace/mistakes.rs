@@ -136,14 +136,14 @@ fn mistakes() -> Vec<Mistake> {
                 ("let q_rope = rope(q, cache.position, rotary)", "let q_rope = back(q, cache.position)"),
                 ("let k_rope = rope(k, cache.position, rotary)", "let k_rope = back(k, cache.position)"),
                 (
-                    "// A model without",
+                    "fn block(",
                     "fn swap(x) {
     let s = shape(x)
     let pairs = reshape(x, [s[0], s[1], 4, 2])
     reshape(concat([slice(pairs, 3, 1, 2), slice(pairs, 3, 0, 1)], dim: 3), [s[0], s[1], s[2]])
 }
 fn back(x, position) { swap(rope(swap(x), position, rotary)) }
-// A model without",
+fn block(",
                 ),
             ],
             "blk.0.q_rope",
