@@ -211,7 +211,8 @@ fn a_template_that_wants_a_question_takes_a_system_message() {
     let chat = |source: &str| model.chat(Some(ChatTemplate::from_source(source).unwrap()), greedy(16), Some("Be kind.".into()));
     let template = ChatTemplate::from_source(&format!("{wants}{block}")).unwrap();
     let len = Session::system_len(&tokenizer, &template, "Be kind.").unwrap();
-    let read = tokenizer.encode_chat("<|system|>Be kind.<|end|>\n<|user|>", &[10..18]);
+    let words = 10..18;
+    let read = tokenizer.encode_chat("<|system|>Be kind.<|end|>\n<|user|>", &[words]);
     assert_eq!(len, read.len(), "all that stands before the question");
     for source in [format!("{wants}{block}"), format!("{wants}{within}")] {
         let mut session = chat(&source).unwrap();
