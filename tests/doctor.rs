@@ -78,7 +78,7 @@ fn kernels_broken_on_a_gpu_are_found() {
         ("sinks at the query's own position", "attention", shader("attention", "select(0u, ITEMS, turned && slot < step.sinks)", "0u")),
         ("a rotation backwards", "rope", shader("rope", "select(-other, other, second)", "select(other, -other, second)")),
         ("eps left out", "rms_norm", shader("rms_norm", " + run_f32(step.eps)", "")),
-        ("ties to the highest id", "sample", shader("argmax_final", "part.y < id", "part.y > id")),
+        ("ties to the highest id", "sample", shader("argmax_final", "part.y < best.y", "part.y > best.y")),
         ("min_p ignored", "sample", shader("sample", "unscaled(id) >= min_p", "unscaled(id) >= 0.0")),
         ("an embedding's last value missing", "embedding", shader("embedding", "if k < step.width {", "if k + 1u < step.width {")),
     ];

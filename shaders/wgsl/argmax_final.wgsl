@@ -1,4 +1,5 @@
-//! The id of the largest of all parts, the lowest on a tie; recorded in the history where there is one.
+//! The id of the largest of all parts, the lowest on a tie; recorded in the history where there is one. Where the largest is NaN the id is -1,
+//! where it is infinite -2 (`graph::NoChoice`).
 //! Grid: one workgroup of one invocation. Exact. Needs: nothing.
 
 struct Step {
@@ -7,7 +8,7 @@ struct Step {
     history_len: u32,
 }
 @group(0) @binding(1) var<uniform> step: Step;
-// [PARTS]: value as bits, id
+// [PARTS]: key of the value, id; key 0 where a part is empty
 @group(0) @binding(2) var<storage, read> parts: array<vec2<u32>>;
 // [history_len], written where HAS_HISTORY
 @group(0) @binding(3) var<storage, read_write> history: array<u32>;
@@ -16,15 +17,18 @@ struct Step {
 
 @compute @workgroup_size(1)
 fn main() {
-    var value = -3.4028234e38;
-    var id = 0xffffffffu;
+    var best = vec2(0u);
     for (var i = 0u; i < PARTS; i++) {
         let part = parts[i];
-        let v = bitcast<f32>(part.x);
-        if part.y != 0xffffffffu && (v > value || (v == value && part.y < id) || id == 0xffffffffu) {
-            value = v;
-            id = part.y;
+        if part.x > best.x || (part.x == best.x && part.y < best.y) {
+            best = part;
         }
+    }
+    var id = best.y;
+    if best.x > INFINITE_KEY {
+        id = NO_CHOICE_NAN;
+    } else if best.x == INFINITE_KEY || best.x <= LEAST_KEY {
+        id = NO_CHOICE_INFINITE;
     }
     out[0] = id;
     if HAS_HISTORY {

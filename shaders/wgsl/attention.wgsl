@@ -76,9 +76,11 @@ fn main(
         }
         for (var h = 0u; h < GROUP; h += 4u) {
             var score = vec4(LOWEST);
+            var raw: vec4<f32>;
             for (var i = 0u; i < min(GROUP - h, 4u); i++) {
                 let v = products[h + i];
-                score[i] = select(LOWEST, max((v.x + v.y + v.z + v.w) * scale, LOWEST), seen);
+                raw[i] = (v.x + v.y + v.z + v.w) * scale;
+                score[i] = select(LOWEST, max(raw[i], LOWEST), seen);
             }
             let most = workgroup_max(score, local);
             for (var i = 0u; i < min(GROUP - h, 4u); i++) {
@@ -87,7 +89,9 @@ fn main(
                 maxima[h + i] = largest;
                 acc[h + i] *= rescale;
                 total[h + i] *= rescale;
-                weights[(h + i) * WORKGROUP + local] = select(0.0, exp_f32(max(score[i] - largest, -80.0)), seen);
+                // A score without a number is its own weight, and shows in the sum.
+                let weight = select(exp_f32(max(score[i] - largest, -80.0)), raw[i], has_no_weight(raw[i]));
+                weights[(h + i) * WORKGROUP + local] = select(0.0, weight, seen);
             }
         }
         workgroupBarrier();
@@ -126,7 +130,7 @@ fn main(
         }
         let row = t * step.n_heads + first_head + h;
         if grid.x == 1u {
-            sum *= select(0.0, 1.0 / all, all > 0.0);
+            sum *= select(1.0 / all, 0.0, bitcast<u32>(all) == 0u);
         }
         let part = (row * step.max_splits + workgroup.x) * (step.head_dim + 2u);
         for (var i = 0u; i < 4u; i++) {

@@ -111,7 +111,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 if region == 0u {
                     v = vec4(sink_element(first, t, d), sink_element(first, t, d + 1u), sink_element(first, t, d + 2u), sink_element(first, t, d + 3u));
                 }
-                put(i / QUADS * PITCH + i % QUADS, vec4<f16>(clamp(v * scale, vec4(-65504.0), vec4(65504.0))));
+                put(i / QUADS * PITCH + i % QUADS, vec4<f16>(within_f16(v * scale)));
             }
         }
         for (var begin = region_begin; begin < region_end; begin += SLOTS) {
@@ -158,7 +158,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 let column = part * OWN_SCORES + i;
                 var score = sum_quad(own_row * SUMS_PITCH + column);
                 for (var j = 0u; j < 4u; j++) {
-                    score[j] = select(LOWEST, max(score[j], LOWEST), sees(p, positions[column * 4u + j], window));
+                    score[j] = select(LOWEST, select(max(score[j], LOWEST), score[j], has_no_weight(score[j])), sees(p, positions[column * 4u + j], window));
                 }
                 scores[i] = score;
                 most = max(most, max(max(score.x, score.y), max(score.z, score.w)));
@@ -171,7 +171,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 var weight: vec4<f32>;
                 for (var j = 0u; j < 4u; j++) {
                     let score = scores[i][j];
+                    // A score without a number is its own weight, and shows in the sum.
                     weight[j] = select(exp_f32(max(score - largest, -80.0)), 0.0, score <= LOWEST);
+                    weight[j] = select(weight[j], score, has_no_weight(score));
                 }
                 put(WEIGHTS + own_row * WEIGHTS_PITCH + part * OWN_SCORES + i, vec4<f16>(weight));
                 sum += weight.x + weight.y + weight.z + weight.w;
@@ -197,7 +199,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     }
     let t = first_token + own_row;
     if t < rows {
-        let inverse = select(0.0, 1.0 / total, total > 0.0);
+        let inverse = select(1.0 / total, 0.0, bitcast<u32>(total) == 0u);
         for (var i = 0u; i < OWN; i++) {
             for (var j = 0u; j < 4u; j++) {
                 let d = (part * OWN + i) * 4u + j;

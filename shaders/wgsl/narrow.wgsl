@@ -1,4 +1,4 @@
-//! out[t] = x'[t] in f16 for the matrix units, x' from the prologue; values past what f16 holds become the largest that it does.
+//! out[t] = x'[t] in f16 for the matrix units, x' from the prologue; numbers past what f16 holds become the largest that it does, inf and NaN stay.
 //! Grid: one workgroup a row, folded over x and y. Arithmetic: f32, fixed order, then rounded to f16. Needs: f16; K a multiple of 32.
 enable f16;
 
@@ -30,6 +30,6 @@ fn main(
     }
     for (var quad = local; quad < K / 4u; quad += WORKGROUP) {
         let v = weigh(x_quad(row, quad), quad) * scale;
-        out[row * (K / 4u) + quad] = vec4<f16>(clamp(v, vec4(-65504.0), vec4(65504.0)));
+        out[row * (K / 4u) + quad] = vec4<f16>(within_f16(v));
     }
 }

@@ -1,4 +1,4 @@
-//! Logits [V] after the repeat penalty, and the largest of each group of them: what is before `sample`. Source: Keskar et al., arXiv:1909.05858.
+//! Logits [V] after the repeat penalty, and the largest of each group of them, NaN where one is: what is before `sample`. Source: Keskar et al., arXiv:1909.05858.
 //! Grid: slices of WORKGROUP groups; invocation i of a slice has every WORKGROUP-th of its elements from i on, `each` in all. Exact.
 //! Needs: nothing.
 
@@ -46,7 +46,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     storageBarrier();
     var value = -3.4028234e38;
     for (var i = begin + local; i < end; i += WORKGROUP) {
-        value = max(value, punished[i]);
+        value = max_f32(value, punished[i]);
     }
     maxima[workgroup.x * WORKGROUP + local] = value;
 }

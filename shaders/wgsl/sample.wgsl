@@ -1,7 +1,7 @@
 //! Chooses an id from logits [V] after `punish`: top-k, top-p, min-p, temperature, draw. Sources: Fan et al., arXiv:1805.04833; Holtzman et al.,
 //! arXiv:1904.09751; Nguyen et al., arXiv:2407.01082; Salmon et al., SC 2011 (Philox).
 //! Few candidates are ranked in workgroup memory (prelude/candidates). Among many, thresholds are found exactly, as a pair (logit, id), by radix
-//! selection and bisection. Sums have a fixed order.
+//! selection and bisection. Sums have a fixed order. Where a logit is NaN the id is -1, where the largest is infinite -2 (`graph::NoChoice`).
 //! Grid: one workgroup. Arithmetic: f32; the id is the definition's but within 1e-5 of a boundary. Needs: nothing.
 
 struct Step {
@@ -31,13 +31,23 @@ struct Step {
 var<workgroup> chunk_sums: array<f32, WORKGROUP>;
 var<workgroup> chosen: atomic<u32>;
 var<workgroup> greatest: f32;
+// 0, or what stands for the id where there is none to choose.
+var<workgroup> no_choice: u32;
 
-fn find_greatest(local: u32) {
+// Gives `no_choice`.
+fn find_greatest(local: u32) -> u32 {
     var value = -3.4028234e38;
+    var nans = 0.0;
     for (var i = local; i < step.n_maxima; i += WORKGROUP) {
-        value = max(value, maxima[i]);
+        let own = maxima[i];
+        if is_nan(own) {
+            nans = 1.0;
+        } else {
+            value = max(value, own);
+        }
     }
-    value = workgroup_max(vec4(value), local).x;
+    let most = workgroup_max(vec4(value, nans, 0.0, 0.0), local);
+    value = most.x;
     if local == 0u {
         greatest = value;
         atomicStore(&chosen, 0xffffffffu);
@@ -55,6 +65,12 @@ fn find_greatest(local: u32) {
         }
     }
     workgroupBarrier();
+    if local == 0u {
+        // Nothing equals the greatest where all are -inf.
+        let infinite = order_key(bitcast<u32>(value)) == INFINITE_KEY || atomicLoad(&chosen) == 0xffffffffu;
+        no_choice = select(select(0u, NO_CHOICE_INFINITE, infinite), NO_CHOICE_NAN, most.y > 0.0);
+    }
+    return workgroupUniformLoad(&no_choice);
 }
 
 fn unscaled(id: u32) -> f32 {
@@ -146,8 +162,8 @@ fn draw(local: u32, bound: Bound) {
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(local_invocation_index) local: u32) {
-    find_greatest(local);
-    if run_f32(step.temperature) > 0.0 {
+    let refused = find_greatest(local);
+    if refused == 0u && run_f32(step.temperature) > 0.0 {
         let k = u32(clamp(run_i32(step.top_k), 0, i32(step.vocab)));
         let top_p = run_f32(step.top_p);
         var n = 0u;
@@ -172,7 +188,7 @@ fn main(@builtin(local_invocation_index) local: u32) {
     }
     workgroupBarrier();
     if local == 0u {
-        let id = atomicLoad(&chosen);
+        let id = select(atomicLoad(&chosen), refused, refused != 0u);
         out[0] = id;
         if HAS_HISTORY {
             history[run_u32(step.position) % step.history_len] = id;

@@ -154,7 +154,8 @@ impl KvLayer<'_> {
 
 /// A scale, rounded to f16 as the block format has it, then 32 bytes. Absent values at the end of a row are 0.
 fn quantize_q8(row: &[f32], words: &mut [u32]) {
-    let largest = row.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    // Bits of magnitudes order as the magnitudes do, with inf and NaN above all numbers, so that a block that holds one shows it.
+    let largest = f32::from_bits(row.iter().fold(0, |m, x| m.max(x.to_bits() & 0x7FFF_FFFF)));
     let scale = largest / 127.0;
     words[0] = f16::from_f32(scale).to_f32().to_bits();
     for (i, word) in words[1..].iter_mut().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::graph::math::{binary_f32, binary_i32, compare_f32, round_to, unary_f32, unary_i32};
+use crate::graph::math::{binary_f32, binary_i32, compare_f32, max_f32, round_to, unary_f32, unary_i32};
 use crate::graph::{BinaryOp, UnaryOp};
 use crate::plan::{Elementwise, Expr, ExprOp};
 use crate::tensor::DType;
@@ -166,7 +166,7 @@ for_each_isa! {
         match op {
             UnaryOp::Neg => map(x, out, |x| -x),
             UnaryOp::Abs => map(x, out, f32::abs),
-            UnaryOp::Relu => map(x, out, |x| x.max(0.0)),
+            UnaryOp::Relu => map(x, out, |x| max_f32(x, 0.0)),
             UnaryOp::Sqrt => map(x, out, f32::sqrt),
             UnaryOp::Exp => map(x, out, exp),
             UnaryOp::Sigmoid => map(x, out, |x| 1.0 / (1.0 + exp(-x))),

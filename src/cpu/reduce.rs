@@ -1,6 +1,7 @@
 //! Reductions over the middle of `[outer, len, inner]`. Sums, means and products are carried in f64, in index order.
 
 use crate::graph::ReduceOp;
+use crate::graph::math::{max_f32, min_f32};
 use crate::plan::Reduce;
 
 use super::step::StepContext;
@@ -30,11 +31,13 @@ pub(super) fn run(ctx: &StepContext<'_>, step: &Reduce) {
     });
 }
 
-/// The lowest index of the largest value, of the smallest for `Min`.
+/// The lowest index of the largest value, of the smallest for `Min`, of the first NaN where there is one.
 fn extremum<T: PartialOrd>(op: ReduceOp, values: impl Iterator<Item = T>) -> usize {
     let mut best: Option<(usize, T)> = None;
     for (i, value) in values.enumerate() {
-        let better = best.as_ref().is_none_or(|(_, b)| if op == ReduceOp::Min { value < *b } else { value > *b });
+        let is_nan = |v: &T| v.partial_cmp(v).is_none();
+        let beats = |b: &T| if op == ReduceOp::Min { value < *b } else { value > *b };
+        let better = best.as_ref().is_none_or(|(_, b)| beats(b) || is_nan(&value) && !is_nan(b));
         if better {
             best = Some((i, value));
         }
@@ -47,8 +50,8 @@ fn float(op: ReduceOp, values: impl Iterator<Item = f32>, len: usize) -> f32 {
         ReduceOp::Sum => values.map(f64::from).sum::<f64>() as f32,
         ReduceOp::Mean => (values.map(f64::from).sum::<f64>() / len as f64) as f32,
         ReduceOp::Prod => values.map(f64::from).product::<f64>() as f32,
-        ReduceOp::Max => values.fold(f32::MIN, f32::max),
-        ReduceOp::Min => values.fold(f32::MAX, f32::min),
+        ReduceOp::Max => values.fold(f32::NEG_INFINITY, max_f32),
+        ReduceOp::Min => values.fold(f32::INFINITY, min_f32),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 
+use crate::graph::NoChoice;
 use crate::graph::philox::sample_draw;
 use crate::plan::Sample;
 
@@ -35,10 +36,10 @@ pub(super) fn run(ctx: &StepContext<'_>, memory: &mut SampleMemory, step: &Sampl
         seed: ctx.scalar_bits(seed),
         position: position as u32,
     };
-    let id = memory.choose(&settings);
-    ctx.out_slice::<i32>(step.out)[0] = id as i32;
+    let id = memory.no_choice().map_or_else(|| memory.choose(&settings) as i32, NoChoice::id);
+    ctx.out_slice::<i32>(step.out)[0] = id;
     if let (Some(cache), Ok(position)) = (history, usize::try_from(position)) {
-        cache.record(position, id as i32);
+        cache.record(position, id);
     }
 }
 
@@ -67,6 +68,18 @@ impl SampleMemory {
                 *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
             }
         }
+    }
+
+    /// Whether a logit is NaN or the largest infinite. Integers are compared, which becomes vector code.
+    fn no_choice(&self) -> Option<NoChoice> {
+        // Bits of magnitudes order as the magnitudes do, with inf and NaN above all numbers.
+        let largest = self.logits.iter().fold(0, |m, x| m.max(x.to_bits() & 0x7FFF_FFFF));
+        let infinite = f32::INFINITY.to_bits();
+        if largest > infinite {
+            return Some(NoChoice::Nan);
+        }
+        let is_infinite = || self.logits.contains(&f32::INFINITY) || self.logits.iter().all(|&x| x == f32::NEG_INFINITY);
+        (largest == infinite && is_infinite()).then_some(NoChoice::Infinite)
     }
 
     fn choose(&mut self, settings: &Settings) -> u32 {
@@ -110,11 +123,11 @@ impl SampleMemory {
         candidates.last().map_or(best, |c| c.0)
     }
 
-    /// The `top_k` ids with the largest logits, of equal ones the lower, in no order; all ids for 0. NaN counts as the least of all.
+    /// The `top_k` ids with the largest logits, of equal ones the lower, in no order; all ids for 0.
     fn gather(&mut self, top_k: usize) {
         let candidates = &mut self.candidates;
         candidates.clear();
-        let all = self.logits.iter().enumerate().map(|(id, &logit)| (id as u32, if logit.is_nan() { f32::NEG_INFINITY } else { logit }));
+        let all = self.logits.iter().enumerate().map(|(id, &logit)| (id as u32, logit));
         if top_k == 0 || top_k >= self.logits.len() {
             candidates.extend(all);
             return;
@@ -138,7 +151,7 @@ impl SampleMemory {
         }
     }
 
-    /// The lowest id of the largest logit; 0 when all are NaN.
+    /// The lowest id of the largest logit.
     fn argmax(&self) -> u32 {
         let mut best = (0, f32::NEG_INFINITY);
         for (id, &logit) in self.logits.iter().enumerate() {

@@ -5,6 +5,9 @@ use crate::plan::Softmax;
 use super::step::StepContext;
 use super::vector::{exp, exp_shifted, scale};
 
+/// Elements of a line that are summed in f32.
+const RUN: usize = 4096;
+
 pub(super) fn run(ctx: &StepContext<'_>, step: &Softmax) {
     let (len, inner) = (step.len, step.inner);
     if len == 0 || inner == 0 {
@@ -17,25 +20,27 @@ pub(super) fn run(ctx: &StepContext<'_>, step: &Softmax) {
         let out: &mut [f32] = unsafe { out.range_mut(o * len * inner, len * inner) };
         if inner == 1 {
             out.copy_from_slice(x);
-            let sum = exp_shifted(isa, out, largest(x.iter()));
-            scale(isa, out, 1.0 / sum);
+            let largest = largest(x.iter());
+            // Sums of runs, so that those of long lines do not drift.
+            let sum: f64 = out.chunks_mut(RUN).map(|run| f64::from(exp_shifted(isa, run, largest))).sum();
+            scale(isa, out, (1.0 / sum) as f32);
             return;
         }
         for i in 0..inner {
             let largest = largest(x[i..].iter().step_by(inner));
-            let mut sum = 0.0;
+            let mut sum = 0.0f64;
             for j in 0..len {
                 out[j * inner + i] = exp(x[j * inner + i] - largest);
-                sum += out[j * inner + i];
+                sum += f64::from(out[j * inner + i]);
             }
             for j in 0..len {
-                out[j * inner + i] /= sum;
+                out[j * inner + i] /= sum as f32;
             }
         }
     });
 }
 
-/// The largest value, at least -3e38, so that a row of -inf gives NaN only where it must.
+/// The largest value. Where it is inf, or all are -inf, the differences from it are NaN, as those of a NaN are, and so is the sum of all.
 fn largest<'a>(values: impl Iterator<Item = &'a f32>) -> f32 {
-    values.fold(-3.0e38, |m, &x| m.max(x))
+    values.fold(f32::NEG_INFINITY, |m, &x| m.max(x))
 }

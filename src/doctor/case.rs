@@ -210,7 +210,7 @@ fn first_rows(tensor: &HostTensor, rows: usize) -> HostTensor {
     }
 }
 
-/// ‖got − expected‖ / max(‖expected‖, magnitude · √n), infinite where shapes, types or finiteness differ.
+/// ‖got − expected‖ / max(‖expected‖, magnitude · √n), infinite where shapes, types, finiteness or NaN differ.
 fn error(got: &HostTensor, expected: &HostTensor, magnitude: f64) -> f64 {
     if got.shape != expected.shape || got.dtype != expected.dtype {
         return f64::INFINITY;
@@ -218,7 +218,7 @@ fn error(got: &HostTensor, expected: &HostTensor, magnitude: f64) -> f64 {
     let (mut difference, mut norm) = (0.0, 0.0);
     for i in 0..got.len() {
         let (g, e) = (got.value(i), expected.value(i));
-        if g.is_finite() != e.is_finite() {
+        if g.is_finite() != e.is_finite() || g.is_nan() != e.is_nan() {
             return f64::INFINITY;
         }
         if g != e && e.is_finite() {
@@ -237,7 +237,7 @@ fn first_difference(got: &HostTensor, expected: &HostTensor) -> String {
     let scale = (0..expected.len()).map(|i| expected.value(i).abs()).filter(|v| v.is_finite()).fold(0.0, f64::max);
     match (0..got.len()).find(|&i| {
         let (g, e) = (got.value(i), expected.value(i));
-        g.is_finite() != e.is_finite() || (g - e).abs() > 1e-3 * scale
+        g.is_finite() != e.is_finite() || g.is_nan() != e.is_nan() || (g - e).abs() > 1e-3 * scale
     }) {
         Some(i) => format!("element {i} of {} is {} instead of {}", got.shape, got.value(i), expected.value(i)),
         None => "many small differences".to_owned(),

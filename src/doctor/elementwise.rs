@@ -61,6 +61,15 @@ pub fn cases(cases: &mut Vec<Case>) {
         let name = format!("{op:?} of extreme values").to_lowercase();
         cases.push(Case::of(name, TRANSCENDENTAL, vec![extreme.clone()], |g, i| vec![g.unary(op, i[0]).expect("a float")]));
     }
+    let nan = HostTensor::f32([5], vec![f32::NAN, 1.0, -2.0, -f32::NAN, 0.0]);
+    let other = HostTensor::f32([5], vec![2.0, f32::NAN, 1.0, f32::NAN, -1.0]);
+    cases.push(Case::of("a NaN among numbers", TRANSCENDENTAL, vec![nan, other], |g, i| {
+        let functions =
+            [UnaryOp::Sign, UnaryOp::Tanh, UnaryOp::Sigmoid, UnaryOp::Silu, UnaryOp::Gelu, UnaryOp::Erf, UnaryOp::Relu, UnaryOp::Softplus];
+        let mut outputs: Vec<_> = functions.iter().map(|&op| g.unary(op, i[0]).expect("a float")).collect();
+        outputs.extend([BinaryOp::Min, BinaryOp::Max].map(|op| g.binary(op, i[0], i[1]).expect("floats")));
+        outputs
+    }));
     for &op in ARITHMETIC {
         let a = HostTensor::f32([3, 1, 33], noise.f32([99]).as_f32().into_iter().flatten().map(|v| v.abs() + 0.1).collect());
         let b = HostTensor::f32([5, 1], noise.f32([5]).as_f32().into_iter().flatten().map(|v| v.abs() + 0.5).collect());

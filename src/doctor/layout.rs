@@ -38,6 +38,10 @@ pub fn cases(cases: &mut Vec<Case>) {
     cases.push(Case::of("scatter_add", Bound::Relative(1e-6), vec![noise.f32([2, 3, 4]), indices, noise.f32([2, 5, 4])], |g, i| {
         vec![g.add(Op::ScatterAdd { axis: 1 }, i).expect("updates that fit")]
     }));
+    let many = noise.i32([600], 7);
+    cases.push(Case::of("scatter_add of many", Bound::Relative(1e-5), vec![noise.f32([7, 2]), many, noise.f32([600, 2])], |g, i| {
+        vec![g.add(Op::ScatterAdd { axis: 0 }, i).expect("updates that fit")]
+    }));
     cases.push(Case::of("select_row", Bound::Exact, vec![noise.f32([7, 33])], |g, i| {
         [0, 6, 3]
             .map(|row| {

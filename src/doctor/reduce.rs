@@ -46,4 +46,22 @@ pub fn cases(cases: &mut Vec<Case>) {
             ]
         }));
     }
+    // A row of -inf alone, NaN of either sign, and an infinity.
+    let (nan, inf) = (f32::NAN, f32::INFINITY);
+    let rows = HostTensor::f32([4, 3], vec![-inf, -inf, -inf, 1.0, nan, -inf, 0.5, 2.0, -0.5, inf, 0.0, -nan]);
+    cases.push(Case::of("softmax and sort of NaN", Bound::Relative(1e-5), vec![rows], |g, i| {
+        let mut outputs = vec![g.softmax(i[0], 1).expect("an axis"), g.softmax(i[0], 0).expect("an axis")];
+        outputs.extend([ReduceOp::Max, ReduceOp::Min].map(|op| g.reduce(op, i[0], 1, false).expect("an axis")));
+        outputs.extend([true, false].map(|descending| g.add(Op::ArgSort { descending }, &[i[0]]).expect("a tensor")));
+        outputs.extend([0, 1].map(|axis| g.add(Op::ArgMax { axis, keep: false }, &[i[0]]).expect("an axis")));
+        outputs
+    }));
+    // Longer than a block of each kernel, and than a block of its blocks.
+    let long = HostTensor::f32([2, 1100], (0..2200).map(|i| 0.1 + (i * 7919 % 1013) as f32 * 1e-4).collect());
+    cases.push(Case::of("cumsum of 1100", Bound::Relative(1e-5), vec![long], |g, i| {
+        vec![g.add(Op::CumSum { axis: 1 }, i).expect("an axis")]
+    }));
+    cases.push(Case::of("argsort of 1100", Bound::Exact, vec![noise.i32([2, 1100], 300)], |g, i| {
+        [true, false].map(|descending| g.add(Op::ArgSort { descending }, i).expect("a tensor")).to_vec()
+    }));
 }

@@ -29,7 +29,7 @@ fn clear_seed(logits: &HostTensor, mut sampling: Sampling, position: i32, recent
         let s = &sampling;
         let settings = [s.temperature, s.top_k as f32, s.top_p, s.min_p, s.repeat_penalty, s.repeat_last_n as f32].map(f64::from);
         let settings: Vec<f64> = settings.into_iter().chain([f64::from(s.seed), f64::from(position)]).collect();
-        if choose(&values, &settings, recent).margin > MARGIN {
+        if choose(&values, &settings, recent).is_ok_and(|choice| choice.margin > MARGIN) {
             return sampling;
         }
         sampling.seed += 1;
@@ -75,6 +75,15 @@ pub fn cases(cases: &mut Vec<Case>) {
         let recent = &history[history.len().saturating_sub(sampling.repeat_last_n as usize)..];
         let sampling = clear_seed(logits, Sampling { seed: 5, ..sampling }, 40, recent);
         cases.push(case(format!("sample {name}"), logits, sampling, 40, history.clone()));
+    }
+    // Nothing to choose: NaN, and an infinity.
+    for (name, value) in [("NaN", f32::NAN), ("inf", f32::INFINITY)] {
+        let mut values = noise.f32([1000]).as_f32().map(<[f32]>::to_vec).unwrap_or_default();
+        values[777] = value;
+        let logits = HostTensor::f32([1000], values);
+        for sampling in [Sampling::default(), plain, Sampling { top_k: 5, top_p: 0.9, ..plain }] {
+            cases.push(case(format!("sample among {name} at {}", sampling.temperature), &logits, sampling, 5, Vec::new()));
+        }
     }
     let logits = noise.f32([200]);
     let history: Vec<i32> = noise.i32([40], 200).as_i32().map(<[i32]>::to_vec).unwrap_or_default();

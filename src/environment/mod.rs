@@ -15,7 +15,7 @@ pub enum Holds {
     Text,
     /// A folder; empty means that there is none.
     Folder,
-    /// `memory=BYTES` or `lost=RUNS`.
+    /// `memory=BYTES`, `binding=BYTES` or `lost=RUNS`.
     Fault,
     /// Names with `-` before them: whoever owns the names reads them.
     Names,
@@ -102,7 +102,7 @@ impl Variable {
         match self.holds {
             _ if known => Ok(Some(text)),
             Holds::Choice(choices) => wrong(&format!("one of {}", choices.join(", "))),
-            Holds::Fault => wrong("memory=BYTES or lost=RUNS"),
+            Holds::Fault => wrong("memory=BYTES, binding=BYTES or lost=RUNS"),
             _ => wrong("0 or 1"),
         }
     }
@@ -111,7 +111,7 @@ impl Variable {
 /// The name and the number of a `TL_FAULT`.
 pub fn fault(text: &str) -> Option<(&str, u64)> {
     let (name, number) = text.split_once('=')?;
-    Some((name, number.parse().ok()?)).filter(|(name, _)| ["memory", "lost"].contains(name))
+    Some((name, number.parse().ok()?)).filter(|(name, _)| ["memory", "binding", "lost"].contains(name))
 }
 
 /// Checks every variable whose name begins with `TL_`, and returns a sentence for each that nothing reads.
@@ -189,8 +189,8 @@ mod tests {
             ("TL_CHECKS", "yes", "0 or 1"),
             ("TL_POISON", "2", "0 or 1"),
             ("TL_REQUIRE_GPU", "true", "0 or 1"),
-            ("TL_FAULT", "memory=many", "memory=BYTES or lost=RUNS"),
-            ("TL_FAULT", "lots=1", "memory=BYTES or lost=RUNS"),
+            ("TL_FAULT", "memory=many", "memory=BYTES, binding=BYTES or lost=RUNS"),
+            ("TL_FAULT", "lots=1", "memory=BYTES, binding=BYTES or lost=RUNS"),
         ] {
             let refused = checked(name, value).unwrap_err();
             assert!(refused.starts_with(&format!("{name}={value} is not known")) && refused.contains(words), "{refused}");

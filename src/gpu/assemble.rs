@@ -89,8 +89,28 @@ impl Source {
         name
     }
 
+    /// Whether a fragment came with a format that was added: text that nobody proved to stay within its buffers.
+    pub fn has_added(&self) -> bool {
+        self.fragments.iter().any(|name| super::quant::added_fragment(name).is_some())
+    }
+
     /// The whole module.
-    pub fn assemble(&self, target: Target) -> String {
+    ///
+    /// # Errors
+    /// The name of a fragment that there is no text of.
+    pub fn assemble(&self, target: Target) -> Result<String, &'static str> {
+        self.assemble_with(target, None)
+    }
+
+    /// The same with the text of one more fragment, by its name.
+    ///
+    /// # Errors
+    /// As [`Source::assemble`].
+    pub fn assemble_with(&self, target: Target, own: Option<(&str, &'static str)>) -> Result<String, &'static str> {
+        let file = |name: &'static str| match own {
+            Some((own, text)) if own == name => Ok(text),
+            _ => file(name).ok_or(name),
+        };
         let Target { subgroup, software, words_64 } = target;
         let mut text = String::new();
         for (name, value) in &self.constants {
@@ -100,7 +120,7 @@ impl Source {
             };
         }
         let _ = writeln!(text, "const SUBGROUP: u32 = {subgroup}u;");
-        text.push_str(file("prelude/run"));
+        text.push_str(file("prelude/run")?);
         for fragment in &self.fragments {
             let name = match *fragment {
                 "prelude/reduce" if subgroup > 0 => "prelude/reduce_subgroup",
@@ -112,13 +132,13 @@ impl Source {
                 "prelude/words" if words_64 => "prelude/words_64",
                 other => other,
             };
-            text.push_str(file(name));
+            text.push_str(file(name)?);
         }
         if let Some(generated) = &self.generated {
             text.push_str(generated);
         }
-        text.push_str(file(self.op));
-        hoist_enables(text)
+        text.push_str(file(self.op)?);
+        Ok(hoist_enables(text))
     }
 }
 
@@ -150,6 +170,7 @@ files!(
     "prelude/quantize_subgroup",
     "prelude/quantize_workgroup",
     "prelude/philox",
+    "prelude/order",
     "prelude/radix_select",
     "prelude/candidates",
     "prelude/ring",
@@ -243,6 +264,20 @@ files!(
     "bandwidth",
 );
 
-fn file(name: &str) -> &'static str {
-    FILES.iter().find(|(n, _)| *n == name).map(|(_, text)| *text).or_else(|| super::quant::added_fragment(name)).unwrap_or("")
+fn file(name: &str) -> Option<&'static str> {
+    FILES.iter().find(|(n, _)| *n == name).map(|(_, text)| *text).or_else(|| super::quant::added_fragment(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_fragment_is_an_error() {
+        let target = Target { subgroup: 0, software: false, words_64: false };
+        let source = Source::new("iota").with("prelude/absent");
+        assert_eq!(source.assemble(target), Err("prelude/absent"));
+        assert_eq!(Source::new("absent").assemble(target), Err("absent"));
+        assert!(Source::new("iota").assemble(target).is_ok());
+    }
 }

@@ -15,12 +15,6 @@ pub struct BufferRange {
     pub size: Option<u64>,
 }
 
-impl BufferRange {
-    pub fn whole(buffer: &Rc<CountedBuffer>) -> Self {
-        BufferRange { buffer: buffer.clone(), offset: 0, size: None }
-    }
-}
-
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
     layout: u32,

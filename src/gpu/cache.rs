@@ -49,7 +49,12 @@ impl Cache {
         let layout = CacheLayout::of(spec);
         let mb = (2 * layout.len_bytes * spec.n_layers).div_ceil(1_000_000);
         if layout.len_bytes as u64 > gpu.caps.max_binding {
-            return Err(ExecError::OutOfMemory { mb, what: "the key-value cache".to_owned(), hint: HINT.to_owned() });
+            let layer_mb = layout.len_bytes.div_ceil(1_000_000);
+            let limit = gpu.caps.max_binding / 1_000_000;
+            let message = format!(
+                "the keys of a layer of the key-value cache take {layer_mb} MB, and one buffer of this adapter holds {limit} MB: {HINT}"
+            );
+            return Err(ExecError::Unsupported { message, origin: Default::default() });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let make = |len_bytes: usize| {

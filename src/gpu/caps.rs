@@ -32,6 +32,8 @@ pub struct Caps {
     pub workgroups_per_dimension: u32,
     /// A CPU behind a graphics interface: wide workgroups cost, gaps between dispatches do not.
     pub software: bool,
+    /// Loops end after 65,535 rounds of a shader, as those of Mesa's llvmpipe do, under whatever profile.
+    pub ends_loops: bool,
     /// Activations may be rounded to eight bits.
     pub int8: bool,
     /// Devices multiply four pairs of bytes at once, so that rounding is the default: all but those of Metal.
@@ -74,6 +76,7 @@ impl Caps {
             workgroup_threads: limits.max_compute_invocations_per_workgroup,
             workgroups_per_dimension: limits.max_compute_workgroups_per_dimension.min(65_535),
             software,
+            ends_loops: info.device_type == wgpu::DeviceType::Cpu,
             int8: !options.precise && uses(Variant::Int8),
             dot_products: !is_metal(info, options),
             off: options.kernels,
@@ -172,6 +175,9 @@ pub fn wanted_limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::Lim
         Some(Profile::Dx12) => cap(1 << 31, 32 << 10, 1024),
         Some(Profile::WebGpu) => cap(128 << 20, 16 << 10, 256),
         None => cap(u64::MAX, u32::MAX, u32::MAX),
+    }
+    if let Some(binding) = options.faults.binding_limit {
+        limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.min(binding);
     }
     limits
 }

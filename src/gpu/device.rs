@@ -217,7 +217,9 @@ impl Gpu {
             return Err(full());
         }
         if size > self.caps.max_buffer {
-            return Err(full());
+            let (mb, most) = (size.div_ceil(1_000_000), self.caps.max_buffer / 1_000_000);
+            let message = format!("{what} takes {mb} MB, and one buffer of this adapter holds {most} MB: {hint}");
+            return Err(ExecError::Unsupported { message, origin: Default::default() });
         }
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(what), size, usage, mapped_at_creation: false });

@@ -133,7 +133,8 @@ impl GpuExecutor {
 
     /// The kernels compiled so far: name and whole text.
     pub fn kernels(&self) -> Vec<(String, String)> {
-        self.pipelines.sources().map(|source| (source.name(), source.assemble(self.gpu.caps.target()))).collect()
+        let target = self.gpu.caps.target();
+        self.pipelines.sources().filter_map(|source| Some((source.name(), source.assemble(target).ok()?))).collect()
     }
 
     /// The device, for timing and tests.
@@ -597,8 +598,7 @@ impl Executor for GpuExecutor {
     }
 
     fn kernel_sources(&self) -> Vec<(String, String)> {
-        let target = self.gpu.caps.target();
-        let mut sources: Vec<(String, String)> = self.pipelines.sources().map(|s| (s.name(), s.assemble(target))).collect();
+        let mut sources = self.kernels();
         sources.sort();
         sources
     }

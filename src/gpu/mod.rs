@@ -16,6 +16,7 @@ mod disk;
 mod errors;
 mod executor;
 mod held;
+mod limits;
 pub mod lint;
 mod lower;
 mod options;

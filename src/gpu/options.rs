@@ -41,6 +41,8 @@ pub struct GpuOptions {
 pub struct Faults {
     /// Allocations past this many bytes on the device fail as if its memory were full.
     pub memory_limit: Option<u64>,
+    /// Storage bindings have at most this many bytes.
+    pub binding_limit: Option<u64>,
     /// The device is lost when it has been given so many runs.
     pub lost_after: Option<u64>,
     /// Kernels that are broken on purpose. No flag and no variable sets them.
@@ -61,10 +63,11 @@ pub struct KernelFault {
 }
 
 impl Faults {
-    /// `memory=BYTES` or `lost=RUNS`, as `TL_FAULT` has it.
+    /// `memory=BYTES`, `binding=BYTES` or `lost=RUNS`, as `TL_FAULT` has it.
     fn from_text(text: &str) -> Self {
         match environment::fault(text) {
             Some(("memory", bytes)) => Faults { memory_limit: Some(bytes), ..Faults::default() },
+            Some(("binding", bytes)) => Faults { binding_limit: Some(bytes), ..Faults::default() },
             Some(("lost", runs)) => Faults { lost_after: Some(runs), ..Faults::default() },
             _ => Faults::default(),
         }

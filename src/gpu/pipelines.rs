@@ -26,18 +26,32 @@ pub struct Pipeline {
     pub layout: Rc<Layout>,
     /// The bindings that the module uses.
     pub bindings: Vec<(u32, BindingKind)>,
-    /// Bytes of the step's numbers that come with the dispatch; 0 where they lie in a buffer.
-    immediate_bytes: usize,
+    /// Bytes of the step's numbers as the module lays them out; 0 where it has none.
+    step_bytes: usize,
+    /// Whether they come with the dispatch; else they lie in a buffer.
+    is_immediate: bool,
     text: Text,
     /// The same for Vulkan's own command buffers, where runs with it are recorded.
     kernel: OnceCell<Rc<Kernel>>,
 }
 
 impl Pipeline {
-    /// The part of a step's numbers that comes with the dispatch.
+    /// The numbers of a step that come with the dispatch.
     pub fn immediates<'a>(&self, step: &'a [u32]) -> &'a [u8] {
-        let bytes: &[u8] = bytemuck::cast_slice(step);
-        &bytes[..self.immediate_bytes.min(bytes.len())]
+        if self.is_immediate { bytemuck::cast_slice(step) } else { &[] }
+    }
+
+    /// Holds a step's numbers against what the module takes, but for the padding at the end of a struct.
+    ///
+    /// # Errors
+    /// Where they are more or fewer: a kernel would read another number than was meant.
+    pub fn check_step(&self, step: &[u32]) -> Result<(), ExecError> {
+        let given = step.len() * 4;
+        if self.step_bytes == 0 || [4, 8, 16].iter().any(|&align| given.next_multiple_of(align) == self.step_bytes) {
+            return Ok(());
+        }
+        let name = self.text.source.name();
+        Err(device_error(format!("kernel {name} takes {} bytes of numbers, its step gives {given}", self.step_bytes)))
     }
 
     /// Sets the step's numbers for the next dispatch, where they come with it.
@@ -103,10 +117,10 @@ impl PipelineCache {
         let mut parsed = Vec::new();
         for source in missing {
             let text = Text { source: source.clone(), target: gpu.caps.target(), most_immediate_bytes: gpu.caps.immediate_bytes };
-            let (module, immediate_bytes) = text.module(&gpu.options.faults)?;
+            let (module, step) = text.module(&gpu.options.faults)?;
             let bindings = bindings_of(&module);
-            let layout = self.layout(gpu, &bindings, immediate_bytes);
-            parsed.push((text, module, bindings, layout, immediate_bytes));
+            let layout = self.layout(gpu, &bindings, step.is_immediate);
+            parsed.push((text, module, bindings, layout, step));
         }
         if parsed.is_empty() {
             return Ok(());
@@ -118,14 +132,16 @@ impl PipelineCache {
             name: text.source.name(),
             module: std::mem::take(module),
             layout: layout.pipeline.clone(),
+            // What an embedding program added is held to its buffers at run time.
+            checks: checks || text.source.has_added(),
         });
         let device = &gpu.device;
-        let made = on_all_processors(jobs.collect(), |job| compile(device, job, checks, cache));
+        let made = on_all_processors(jobs.collect(), |job| compile(device, job, cache));
         let made = made.ok_or_else(|| device_error(THREAD_FAILED.to_owned()))?;
-        for ((text, _, bindings, layout, immediate_bytes), pipeline) in parsed.into_iter().zip(made) {
-            let (pipeline, immediate_bytes) = (pipeline?, immediate_bytes.map_or(0, |n| n as usize));
-            let source = text.source.clone();
-            let pipeline = Pipeline { pipeline, layout, bindings, immediate_bytes, text, kernel: OnceCell::new() };
+        for ((text, _, bindings, layout, step), pipeline) in parsed.into_iter().zip(made) {
+            let (pipeline, source) = (pipeline?, text.source.clone());
+            let StepNumbers { bytes: step_bytes, is_immediate } = step;
+            let pipeline = Pipeline { pipeline, layout, bindings, step_bytes, is_immediate, text, kernel: OnceCell::new() };
             self.pipelines.insert(source, Rc::new(pipeline));
         }
         if let Some(driver) = &mut self.driver {
@@ -138,7 +154,8 @@ impl PipelineCache {
     pub fn prepare_to_record(&self, gpu: &Gpu, sources: &[&Source]) {
         let Some(device) = gpu.recorder() else { return };
         let mut missing: Vec<&Rc<Pipeline>> = Vec::new();
-        for pipeline in sources.iter().filter_map(|source| self.pipelines.get(source)) {
+        // Vulkan's own pipelines have no run-time checks, which added text needs.
+        for pipeline in sources.iter().filter(|source| !source.has_added()).filter_map(|source| self.pipelines.get(source)) {
             if pipeline.kernel.get().is_none() && !missing.iter().any(|m| Rc::ptr_eq(m, pipeline)) {
                 missing.push(pipeline);
             }
@@ -146,8 +163,8 @@ impl PipelineCache {
         let faults = &gpu.options.faults;
         let jobs: Vec<(&Text, &[(u32, BindingKind)])> = missing.iter().map(|p| (&p.text, &p.bindings[..])).collect();
         let made = on_all_processors(jobs, |(text, bindings)| {
-            let (module, immediate_bytes) = text.module(faults).map_err(|e| e.to_string())?;
-            Kernel::new(device, &module, bindings, immediate_bytes.map_or(0, |_| text.most_immediate_bytes))
+            let (module, step) = text.module(faults).map_err(|e| e.to_string())?;
+            Kernel::new(device, &module, bindings, if step.is_immediate { text.most_immediate_bytes } else { 0 })
         });
         let Some(made) = made else { return log::warn!("no runs are recorded: {THREAD_FAILED}") };
         for (pipeline, kernel) in missing.into_iter().zip(made) {
@@ -158,9 +175,9 @@ impl PipelineCache {
         }
     }
 
-    fn layout(&mut self, gpu: &Gpu, bindings: &[(u32, BindingKind)], immediate_bytes: Option<u32>) -> Rc<Layout> {
+    fn layout(&mut self, gpu: &Gpu, bindings: &[(u32, BindingKind)], is_immediate: bool) -> Rc<Layout> {
         // One size for all: pipelines of compatible layouts keep what is bound.
-        let immediate_size = if immediate_bytes.is_some() { gpu.caps.immediate_bytes } else { 0 };
+        let immediate_size = if is_immediate { gpu.caps.immediate_bytes } else { 0 };
         let id = self.layouts.len() as u32;
         let entry = |(binding, kind): &(u32, BindingKind)| wgpu::BindGroupLayoutEntry {
             binding: *binding,
@@ -198,14 +215,16 @@ struct Text {
 }
 
 impl Text {
-    /// The module, and the bytes of its step's numbers that it takes as immediates.
-    fn module(&self, faults: &Faults) -> Result<(naga::Module, Option<u32>), ExecError> {
-        let text = faults.planted(self.source.op, self.source.assemble(self.target));
+    /// The module, and how it takes its step's numbers.
+    fn module(&self, faults: &Faults) -> Result<(naga::Module, StepNumbers), ExecError> {
+        let text = self.source.assemble(self.target);
+        let text = text.map_err(|name| device_error(format!("kernel {} needs `{name}`, of which there is no text", self.source.name())))?;
+        let text = faults.planted(self.source.op, text);
         let mut module = naga::front::wgsl::parse_str(&text)
             .map_err(|e| device_error(format!("kernel {} does not parse: {}", self.source.name(), e.emit_to_string(&text))))?;
         prune(&mut module);
-        let immediate_bytes = take_step_as_immediate(&mut module, self.most_immediate_bytes);
-        Ok((module, immediate_bytes))
+        let step = take_step_as_immediate(&mut module, self.most_immediate_bytes);
+        Ok((module, step))
     }
 }
 
@@ -267,13 +286,15 @@ struct Job {
     name: String,
     module: naga::Module,
     layout: wgpu::PipelineLayout,
+    /// Whether indices and loops are checked at run time.
+    checks: bool,
 }
 
-fn compile(device: &wgpu::Device, job: Job, checks: bool, cache: Option<&wgpu::PipelineCache>) -> Result<wgpu::ComputePipeline, ExecError> {
+fn compile(device: &wgpu::Device, job: Job, cache: Option<&wgpu::PipelineCache>) -> Result<wgpu::ComputePipeline, ExecError> {
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor =
         wgpu::ShaderModuleDescriptor { label: Some(&job.name), source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(job.module)) };
-    let module = if checks {
+    let module = if job.checks {
         device.create_shader_module(descriptor)
     } else {
         // SAFETY: every kernel clamps or proves its indices and bounds its loops; the suite runs with checks as well.
@@ -298,19 +319,29 @@ fn device_error(message: String) -> ExecError {
 }
 
 /// Makes the step's numbers, binding 1, immediates where `most` bytes hold them: they arrive with the dispatch, and nothing waits for memory
-/// to learn where its data lies. Returns their size.
-fn take_step_as_immediate(module: &mut naga::Module, most: u32) -> Option<u32> {
+/// to learn where its data lies.
+fn take_step_as_immediate(module: &mut naga::Module, most: u32) -> StepNumbers {
     let is_step =
         |var: &naga::GlobalVariable| var.space == naga::AddressSpace::Uniform && var.binding.as_ref().is_some_and(|b| b.binding == 1);
-    let (handle, ty) = module.global_variables.iter().find(|(_, var)| is_step(var)).map(|(handle, var)| (handle, var.ty))?;
+    let found = module.global_variables.iter().find(|(_, var)| is_step(var)).map(|(handle, var)| (handle, var.ty));
+    let Some((handle, ty)) = found else { return StepNumbers { bytes: 0, is_immediate: false } };
     let bytes = module.types[ty].inner.size(module.to_ctx());
     if bytes > most {
-        return None;
+        return StepNumbers { bytes: bytes as usize, is_immediate: false };
     }
     let var = module.global_variables.get_mut(handle);
     var.space = naga::AddressSpace::Immediate;
     var.binding = None;
-    Some(bytes)
+    StepNumbers { bytes: bytes as usize, is_immediate: true }
+}
+
+/// How a module takes the numbers of its step.
+#[derive(Clone, Copy)]
+struct StepNumbers {
+    /// 0 where it takes none.
+    bytes: usize,
+    /// With the dispatch rather than from a buffer.
+    is_immediate: bool,
 }
 
 /// The buffers of a module, by binding.
@@ -330,4 +361,32 @@ pub fn bindings_of(module: &naga::Module) -> Vec<(u32, BindingKind)> {
         .collect();
     bindings.sort_by_key(|b| b.0);
     bindings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::GpuOptions;
+    use super::super::variants::Variant;
+    use super::*;
+    use crate::plan::Off;
+
+    /// Of every kernel whose numbers come with the dispatch, and of those whose numbers lie in a buffer.
+    #[test]
+    fn a_step_of_another_length_is_an_error() {
+        for kernels in [Off::NONE, Off::of(&[Variant::Immediates])] {
+            let options = GpuOptions { backend: Some("noop".into()), kernels, ..GpuOptions::default() };
+            let gpu = Gpu::open(&options).unwrap();
+            let mut pipelines = PipelineCache::default();
+            let (source, absent) = (Source::new("select_row"), Source::new("iota").with("prelude/absent"));
+            pipelines.prepare(&gpu, &[&source]).unwrap();
+            let pipeline = pipelines.get(&source).unwrap();
+            assert!(pipeline.check_step(&[1, 2, 3]).is_ok());
+            for step in [&[1, 2][..], &[1, 2, 3, 4]] {
+                let said = pipeline.check_step(step).unwrap_err().to_string();
+                assert!(said.contains("kernel select_row takes 12 bytes of numbers"), "{said}");
+            }
+            let said = pipelines.prepare(&gpu, &[&absent]).unwrap_err().to_string();
+            assert!(said.contains("needs `prelude/absent`"), "{said}");
+        }
+    }
 }

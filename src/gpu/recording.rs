@@ -39,6 +39,8 @@ pub struct Recording {
     steps: Rc<CountedBuffer>,
     slots: Vec<Rc<CountedBuffer>>,
     scratch: Vec<Rc<CountedBuffer>>,
+    /// Bytes of a storage binding, at most.
+    max_binding: u64,
     placed: Vec<Rc<Placed>>,
     dense: HashMap<u32, Rc<CountedBuffer>>,
     arrivals: Option<Rc<CountedBuffer>>,
@@ -134,6 +136,7 @@ impl Recording {
         let mut lowering = Lowering::new(&plan, &gpu.caps, &gpu.tuning, &placed);
         lowering.run()?;
         let (dispatches, scratch_sizes) = (lowering.dispatches, lowering.scratch);
+        super::limits::check(&plan, &dispatches, &scratch_sizes, &gpu.caps)?;
         let counts = dispatches.iter().any(|d| d.operands.iter().any(|(_, operand)| *operand == Operand::Arrivals));
         let arrivals = if counts { Some(shared.arena.arrivals(gpu)?) } else { None };
         let sources: Vec<_> = dispatches.iter().map(|d| &d.source).collect();
@@ -150,6 +153,7 @@ impl Recording {
         let mut recorded = Vec::new();
         for (dispatch, step_range) in dispatches.into_iter().zip(ranges) {
             let Some(pipeline) = shared.pipelines.get(&dispatch.source) else { continue };
+            pipeline.check_step(&dispatch.step)?;
             let Dispatch { step_idx, operands, step, grid, work, .. } = dispatch;
             recorded.push(Recorded { step_idx, pipeline, operands, step, step_range, grid, work });
         }
@@ -162,6 +166,7 @@ impl Recording {
             steps,
             slots,
             scratch,
+            max_binding: gpu.caps.max_binding,
             placed,
             dense,
             arrivals,
@@ -222,7 +227,13 @@ impl Recording {
             Operand::Scratch(i) => self.scratch.get(i),
             Operand::Arrivals => self.arrivals.as_ref(),
         };
-        buffer.map(BufferRange::whole)
+        buffer.map(|buffer| self.bindable(buffer))
+    }
+
+    /// A buffer as far as a binding reaches: one of the pool may be longer than what it was taken for, which fits.
+    fn bindable(&self, buffer: &Rc<CountedBuffer>) -> BufferRange {
+        let size = (buffer.buffer.size() > self.max_binding).then_some(self.max_binding);
+        BufferRange { buffer: buffer.clone(), offset: 0, size }
     }
 
     fn buf(&self, buf: Buf, kind: BindingKind, run: &RunBuffers) -> Option<BufferRange> {
@@ -234,7 +245,7 @@ impl Recording {
             let size = (kind == BindingKind::Uniform).then_some(uniform);
             return Some(BufferRange { buffer: self.run_block.clone(), offset, size });
         }
-        self.buffer(buf, run).map(BufferRange::whole)
+        self.buffer(buf, run).map(|buffer| self.bindable(buffer))
     }
 
     /// The whole buffer behind a plan's name for it; none for rope rows.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use rayon::prelude::*;
 
 use super::device::{CountedBuffer, Gpu};
+use super::limits::refusal;
 use super::quant::{Rows, WeightFormat};
 use crate::graph::{ExecError, Origin, Weight, WeightId};
 use crate::plan::Placement;
@@ -136,7 +137,7 @@ impl Weights {
         let name = names(placement);
         let len: usize = placement.parts.iter().map(|w| w.shape.len()).sum();
         if len as u64 * 4 > gpu.caps.max_binding {
-            let message = format!("{name} as f32 takes {} MB, one buffer of this device {} MB", len >> 18, gpu.caps.max_binding >> 20);
+            let message = refusal("a program that reads a weight whole", &format!("{name} as f32"), len as u64 * 4, gpu.caps.max_binding);
             return Err(ExecError::Unsupported { message, origin: Origin::default() });
         }
         let buffer = Rc::new(gpu.buffer(&name, HINT, len as u64 * 4, usage())?);
@@ -178,6 +179,10 @@ impl Weights {
         let groups = placement.row_len().div_ceil(32);
         let row_bytes = groups * format.quant_words * 4;
         let limit = gpu.caps.max_binding.min(gpu.caps.max_buffer) as usize;
+        if row_bytes > limit {
+            let message = refusal("a model", &format!("each row of {name}, which is"), row_bytes as u64, limit as u64);
+            return Err(ExecError::Unsupported { message, origin: Origin::default() });
+        }
         // 8 rows at a time keep the scales of formats that share words apart.
         let most_rows = (limit / row_bytes.max(1) / 8 * 8).max(1);
         let mut parts = Vec::new();

@@ -6,12 +6,37 @@ use crate::tensor::DType;
 
 use super::op::{BinaryOp, UnaryOp};
 
+/// The larger of two; NaN where one is, as in NumPy.
+pub fn max_f32(a: f32, b: f32) -> f32 {
+    if a > b || a.is_nan() { a } else { b }
+}
+
+/// The smaller of two; NaN where one is.
+pub fn min_f32(a: f32, b: f32) -> f32 {
+    if a < b || a.is_nan() { a } else { b }
+}
+
+/// [`max_f32`] in f64.
+pub fn max_f64(a: f64, b: f64) -> f64 {
+    if a > b || a.is_nan() { a } else { b }
+}
+
+/// [`min_f32`] in f64.
+pub fn min_f64(a: f64, b: f64) -> f64 {
+    if a < b || a.is_nan() { a } else { b }
+}
+
+/// 1, 0 or -1; NaN of NaN.
+pub fn sign_f64(x: f64) -> f64 {
+    if x.is_nan() { x } else { f64::from(x > 0.0) - f64::from(x < 0.0) }
+}
+
 /// `op` of one f32. `Not` is 1 where `x` is 0.
 pub fn unary_f32(op: UnaryOp, x: f32) -> f32 {
     match op {
         UnaryOp::Neg => -x,
         UnaryOp::Abs => x.abs(),
-        UnaryOp::Sign => f32::from(x > 0.0) - f32::from(x < 0.0),
+        UnaryOp::Sign => sign_f64(f64::from(x)) as f32,
         UnaryOp::Exp => x.exp(),
         UnaryOp::Log => x.ln(),
         UnaryOp::Sqrt => x.sqrt(),
@@ -23,9 +48,9 @@ pub fn unary_f32(op: UnaryOp, x: f32) -> f32 {
         UnaryOp::Sigmoid => 1.0 / (1.0 + (-x).exp()),
         UnaryOp::Silu => x / (1.0 + (-x).exp()),
         UnaryOp::Gelu => 0.5 * x * (1.0 + (0.797_884_6 * (x + 0.044_715 * x * x * x)).tanh()),
-        UnaryOp::Relu => x.max(0.0),
+        UnaryOp::Relu => max_f32(x, 0.0),
         UnaryOp::Erf => libm::erff(x),
-        UnaryOp::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+        UnaryOp::Softplus => max_f32(x, 0.0) + (-x.abs()).exp().ln_1p(),
         UnaryOp::Floor => x.floor(),
         UnaryOp::Ceil => x.ceil(),
         UnaryOp::Round => x.round_ties_even(),
@@ -69,8 +94,8 @@ pub fn binary_f32(op: BinaryOp, a: f32, b: f32) -> f32 {
         BinaryOp::Div => a / b,
         BinaryOp::Rem => a - b * (a / b).floor(),
         BinaryOp::Pow => a.powf(b),
-        BinaryOp::Min => a.min(b),
-        BinaryOp::Max => a.max(b),
+        BinaryOp::Min => min_f32(a, b),
+        BinaryOp::Max => max_f32(a, b),
         _ => f32::from(compare_f32(op, a, b).unwrap_or(false)),
     }
 }

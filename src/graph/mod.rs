@@ -10,6 +10,7 @@ mod executor;
 mod infer;
 mod key;
 pub mod math;
+mod no_choice;
 mod node;
 mod op;
 pub mod philox;
@@ -26,6 +27,7 @@ pub use executor::{
     ProgramId, Released, RunArgs, StepTimes, TuneReport, Tuned,
 };
 pub use key::GraphKey;
+pub use no_choice::NoChoice;
 pub use node::{Graph, InputId, Node, NodeId, Origin};
 pub use op::{BinaryOp, Op, RandomKind, ReduceOp, RopeRowsKind, UnaryOp};
 pub use rope::{RopeScaling, RopeSpec, RopeStyle, rope_rows};

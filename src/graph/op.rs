@@ -90,7 +90,8 @@ pub enum Op {
     /// the ring. `sink` says how the query is rotated a second time, by `sink_rows`, against sink slots; `None`: keys are not rotated.
     Attention { sink: Option<(RopeStyle, usize)> },
     /// `[logits: [V], temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed, position]` → i32 `[1]`. With `history` the penalty
-    /// looks at the cache's last ids and the chosen id is written there as that of `position`.
+    /// looks at the cache's last ids and the chosen id is written there as that of `position`. Where a logit is NaN, or the largest is
+    /// infinite, the id is that of [`super::NoChoice`].
     Sample { history: Option<CacheIdx> },
 }
 

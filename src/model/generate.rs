@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::graph::{Binding, CacheId, CacheSpec, CacheUse, Compiled, Counters, DeviceTensor, ExecError, Executor, Sampling};
+use crate::graph::{
+    Binding, CacheId, CacheSpec, CacheUse, Compiled, Counters, DeviceTensor, ExecError, Executor, KvType, NoChoice, Sampling,
+};
 use crate::tensor::HostTensor;
 use crate::text::TokenId;
 
@@ -58,6 +60,9 @@ pub enum GenerateError {
     /// More tokens than one run takes, of a program for which runs may not be cut.
     #[error("{len} tokens at once are more than the {max} of one run, and may not be cut, since {why}: give a shorter prompt")]
     Uncut { len: usize, max: usize, why: String },
+    /// The logits behind the token at `position` leave nothing to choose.
+    #[error("{reason} behind the token at position {position}, so that no token can be drawn; {advice}")]
+    NoChoice { reason: NoChoice, position: usize, advice: &'static str },
 }
 
 /// Steps that are submitted one by one: what a step takes is not known before, and a processor that slept during the prompt makes them slowly.
@@ -144,9 +149,10 @@ where
             timing.prefill = start.elapsed();
             return Ok((Finish::Length, timing));
         }
-        let mut in_flight = VecDeque::from([first]);
         // Position of the step that would feed the newest token in flight.
         let mut next_position = self.context.position();
+        // Each with the position of the token behind whose logits it is drawn.
+        let mut in_flight = VecDeque::from([(first, next_position - 1)]);
         // Steps that are best submitted at once, and those of the newest submit.
         let (mut a_submit, mut newest_submit) = (1, 1);
         let finish = loop {
@@ -155,13 +161,13 @@ where
             if in_flight.len() <= newest_submit && wanted > 0 {
                 newest_submit = a_submit.min(wanted);
                 for left in (0..newest_submit).rev() {
-                    let Some(newest) = in_flight.back().cloned() else { break };
-                    in_flight.push_back(self.decode_step(newest, next_position, sampling, left > 0)?);
+                    let Some((newest, _)) = in_flight.back().cloned() else { break };
+                    in_flight.push_back((self.decode_step(newest, next_position, sampling, left > 0)?, next_position));
                     next_position += 1;
                 }
             }
-            let Some(oldest) = in_flight.pop_front() else { break Finish::Length };
-            let id = self.read_id(&oldest)?;
+            let Some((oldest, position)) = in_flight.pop_front() else { break Finish::Length };
+            let id = self.read_id(&oldest, position).inspect_err(|_| self.context.wrote_to(next_position))?;
             if timing.decode_tokens == 0 {
                 timing.prefill = start.elapsed();
             }
@@ -276,9 +282,24 @@ where
         Ok(outputs.swap_remove(0))
     }
 
-    fn read_id(&mut self, tensor: &DeviceTensor) -> Result<TokenId, P::Error> {
+    /// The id that was drawn behind the token at `position`.
+    fn read_id(&self, tensor: &DeviceTensor, position: usize) -> Result<TokenId, P::Error> {
         let host = self.executor.borrow_mut().read(tensor)?;
-        Ok(TokenId(host.as_i32().and_then(|v| v.first()).copied().unwrap_or(0) as u32))
+        let id = host.as_i32().and_then(|v| v.first()).copied().unwrap_or(NoChoice::Nan.id());
+        match NoChoice::of_id(id) {
+            Some(reason) => Err(GenerateError::NoChoice { reason, position, advice: self.advice() }.into()),
+            None => Ok(TokenId(id as u32)),
+        }
+    }
+
+    /// What to do about logits that are no numbers.
+    fn advice(&self) -> &'static str {
+        match self.context.spec().kv_type {
+            KvType::F16 => {
+                "the f16 cache holds no key or value above 65504: give `--kv f32`, or find the first step without numbers with `tl trace MODEL`"
+            }
+            KvType::F32 | KvType::Q8_0 => "find the first step without numbers with `tl trace MODEL`",
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Elementwise ops in f64; ints wrap as i32.
+//! Elementwise ops in f64; ints wrap as i32. NaN goes through every function, `max`, `min`, `sign` and `relu` as well, but for `pow`, where x⁰ and
+//! 1ˣ are 1 as in C, comparisons, where only `!=` holds, and casts to int, which give 0.
 
 use crate::graph::math;
 use crate::graph::{BinaryOp, UnaryOp};
@@ -21,7 +22,7 @@ fn unary_f64(op: UnaryOp, x: f64) -> f64 {
     match op {
         UnaryOp::Neg => -x,
         UnaryOp::Abs => x.abs(),
-        UnaryOp::Sign => f64::from(x > 0.0) - f64::from(x < 0.0),
+        UnaryOp::Sign => math::sign_f64(x),
         UnaryOp::Exp => x.exp(),
         UnaryOp::Log => x.ln(),
         UnaryOp::Sqrt => x.sqrt(),
@@ -33,9 +34,9 @@ fn unary_f64(op: UnaryOp, x: f64) -> f64 {
         UnaryOp::Sigmoid => 1.0 / (1.0 + (-x).exp()),
         UnaryOp::Silu => x / (1.0 + (-x).exp()),
         UnaryOp::Gelu => 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh()),
-        UnaryOp::Relu => x.max(0.0),
+        UnaryOp::Relu => math::max_f64(x, 0.0),
         UnaryOp::Erf => libm::erf(x),
-        UnaryOp::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+        UnaryOp::Softplus => math::max_f64(x, 0.0) + (-x.abs()).exp().ln_1p(),
         UnaryOp::Floor => x.floor(),
         UnaryOp::Ceil => x.ceil(),
         UnaryOp::Round => x.round_ties_even(),
@@ -64,8 +65,8 @@ fn binary_f64(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Div => a / b,
         BinaryOp::Rem => a - b * (a / b).floor(),
         BinaryOp::Pow => a.powf(b),
-        BinaryOp::Min => a.min(b),
-        BinaryOp::Max => a.max(b),
+        BinaryOp::Min => math::min_f64(a, b),
+        BinaryOp::Max => math::max_f64(a, b),
         BinaryOp::Eq => f64::from(a == b),
         BinaryOp::Ne => f64::from(a != b),
         BinaryOp::Lt => f64::from(a < b),

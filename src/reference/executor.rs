@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::graph::{
-    Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, Literal, NodeId, Op,
-    ProgramId, Released, RopeRowsKind, RunArgs, RuntimeScalar, ScalarSource, WeightId, rope_rows,
+    Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, Literal, NoChoice, NodeId,
+    Op, ProgramId, Released, RopeRowsKind, RunArgs, RuntimeScalar, ScalarSource, WeightId, rope_rows,
 };
 use crate::tensor::{DType, HostTensor};
 
@@ -151,11 +151,11 @@ impl ReferenceExecutor {
                     Some(cache) => self.ring(args, cache.0)?.0.recent(position, settings[5] as usize),
                     None => Vec::new(),
                 };
-                let id = sample::choose(&input(0).data, &settings, &recent).id;
+                let id = sample::choose(&input(0).data, &settings, &recent).map_or_else(NoChoice::id, |choice| choice.id as i32);
                 if let Some(cache) = history {
-                    self.ring(args, cache.0)?.0.record(position, id as i32);
+                    self.ring(args, cache.0)?.0.record(position, id);
                 }
-                Value::new([1].into(), DType::I32, vec![id as f64])
+                Value::new([1].into(), DType::I32, vec![f64::from(id)])
             }
         };
         Ok(Rc::new(value))

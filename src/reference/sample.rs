@@ -3,6 +3,9 @@
 //! Sources: penalty, Keskar et al., arXiv:1909.05858; top-k, Fan et al., arXiv:1805.04833; top-p, Holtzman et al., arXiv:1904.09751; min-p,
 //! Nguyen et al., arXiv:2407.01082.
 
+use std::cmp::Ordering;
+
+use crate::graph::NoChoice;
 use crate::graph::philox::sample_draw;
 
 /// The id chosen, and how near the draw was to another one.
@@ -15,7 +18,10 @@ pub struct Choice {
 
 /// Chooses from `logits`. `settings`: temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed, position. `recent`: the ids that
 /// the penalty looks at.
-pub fn choose(logits: &[f64], settings: &[f64], recent: &[i32]) -> Choice {
+///
+/// # Errors
+/// Where a logit is NaN, or the largest of them infinite: whatever id was given would be a guess.
+pub fn choose(logits: &[f64], settings: &[f64], recent: &[i32]) -> Result<Choice, NoChoice> {
     let [temperature, top_k, top_p, min_p, penalty] = [0, 1, 2, 3, 4].map(|i| settings[i]);
     let (seed, position) = (settings[6] as i64 as u32, settings[7] as u32);
     let mut logits = logits.to_vec();
@@ -25,10 +31,16 @@ pub fn choose(logits: &[f64], settings: &[f64], recent: &[i32]) -> Choice {
     for id in punished {
         logits[id] = if logits[id] > 0.0 { logits[id] / penalty } else { logits[id] * penalty };
     }
+    if logits.iter().any(|v| v.is_nan()) {
+        return Err(NoChoice::Nan);
+    }
     let mut order: Vec<usize> = (0..logits.len()).collect();
-    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+    order.sort_by(|&a, &b| logits[b].partial_cmp(&logits[a]).unwrap_or(Ordering::Equal).then(a.cmp(&b)));
+    if order.first().is_none_or(|&best| logits[best].is_infinite()) {
+        return Err(NoChoice::Infinite);
+    }
     if temperature == 0.0 {
-        return Choice { id: order[0], margin: 1.0 };
+        return Ok(Choice { id: order[0], margin: 1.0 });
     }
     if top_k > 0.0 {
         order.truncate((top_k as usize).max(1));
@@ -59,8 +71,8 @@ pub fn choose(logits: &[f64], settings: &[f64], recent: &[i32]) -> Choice {
         let low = sum / total;
         sum += w;
         if sum / total > draw {
-            return Choice { id, margin: (draw - low).min(sum / total - draw) };
+            return Ok(Choice { id, margin: (draw - low).min(sum / total - draw) });
         }
     }
-    Choice { id: order[order.len() - 1], margin: 0.0 }
+    Ok(Choice { id: order[order.len() - 1], margin: 0.0 })
 }

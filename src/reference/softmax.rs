@@ -1,4 +1,4 @@
-//! `Op::Softmax` along one axis.
+//! `Op::Softmax` along one axis. All of a line is NaN where it holds NaN or inf, or -inf alone.
 
 use crate::tensor::DType;
 

@@ -16,7 +16,7 @@ fn a_value_that_is_not_known_is_refused_by_every_command() {
         ("TL_POISON", "on", "0 or 1"),
         ("TL_NO_SUBGROUPS", "true", "0 or 1"),
         ("TL_REQUIRE_GPU", "-1", "0 or 1"),
-        ("TL_FAULT", "memory=many", "memory=BYTES or lost=RUNS"),
+        ("TL_FAULT", "memory=many", "memory=BYTES, binding=BYTES or lost=RUNS"),
         ("TL_BACKND", "cpu", "TL_BACKEND is meant"),
     ] {
         for args in [&["doc"][..], &["devices"]] {

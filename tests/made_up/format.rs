@@ -26,7 +26,8 @@ fn a_format_of_three_files_serves_every_kernel_and_a_model() {
     add_format(&z6_0::FORMAT).unwrap();
     tensorlogic::gpu::add_weight_format("z6_0", &z6_0::LAYOUT, z6_0::FRAGMENT).unwrap();
     assert_eq!(add_format(&z6_0::FORMAT), Err("z6_0"), "a name is taken once");
-    assert_eq!(tensorlogic::gpu::add_weight_format("q4_0", &z6_0::LAYOUT, z6_0::FRAGMENT), Err("q4_0"));
+    let taken = tensorlogic::gpu::add_weight_format("q4_0", &z6_0::LAYOUT, z6_0::FRAGMENT).unwrap_err();
+    assert!(taken.contains("a layout of `q4_0` already"), "{taken}");
 
     for arithmetic in [Arithmetic::Precise, Arithmetic::Fast] {
         let precise = arithmetic == Arithmetic::Precise;

@@ -109,15 +109,16 @@ fn store_word(block: u32, word: u32, column: u32, first_token: u32, rows: u32) {
         return;
     }
     let of_block = column * SLOTS + first;
-    var most = 0.0;
+    var most_bits = 0u;
     for (var i = 0u; i < 32u; i++) {
-        most = max(most, abs(unpacked[of_block + i]));
+        most_bits = max(most_bits, magnitude_bits(unpacked[of_block + i]));
     }
+    let most = bitcast<f32>(most_bits);
     let inverse = select(0.0, 127.0 / most, most > 1e-30);
     let at = of_block + word % 8u * 4u;
     let x = vec4(unpacked[at], unpacked[at + 1u], unpacked[at + 2u], unpacked[at + 3u]) * inverse;
     let quants = pack4xI8(vec4<i32>(sign(x) * floor(abs(x) + 0.5)));
-    let scale = bitcast<u32>(f16_exact(f16_bits(most / 127.0)));
+    let scale = f16_scale(most / 127.0);
     let ring = ring_slot(run_u32(step.position) + token, step.sinks, step.slots);
     let kv_row = (head - step.n_heads) % step.n_kv_heads * step.slots + ring;
     let unit = row % D / 32u;

@@ -8,15 +8,15 @@ const UNIT: u32 = 32u;
 
 fn kv_store(row: u32, unit: u32, v: array<f32, UNIT>) {
     var elements = v;
-    var most = 0.0;
+    var most_bits = 0u;
     for (var i = 0u; i < 32u; i++) {
-        most = max(most, abs(elements[i]));
+        most_bits = max(most_bits, magnitude_bits(elements[i]));
     }
+    let most = bitcast<f32>(most_bits);
     let inverse = select(0.0, 127.0 / most, most > 1e-30);
     for (var i = 0u; i < 8u; i++) {
         let x = vec4(elements[4u * i], elements[4u * i + 1u], elements[4u * i + 2u], elements[4u * i + 3u]) * inverse;
         cache[row * (D_PAD / 4u) + unit * 8u + i] = pack4xI8(vec4<i32>(sign(x) * floor(abs(x) + 0.5)));
     }
-    let scale = f16_exact(f16_bits(most / 127.0));
-    cache[step.kv_rows * (D_PAD / 4u) + row * (D_PAD / 32u) + unit] = bitcast<u32>(scale);
+    cache[step.kv_rows * (D_PAD / 4u) + row * (D_PAD / 32u) + unit] = f16_scale(most / 127.0);
 }

@@ -38,6 +38,6 @@ fn merge_parts(row: u32, n_parts: u32, local: u32) {
                 total += weight * totals[i];
             }
         }
-        out[row * step.head_dim + item] = select(0.0, sum / total, total > 0.0);
+        out[row * step.head_dim + item] = select(sum / total, 0.0, bitcast<u32>(total) == 0u);
     }
 }

@@ -4,7 +4,7 @@ fn activation(kind: u32, x: f32) -> f32 {
     switch kind {
         case 0u: { return x * sigmoid_f32(x); }
         case 1u: { return gelu_f32(x); }
-        case 2u: { return max(x, 0.0); }
+        case 2u: { return max_f32(x, 0.0); }
         case 3u: { return sigmoid_f32(x); }
         case 4u: { return tanh_f32(x); }
         default: { return x; }

@@ -32,6 +32,12 @@ struct Step {
 
 const LOWEST: f32 = -1e30;
 
+// Whether a score is NaN or inf: what a key makes that the cache's type cannot hold. -inf is a score as any other.
+fn has_no_weight(score: f32) -> bool {
+    let bits = bitcast<u32>(score);
+    return bitcast<i32>(score) >= 0x7f800000 || bits > 0xff800000u;
+}
+
 fn query_element(first: u32, d: u32) -> f32 {
     return select(0.0, q[first + min(d, step.head_dim - 1u)], d < step.head_dim);
 }

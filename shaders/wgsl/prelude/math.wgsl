@@ -1,11 +1,11 @@
 //! The elementwise functions where WGSL's own differ from the definition or are left open by it.
 
 fn sign_f32(x: f32) -> f32 {
-    return select(0.0, 1.0, x > 0.0) - select(0.0, 1.0, x < 0.0);
+    return select(select(0.0, 1.0, x > 0.0) - select(0.0, 1.0, x < 0.0), x, is_nan(x));
 }
 
 fn sigmoid_f32(x: f32) -> f32 {
-    return 1.0 / (1.0 + exp_f32(clamp(-x, -87.0, 87.0)));
+    return select(1.0 / (1.0 + exp_f32(clamp(-x, -87.0, 87.0))), x, is_nan(x));
 }
 
 fn tanh_f32(x: f32) -> f32 {
@@ -13,7 +13,7 @@ fn tanh_f32(x: f32) -> f32 {
     let x2 = x * x;
     let small = x * (1.0 + x2 * (-0.33333333 + x2 * (0.13333333 + x2 * (-0.053968254 + x2 * 0.021869488))));
     let e = exp_f32(2.0 * clamp(x, -15.0, 15.0));
-    return select((e - 1.0) / (e + 1.0), small, abs(x) < 0.3);
+    return select(select((e - 1.0) / (e + 1.0), small, abs(x) < 0.3), x, is_nan(x));
 }
 
 fn gelu_f32(x: f32) -> f32 {
@@ -29,7 +29,7 @@ fn erf_f32(x: f32) -> f32 {
     let log_erfc = 0.00030321298 + a * (-1.13016668 + a * (-0.63193709 + a * (-0.10997825 + a * (0.026364717
         + a * (-0.0047402223 + a * (0.00059276954 + a * (-4.5590623e-5 + a * 1.6140616e-6)))))));
     let magnitude = select(1.0 - exp_f32(log_erfc), small, a < 1.0);
-    return select(magnitude, -magnitude, x < 0.0);
+    return select(select(magnitude, -magnitude, x < 0.0), x, is_nan(x));
 }
 
 fn softplus_f32(x: f32) -> f32 {
@@ -38,12 +38,15 @@ fn softplus_f32(x: f32) -> f32 {
     let y = e / (2.0 + e);
     let y2 = y * y;
     let log1p = 2.0 * y * (1.0 + y2 * (0.33333333 + y2 * (0.2 + y2 * (0.14285714 + y2 * (0.11111111 + y2 * (0.090909091 + y2 * 0.076923077))))));
-    return max(x, 0.0) + log1p;
+    return select(max(x, 0.0) + log1p, x, is_nan(x));
 }
 
 fn pow_f32(a: f32, b: f32) -> f32 {
-    if b == 0.0 {
+    if b == 0.0 || a == 1.0 {
         return 1.0;
+    }
+    if is_nan(a) || is_nan(b) {
+        return select(b, a, is_nan(a));
     }
     if a == 0.0 {
         return select(0.0, 1.0 / a, b < 0.0);
@@ -100,9 +103,9 @@ fn pow_i32(a: i32, b: i32) -> i32 {
     return result;
 }
 
-// Towards zero, saturating.
+// Towards zero, saturating; NaN is 0.
 fn to_i32(x: f32) -> i32 {
-    let inside = i32(clamp(x, -2147483648.0, 2147483520.0));
+    let inside = i32(clamp(select(x, 0.0, is_nan(x)), -2147483648.0, 2147483520.0));
     return select(inside, 2147483647, x >= 2147483648.0);
 }
 

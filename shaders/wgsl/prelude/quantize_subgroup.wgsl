@@ -25,11 +25,13 @@ fn quantize_row(local: u32) -> f32 {
         let raw = x_quad(0u, quad);
         let v = weigh(raw, quad);
         squares += select(0.0, dot(raw, raw), inside);
-        let size = abs(v);
-        var most = max(max(size.x, size.y), max(size.z, size.w));
-        most = max(most, subgroupShuffleXor(most, 1u));
-        most = max(most, subgroupShuffleXor(most, 2u));
-        most = max(most, subgroupShuffleXor(most, 4u));
+        // Bits of magnitudes order as the magnitudes do, with inf and NaN above all numbers: a group that holds one gets such a scale.
+        let size = bitcast<vec4<u32>>(v) & vec4(0x7fffffffu);
+        var most_bits = max(max(size.x, size.y), max(size.z, size.w));
+        most_bits = max(most_bits, subgroupShuffleXor(most_bits, 1u));
+        most_bits = max(most_bits, subgroupShuffleXor(most_bits, 2u));
+        most_bits = max(most_bits, subgroupShuffleXor(most_bits, 4u));
+        let most = bitcast<f32>(most_bits);
         let q = vec4<i32>(round(v * select(0.0, 127.0 / most, most > 1e-30)));
         var sum = q.x + q.y + q.z + q.w;
         sum += subgroupShuffleXor(sum, 1u);

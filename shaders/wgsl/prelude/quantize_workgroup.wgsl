@@ -16,14 +16,15 @@ fn quantize_row(local: u32) -> f32 {
     var squares = 0.0;
     for (var group = local; group < GROUPS; group += WORKGROUP) {
         var v: array<vec4<f32>, 8>;
-        var size = vec4(0.0);
+        // Bits of magnitudes order as the magnitudes do, with inf and NaN above all numbers: a group that holds one gets such a scale.
+        var size = vec4(0u);
         for (var i = 0u; i < 8u; i++) {
             let raw = x_quad(0u, group * 8u + i);
             squares += dot(raw, raw);
             v[i] = weigh(raw, group * 8u + i);
-            size = max(size, abs(v[i]));
+            size = max(size, bitcast<vec4<u32>>(v[i]) & vec4(0x7fffffffu));
         }
-        let most = max(max(size.x, size.y), max(size.z, size.w));
+        let most = bitcast<f32>(max(max(size.x, size.y), max(size.z, size.w)));
         let inverse = select(0.0, 127.0 / most, most > 1e-30);
         var halves = vec2(0);
         for (var half = 0u; half < 2u; half++) {

@@ -17,8 +17,7 @@ struct Bound {
 }
 
 fn key_of(x: f32) -> u32 {
-    let word = bitcast<u32>(x + 0.0);
-    return word ^ select(0x80000000u, 0xffffffffu, (word & 0x80000000u) != 0u);
+    return order_key(bitcast<u32>(x));
 }
 
 fn within(bound: Bound, key: u32, id: u32) -> bool {

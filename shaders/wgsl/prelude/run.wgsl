@@ -20,6 +20,20 @@ fn rows_of_run(count: u32, dynamic: u32) -> u32 {
     return select(count, min(count, run_u32(0u)), dynamic != 0u);
 }
 
+// Whether x is NaN, by its bits: with fast math compilers take it that no float is.
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+// The larger of two, NaN where one is: WGSL's own leaves open which it gives.
+fn max_f32(a: f32, b: f32) -> f32 {
+    return select(select(max(a, b), b, is_nan(b)), a, is_nan(a));
+}
+
+fn min_f32(a: f32, b: f32) -> f32 {
+    return select(select(min(a, b), b, is_nan(b)), a, is_nan(a));
+}
+
 // The f16 in the low 16 bits, exactly, also where an adapter flushes subnormals on conversion.
 fn f16_exact(bits: u32) -> f32 {
     let exponent = (bits >> 10u) & 31u;
@@ -32,6 +46,12 @@ fn f16_exact(bits: u32) -> f32 {
 // Half `index` (0 or 1) of a word that holds two f16.
 fn f16_half(word: u32, index: u32) -> f32 {
     return f16_exact((word >> (16u * index)) & 0xffffu);
+}
+
+// Numbers past what f16 holds as the largest that it does; inf and NaN as they are.
+fn within_f16(v: vec4<f32>) -> vec4<f32> {
+    let is_number = (bitcast<vec4<u32>>(v) & vec4(0x7fffffffu)) < vec4(0x7f800000u);
+    return select(v, clamp(v, vec4(-65504.0), vec4(65504.0)), is_number);
 }
 
 // e^x within 2e-7, for x in [-87, 88]: drivers' own may be off by 1e-5 far from 0.

@@ -213,7 +213,7 @@ impl Writer<'_> {
             }
             ExprOp::Where { condition, a, b } => {
                 let zero = if dtypes[condition as usize].is_float() { "0.0" } else { "0" };
-                (format!("select(v{b}, v{a}, v{condition} != {zero})"), dtypes[a as usize])
+                (format!("select(v{a}, v{b}, v{condition} == {zero})"), dtypes[a as usize])
             }
             ExprOp::Cast { x, from, to } => (cast(&format!("v{x}"), from, to), to),
         }
@@ -266,7 +266,7 @@ fn unary(op: UnaryOp, x: &str, dtype: DType) -> String {
         UnaryOp::Sigmoid => format!("sigmoid_f32({x})"),
         UnaryOp::Silu => format!("{x} * sigmoid_f32({x})"),
         UnaryOp::Gelu => format!("gelu_f32({x})"),
-        UnaryOp::Relu => format!("max({x}, 0.0)"),
+        UnaryOp::Relu => format!("max_f32({x}, 0.0)"),
         UnaryOp::Erf => format!("erf_f32({x})"),
         UnaryOp::Softplus => format!("softplus_f32({x})"),
         UnaryOp::Floor => format!("floor({x})"),
@@ -289,16 +289,19 @@ fn binary(op: BinaryOp, a: &str, b: &str, dtype: DType) -> String {
         BinaryOp::Rem => format!("rem_i32({a}, {b})"),
         BinaryOp::Pow if float => format!("pow_f32({a}, {b})"),
         BinaryOp::Pow => format!("pow_i32({a}, {b})"),
+        BinaryOp::Min if float => format!("min_f32({a}, {b})"),
+        BinaryOp::Max if float => format!("max_f32({a}, {b})"),
         BinaryOp::Min => format!("min({a}, {b})"),
         BinaryOp::Max => format!("max({a}, {b})"),
         BinaryOp::Eq => truth(format!("{a} == {b}")),
-        BinaryOp::Ne => truth(format!("{a} != {b}")),
+        // Translated, `!=` of a NaN is false.
+        BinaryOp::Ne => truth(format!("!({a} == {b})")),
         BinaryOp::Lt => truth(format!("{a} < {b}")),
         BinaryOp::Le => truth(format!("{a} <= {b}")),
         BinaryOp::Gt => truth(format!("{a} > {b}")),
         BinaryOp::Ge => truth(format!("{a} >= {b}")),
-        BinaryOp::And => truth(format!("{a} != {zero} && {b} != {zero}")),
-        BinaryOp::Or => truth(format!("{a} != {zero} || {b} != {zero}")),
+        BinaryOp::And => truth(format!("!({a} == {zero}) && !({b} == {zero})")),
+        BinaryOp::Or => truth(format!("!({a} == {zero}) || !({b} == {zero})")),
     }
 }
 
@@ -311,7 +314,7 @@ fn cast(x: &str, from: DType, to: DType) -> String {
     match (from.is_float(), to.is_float()) {
         (true, true) => rounded(x.to_owned()),
         (false, true) => rounded(format!("f32({x})")),
-        (true, false) if to == DType::Bool => format!("select(0, 1, {x} != 0.0)"),
+        (true, false) if to == DType::Bool => format!("select(1, 0, {x} == 0.0)"),
         (true, false) => format!("to_i32({x})"),
         (false, false) if to == DType::Bool => format!("select(0, 1, {x} != 0)"),
         (false, false) => x.to_owned(),

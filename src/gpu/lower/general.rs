@@ -1,13 +1,9 @@
-//! Reductions, contractions, indexing and the small kernels.
+//! Moving and making elements: copies, gathering, and the small kernels.
 
 use super::super::assemble::Source;
-use super::{Grid, Lowering, Work, is_int};
-use crate::graph::{ExecError, RandomKind, ReduceOp};
-use crate::plan::{Buf, Copy, Cumulate, EinsumKernel, Gather, Reduce, Rows, ScalarRef, ScatterAdd, Softmax};
-use crate::tensor::DType;
-
-/// Dimensions of an einsum, outputs and sums together.
-const MOST_EINSUM_DIMS: usize = 16;
+use super::{Grid, Lowering, Work};
+use crate::graph::{ExecError, RandomKind};
+use crate::plan::{Buf, Copy, Gather, Rows, ScalarRef};
 
 /// Dimensions of a copy.
 const MOST_COPY_DIMS: usize = 8;
@@ -30,75 +26,11 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    pub(super) fn reduce(&mut self, k: &Reduce) {
-        let source = Source::new("reduce").set("INT", is_int(k.dtype)).set("INDEX", k.index);
-        let op = match k.op {
-            ReduceOp::Sum => 0,
-            ReduceOp::Mean => 1,
-            ReduceOp::Max => 2,
-            ReduceOp::Min => 3,
-            ReduceOp::Prod => 4,
-        };
-        let count = k.outer * k.inner;
-        let step = vec![op, k.len as u32, k.inner as u32, count as u32];
-        self.push(source, vec![(2, k.x.into()), (3, k.out.into())], step, Grid::flat(count), Work::default());
-    }
-
-    pub(super) fn cumulate(&mut self, k: &Cumulate) {
-        let count = k.outer * k.inner;
-        let source = Source::new("cumulate").set("INT", is_int(k.dtype));
-        let step = [k.len, k.inner, count].map(|n| n as u32).to_vec();
-        self.push(source, vec![(2, k.x.into()), (3, k.out.into())], step, Grid::flat(count.div_ceil(64)), Work::default());
-    }
-
-    pub(super) fn softmax(&mut self, k: &Softmax) {
-        let count = k.outer * k.inner;
-        let source = Source::new("softmax").with("prelude/reduce").set("WORKGROUP", 64u32).set("LANES", 64u32);
-        let step = [k.len, k.inner, count].map(|n| n as u32).to_vec();
-        self.push(source, vec![(2, k.x.into()), (3, k.out.into())], step, Grid::flat(count), Work::default());
-    }
-
-    pub(super) fn einsum(&mut self, k: &EinsumKernel) -> Result<(), ExecError> {
-        let n_dims = k.out_dims.len() + k.sum_dims.len();
-        if n_dims > MOST_EINSUM_DIMS {
-            return Err(self.unsupported(format!("an einsum of {n_dims} indices; the GPU takes at most {MOST_EINSUM_DIMS}")));
-        }
-        let count: usize = k.out_dims.iter().product();
-        let b_offset = k.b.as_ref().map_or(0, |b| b.offset);
-        let mut step = vec![count as u32, k.out_dims.len() as u32, k.sum_dims.len() as u32, k.a.offset as u32, b_offset as u32, 0, 0, 0];
-        for (i, &size) in k.out_dims.iter().chain(&k.sum_dims).enumerate() {
-            let stride = |strides: &[isize]| strides.get(i).map_or(0, |&s| s as i32 as u32);
-            step.extend([size as u32, stride(&k.a.strides), k.b.as_ref().map_or(0, |b| stride(&b.strides)), 0]);
-        }
-        step.resize(8 + 4 * MOST_EINSUM_DIMS, 0);
-        let source = Source::new("einsum").set("HAS_B", k.b.is_some());
-        let mut operands = vec![(2, k.a.buf.into()), (4, k.out.into())];
-        operands.extend(k.b.as_ref().map(|b| (3, b.buf.into())));
-        let work = Work { each_row: count as f64 * k.sum_dims.iter().product::<usize>() as f64, rows: None };
-        self.push(source, operands, step, Grid::flat(count.div_ceil(64)), work);
-        Ok(())
-    }
-
     pub(super) fn gather(&mut self, k: &Gather) {
         let total = k.outer * k.count * k.inner;
         let step = [k.len, k.inner, k.count, total].map(|n| n as u32).to_vec();
         let operands = vec![(2, k.x.into()), (3, k.indices.into()), (4, k.out.into())];
         self.push(Source::new("gather"), operands, step, Grid::flat(total.div_ceil(64)), Work::default());
-    }
-
-    pub(super) fn scatter_add(&mut self, k: &ScatterAdd) {
-        let total = k.outer * k.len * k.inner;
-        let step = [k.len, k.inner, k.count, total].map(|n| n as u32).to_vec();
-        let operands = vec![(2, k.x.into()), (3, k.indices.into()), (4, k.updates.into()), (5, k.out.into())];
-        let source = Source::new("scatter_add").set("INT", is_int(k.dtype));
-        self.push(source, operands, step, Grid::flat(total.div_ceil(64)), Work::default());
-    }
-
-    pub(super) fn argsort(&mut self, x: Buf, out: Buf, rows: usize, len: usize, descending: bool, dtype: DType) {
-        let total = rows * len;
-        let source = Source::new("argsort").set("INT", is_int(dtype));
-        let step = vec![len as u32, total as u32, u32::from(descending)];
-        self.push(source, vec![(2, x.into()), (3, out.into())], step, Grid::flat(total.div_ceil(64)), Work::default());
     }
 
     pub(super) fn iota(&mut self, out: Buf, len: usize) {

@@ -23,7 +23,9 @@ struct Prepared {
 
 impl Lowering<'_> {
     pub(super) fn linear(&mut self, k: &Linear) -> Result<(), ExecError> {
-        let prepared = self.prepare(k);
+        // A lane may take a whole row, a group of 32 columns with every row of its block at a time.
+        self.check_rounds("a linear layer", k.k, k.k / 2)?;
+        let prepared = self.prepare(k)?;
         let few = self.few(k);
         let placed = self.placed[k.weight.0 as usize].clone();
         let one_piece = placed.pieces_of(k.first_row, k.n).count() == 1;
@@ -66,20 +68,20 @@ impl Lowering<'_> {
     }
 
     /// Norm as a prologue where the matvec can take it, as a kernel of its own otherwise; f16 for the matrix units.
-    fn prepare(&mut self, k: &Linear) -> Prepared {
+    fn prepare(&mut self, k: &Linear) -> Result<Prepared, ExecError> {
         if self.cooperative(k) {
-            return Prepared { x: self.narrow(k), norm: None };
+            return Ok(Prepared { x: self.narrow(k), norm: None });
         }
         let Some((weight, eps)) = k.norm else {
-            return Prepared { x: k.x.into(), norm: None };
+            return Ok(Prepared { x: k.x.into(), norm: None });
         };
         if self.few(k) && k.k.is_multiple_of(32) && self.caps.uses(Variant::NormPrologue) {
-            return Prepared { x: k.x.into(), norm: Some((weight, self.word(eps))) };
+            return Ok(Prepared { x: k.x.into(), norm: Some((weight, self.word(eps))) });
         }
         let out = self.scratch(k.rows.count * k.k);
         let norm = Norm { x: k.x, weight, eps, out: k.x, rows: k.rows, width: k.k };
-        self.norm_into(k.x.into(), &norm, out);
-        Prepared { x: out, norm: None }
+        self.norm_into(k.x.into(), &norm, out)?;
+        Ok(Prepared { x: out, norm: None })
     }
 
     /// Whether the matrix units take these rows: f16, which holds no f32 weights.

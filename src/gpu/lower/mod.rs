@@ -4,6 +4,7 @@ mod attention;
 mod elementwise;
 mod general;
 mod linear;
+mod long;
 mod neural;
 mod sample;
 
@@ -27,6 +28,9 @@ pub const HEADER_WORDS: usize = 8;
 
 /// Words of a run's block in all.
 pub const RUN_WORDS: usize = 4096;
+
+/// Rounds that all loops of a kernel may take together: software adapters end them at 65,535 and go on with what they have.
+pub const MOST_ROUNDS: usize = 60_000;
 
 /// One dispatch of a recording.
 pub struct Dispatch {
@@ -148,6 +152,12 @@ impl<'a> Lowering<'a> {
     /// # Errors
     /// When a step is beyond what the kernels or the device can do.
     pub fn run(&mut self) -> Result<(), ExecError> {
+        let n_caches = self.plan.options.caches.len();
+        if n_caches >= HEADER_WORDS {
+            // The word of a further cache's position would be the first scalar's.
+            return Err(self
+                .unsupported(format!("a program of {n_caches} caches; the GPU takes at most {}: give `--backend cpu`", HEADER_WORDS - 1)));
+        }
         for (i, step) in self.plan.steps.iter().enumerate() {
             self.step_idx = i;
             self.step(step)?;
@@ -158,7 +168,7 @@ impl<'a> Lowering<'a> {
     fn step(&mut self, step: &Step) -> Result<(), ExecError> {
         match &step.kernel {
             Kernel::Embedding(k) => self.embedding(k),
-            Kernel::Norm(k) => self.norm(k.x.into(), k),
+            Kernel::Norm(k) => self.norm(k.x.into(), k)?,
             Kernel::Linear(k) => self.linear(k)?,
             Kernel::Rope(k) => self.rope(k, &k.x, k.x.buf.into()),
             Kernel::CacheStore(k) => self.cache_store(k),
@@ -167,16 +177,18 @@ impl<'a> Lowering<'a> {
             Kernel::Copy(k) => self.copy(k)?,
             Kernel::Reduce(k) => self.reduce(k),
             Kernel::Cumulate(k) => self.cumulate(k),
-            Kernel::Softmax(k) => self.softmax(k),
+            Kernel::Softmax(k) => self.softmax(k)?,
             Kernel::Einsum(k) => self.einsum(k)?,
             Kernel::Gather(k) => self.gather(k),
             Kernel::ScatterAdd(k) => self.scatter_add(k),
-            Kernel::ArgSort { x, out, rows, len, descending, dtype } => self.argsort(*x, *out, *rows, *len, *descending, *dtype),
+            Kernel::ArgSort { x, out, rows, len, descending, dtype } => {
+                self.argsort((*x).into(), (*out).into(), *rows, *len, *descending, *dtype)
+            }
             Kernel::Iota { out, len } => self.iota(*out, *len),
             Kernel::Random { kind, seed, out, len } => self.random(*kind, *seed, *out, *len),
             Kernel::SelectRow { x, index, out, n_rows, len } => self.select_row(*x, *index, *out, *n_rows, *len),
             Kernel::Scalar { value, out } => self.scalar(*value, *out),
-            Kernel::Sample(k) => self.sample(k),
+            Kernel::Sample(k) => self.sample(k)?,
         }
         Ok(())
     }
@@ -216,6 +228,24 @@ impl<'a> Lowering<'a> {
         let plan = self.plan;
         let spec = plan.options.caches.get(cache.0 as usize).ok_or_else(|| self.unsupported("a cache that was not declared"))?;
         Ok((spec, CacheLayout::of(spec)))
+    }
+
+    /// The least workgroup from `least` invocations on with which `rounds` stays within what loops may take, or the widest that there is.
+    fn workgroup_for(&self, least: usize, rounds: impl Fn(usize) -> usize) -> usize {
+        let widest = (self.caps.workgroup_threads as usize).clamp(least, 1024);
+        std::iter::successors(Some(least), |w| Some(w * 2))
+            .take_while(|&w| w <= widest)
+            .find(|&w| rounds(w) <= MOST_ROUNDS)
+            .unwrap_or(widest)
+    }
+
+    /// Refuses what would loop for longer than the adapter lets it.
+    fn check_rounds(&self, what: &str, len: usize, rounds: usize) -> Result<(), ExecError> {
+        if self.caps.ends_loops && rounds > MOST_ROUNDS {
+            let message = format!("{what} over {len} values would end early on this software adapter: give `--backend cpu`");
+            return Err(self.unsupported(message));
+        }
+        Ok(())
     }
 
     fn unsupported(&self, message: impl Into<String>) -> ExecError {

@@ -2,7 +2,7 @@
 
 use super::super::assemble::Source;
 use super::{Grid, Lowering, Operand, Work, rows_words};
-use crate::graph::{KvType, RopeStyle};
+use crate::graph::{ExecError, KvType, RopeStyle};
 use crate::plan::{CacheStore, Embedding, Norm, Rope, RopeTable, View};
 
 impl Lowering<'_> {
@@ -29,17 +29,19 @@ impl Lowering<'_> {
         }
     }
 
-    pub(super) fn norm(&mut self, x: Operand, k: &Norm) {
-        self.norm_into(x, k, k.out.into());
+    pub(super) fn norm(&mut self, x: Operand, k: &Norm) -> Result<(), ExecError> {
+        self.norm_into(x, k, k.out.into())
     }
 
-    pub(super) fn norm_into(&mut self, x: Operand, k: &Norm, out: Operand) {
-        let workgroup = if self.caps.software { 32u32 } else { 256 };
+    pub(super) fn norm_into(&mut self, x: Operand, k: &Norm, out: Operand) -> Result<(), ExecError> {
+        let workgroup = self.workgroup_for(if self.caps.software { 32 } else { 256 }, |threads| 2 * k.width / threads);
+        self.check_rounds("a norm", k.width, 2 * k.width / workgroup)?;
         let source = Source::new("rms_norm").with("prelude/reduce").set("WORKGROUP", workgroup).set("LANES", workgroup);
         let operands = vec![(2, x), (3, k.weight.into()), (4, out)];
         let [rows, dynamic] = rows_words(k.rows);
         let step = vec![rows, dynamic, k.width as u32, self.word(k.eps)];
         self.push(source, operands, step, Grid::rows(k.rows, 1, 1), Work::default());
+        Ok(())
     }
 
     pub(super) fn rope(&mut self, k: &Rope, view: &View, x: Operand) {

@@ -5,17 +5,21 @@ use std::rc::Rc;
 use super::super::assemble::Source;
 use super::super::cache::history_len;
 use super::{Grid, Lowering, Operand, RunShape, Work};
+use crate::graph::ExecError;
 use crate::plan::{Sample, ScalarRef};
 
 const PARTS: u32 = 64;
 
 /// Groups of logits whose maxima `punish` keeps: so many that the k-th largest of them is hardly less than the k-th largest logit.
 const GROUPS: usize = 4096;
+/// Passes over all logits of a draw without top-k, at most: 34 for top-p, four for the ids of ties, eight for top-k, two for the draw, and
+/// some rounds of the other loops.
+const PASSES: usize = 52;
 /// Elements of a group, at least.
 const LEAST_EACH: usize = 8;
 
 impl Lowering<'_> {
-    pub(super) fn sample(&mut self, k: &Sample) {
+    pub(super) fn sample(&mut self, k: &Sample) -> Result<(), ExecError> {
         let has_history = k.history.is_some();
         let history = |binding: u32| k.history.map(|cache| (binding, Operand::History(cache)));
         let spec = k.history.and_then(|c| self.cache(c).ok()).map(|(spec, _)| *spec);
@@ -24,10 +28,10 @@ impl Lowering<'_> {
         let greedy = move |run: &RunShape| is_greedy(run, temperature, repeat_penalty, repeat_last_n, has_history);
 
         let parts = self.scratch(2 * PARTS as usize);
-        let source = Source::new("argmax_partial").set("PARTS", PARTS);
+        let source = Source::new("argmax_partial").with("prelude/order").set("PARTS", PARTS);
         let grid = move |run: &RunShape| [if greedy(run) { PARTS } else { 0 }, 1, 1];
         self.push(source, vec![(2, k.logits.into()), (3, parts)], vec![k.vocab as u32], Grid::PerRun(Rc::new(grid)), Work::default());
-        let source = Source::new("argmax_final").set("PARTS", PARTS).set("HAS_HISTORY", has_history);
+        let source = Source::new("argmax_final").with("prelude/order").set("PARTS", PARTS).set("HAS_HISTORY", has_history);
         let grid = move |run: &RunShape| [u32::from(greedy(run)), 1, 1];
         let mut operands = vec![(2, parts), (4, k.out.into())];
         operands.extend(history(3));
@@ -49,10 +53,13 @@ impl Lowering<'_> {
         let grid = move |run: &RunShape| [if greedy(run) { 0 } else { slices as u32 }, 1, 1];
         self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), Work::default());
 
-        let workgroup = if self.caps.software { 32 } else { self.caps.workgroup_threads.min(1024) };
+        let least = if self.caps.software { 32 } else { self.caps.workgroup_threads.min(1024) as usize };
+        let workgroup = self.workgroup_for(least, |threads| PASSES * k.vocab / threads);
+        self.check_rounds("a draw", k.vocab, PASSES * k.vocab / workgroup)?;
         let source = Source::new("sample")
             .with("prelude/reduce")
             .with("prelude/philox")
+            .with("prelude/order")
             .with("prelude/radix_select")
             .with("prelude/candidates")
             .set("WORKGROUP", workgroup)
@@ -64,6 +71,7 @@ impl Lowering<'_> {
         step.extend([temperature, top_k, top_p, min_p, seed, position]);
         let grid = move |run: &RunShape| [u32::from(!greedy(run)), 1, 1];
         self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), Work::default());
+        Ok(())
     }
 }
 

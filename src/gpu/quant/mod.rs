@@ -37,24 +37,39 @@ static FORMATS: &[(&str, &WeightFormat)] = &[
 static ADDED: RwLock<Vec<(&'static str, &'static WeightFormat, &'static str)>> = RwLock::new(Vec::new());
 
 /// Adds the layout of a block format of this name for the life of the process, with the text of the fragment that `format.fragments` names
-/// last. What the fragment gives is what those of `shaders/wgsl/quant` give to `quant/common`.
+/// last. What the fragment gives is what those of `shaders/wgsl/quant` give to `quant/common`. Kernels with it are compiled with run-time
+/// checks, so that no text reaches past its buffers.
 ///
 /// # Errors
-/// Where the name, or that of the fragment, is taken, with it.
-pub fn add_weight_format(name: &'static str, format: &'static WeightFormat, fragment: &'static str) -> Result<(), &'static str> {
+/// Where the name, or that of the fragment, is taken; where the layout has no fragment, one that there is none of, or no words; and where a
+/// kernel with the fragment is no valid WGSL.
+pub fn add_weight_format(name: &'static str, format: &'static WeightFormat, fragment: &'static str) -> Result<(), String> {
     let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
+    let is_file = |name: &str| assemble::FILES.iter().any(|(n, _)| *n == name);
     if FORMATS.iter().any(|(n, _)| *n == name) || added.iter().any(|(n, ..)| *n == name) {
-        return Err(name);
+        return Err(format!("there is a layout of `{name}` already: take another name"));
     }
-    match format.fragments.last() {
-        Some(own) if assemble::FILES.iter().any(|(n, _)| n == own) || added.iter().any(|(_, f, _)| f.fragments.last() == Some(own)) => {
-            Err(own)
-        }
-        _ => {
-            added.push((name, format, fragment));
-            Ok(())
-        }
+    let Some((own, shared)) = format.fragments.split_last() else {
+        return Err(format!("the layout of `{name}` has no fragment: name its own one last"));
+    };
+    if is_file(own) || added.iter().any(|(_, f, _)| f.fragments.last() == Some(own)) {
+        return Err(format!("there is a fragment `{own}` already: take another name"));
     }
+    if let Some(absent) = shared.iter().find(|name| !is_file(name)) {
+        return Err(format!("there is no fragment `{absent}`, which the layout of `{name}` names"));
+    }
+    if format.quant_words == 0 {
+        return Err(format!("the layout of `{name}` has no words of quants"));
+    }
+    // The embedding is the least kernel that reads weights.
+    let target = assemble::Target { subgroup: 0, software: false, words_64: false };
+    let kernel = assemble::Source::new("embedding").with_weight(format);
+    let text = kernel.assemble_with(target, Some((own, fragment))).map_err(|absent| format!("there is no fragment `{absent}`"))?;
+    if let Some(problem) = super::lint::check(own, &text).into_iter().next() {
+        return Err(format!("the fragment of `{name}` is refused: {problem}"));
+    }
+    added.push((name, format, fragment));
+    Ok(())
 }
 
 /// The text of a fragment that came with an added format.

@@ -1,6 +1,6 @@
 //! Functions of each element. Of a number they give a number.
 
-use crate::graph::{BinaryOp, UnaryOp};
+use crate::graph::{BinaryOp, UnaryOp, math};
 use crate::lang::eval::number::{self, float_to_int};
 use crate::lang::interp::Interp;
 use crate::lang::session::Operand;
@@ -36,21 +36,21 @@ macro_rules! functions {
             name: "minimum",
             signature: "minimum(a, b) -> tensor or number",
             section: "math",
-            doc: "The smaller of two, elementwise with broadcasting.",
+            doc: "The smaller of two, elementwise with broadcasting; NaN where one is.",
             run: Run::Call(|interp, args| binary(interp, args, BinaryOp::Min)),
         },
         Builtin {
             name: "maximum",
             signature: "maximum(a, b) -> tensor or number",
             section: "math",
-            doc: "The larger of two, elementwise with broadcasting.",
+            doc: "The larger of two, elementwise with broadcasting; NaN where one is.",
             run: Run::Call(|interp, args| binary(interp, args, BinaryOp::Max)),
         },
         Builtin {
             name: "clamp",
             signature: "clamp(x, low: number, high: number) -> tensor or number",
             section: "math",
-            doc: "`x`, but at least `low` and at most `high`.",
+            doc: "`x`, but at least `low` and at most `high`; NaN stays NaN.",
             run: Run::Call(clamp),
         }]
     };
@@ -62,17 +62,17 @@ pub const BUILTINS: &[Builtin] = functions! {
     "sqrt", Sqrt, f64::sqrt, "The square root.";
     "rsqrt", Rsqrt, |x| 1.0 / x.sqrt(), "1 / sqrt(x).";
     "abs", Abs, f64::abs, "The absolute value.";
-    "sign", Sign, |x| f64::from(x > 0.0) - f64::from(x < 0.0), "1, 0 or -1.";
+    "sign", Sign, math::sign_f64, "1, 0 or -1; NaN of NaN.";
     "sin", Sin, f64::sin, "The sine of x radians.";
     "cos", Cos, f64::cos, "The cosine of x radians.";
     "tan", Tan, f64::tan, "The tangent of x radians.";
     "tanh", Tanh, f64::tanh, "The hyperbolic tangent.";
     "sigmoid", Sigmoid, |x| 1.0 / (1.0 + (-x).exp()), "1 / (1 + exp(-x)).";
-    "relu", Relu, |x: f64| x.max(0.0), "max(x, 0).";
+    "relu", Relu, |x: f64| math::max_f64(x, 0.0), "max(x, 0); NaN of NaN.";
     "silu", Silu, |x| x / (1.0 + (-x).exp()), "x sigmoid(x), also called swish (arXiv:1702.03118).";
     "gelu", Gelu, |x| 0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x)).tanh()), "0.5 x (1 + tanh(sqrt(2/π) (x + 0.044715 x³))) (arXiv:1606.08415).";
     "erf", Erf, libm::erf, "The error function, 2 / sqrt(π) times the integral of exp(-t²) from 0 to x.";
-    "softplus", Softplus, |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p(), "log(1 + exp(x)).";
+    "softplus", Softplus, |x: f64| math::max_f64(x, 0.0) + (-x.abs()).exp().ln_1p(), "log(1 + exp(x)).";
     "floor", Floor, f64::floor, "The whole number at or below x.";
     "ceil", Ceil, f64::ceil, "The whole number at or above x.";
     "round", Round, f64::round_ties_even, "The nearest whole number, the even one of two.";
@@ -105,8 +105,8 @@ fn binary(interp: &mut Interp, args: Args, op: BinaryOp) -> Outcome {
         _ => {
             let (x, y) = (args.float(interp, 0)?, args.float(interp, 1)?);
             Ok(Value::Float(match op {
-                BinaryOp::Min => x.min(y),
-                BinaryOp::Max => x.max(y),
+                BinaryOp::Min => math::min_f64(x, y),
+                BinaryOp::Max => math::max_f64(x, y),
                 _ => x.powf(y),
             }))
         }

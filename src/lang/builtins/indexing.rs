@@ -35,14 +35,14 @@ pub const BUILTINS: &[Builtin] = &[
         name: "sort",
         signature: "sort(x: tensor, dim: int = -1, descending: bool = false) -> (tensor, tensor)",
         section: "tensor",
-        doc: "The values in order along `dim`, and where each was. Equal ones keep their order.",
+        doc: "The values in order along `dim`, and where each was. Equal ones keep their order; NaN comes last either way.",
         run: Run::Call(sort),
     },
     Builtin {
         name: "topk",
         signature: "topk(x: tensor, k: int, dim: int = -1) -> (tensor, tensor)",
         section: "tensor",
-        doc: "The `k` largest values along `dim`, largest first, and where each was.",
+        doc: "The `k` largest values along `dim`, largest first, and where each was. NaN counts as the least.",
         run: Run::Call(topk),
     },
 ];

@@ -1,5 +1,6 @@
 //! Sums and their like, along one dimension or over all elements.
 
+use crate::graph::math::{max_f64, min_f64};
 use crate::graph::{Graph, GraphError, NodeId, Op, ReduceOp};
 use crate::lang::interp::Interp;
 use crate::lang::session::Operand;
@@ -35,28 +36,28 @@ pub const BUILTINS: &[Builtin] = &[
         name: "max",
         signature: "max(x, dim =, keep: bool = false) -> tensor",
         section: "tensor",
-        doc: "The largest element along `dim`, or of all; of two numbers, the larger: `max(a, b)`.",
+        doc: "The largest element along `dim`, or of all; of two numbers, the larger: `max(a, b)`. NaN where one is.",
         run: Run::Call(|interp, args| extreme(interp, args, ReduceOp::Max)),
     },
     Builtin {
         name: "min",
         signature: "min(x, dim =, keep: bool = false) -> tensor",
         section: "tensor",
-        doc: "The smallest element along `dim`, or of all; of two numbers, the smaller: `min(a, b)`.",
+        doc: "The smallest element along `dim`, or of all; of two numbers, the smaller: `min(a, b)`. NaN where one is.",
         run: Run::Call(|interp, args| extreme(interp, args, ReduceOp::Min)),
     },
     Builtin {
         name: "argmax",
         signature: "argmax(x: tensor, dim: int = all, keep: bool = false) -> int32 tensor",
         section: "tensor",
-        doc: "Where the largest element is: along `dim`, or in the flat tensor. The lowest position on a tie.",
+        doc: "Where the largest element is: along `dim`, or in the flat tensor. The lowest position on a tie; that of the first NaN where there is one.",
         run: Run::Call(|interp, args| arg_extreme(interp, args, true)),
     },
     Builtin {
         name: "argmin",
         signature: "argmin(x: tensor, dim: int = all, keep: bool = false) -> int32 tensor",
         section: "tensor",
-        doc: "Where the smallest element is: along `dim`, or in the flat tensor. The lowest position on a tie.",
+        doc: "Where the smallest element is: along `dim`, or in the flat tensor. The lowest position on a tie; that of the first NaN where there is one.",
         run: Run::Call(|interp, args| arg_extreme(interp, args, false)),
     },
     Builtin {
@@ -122,7 +123,7 @@ fn extreme(interp: &mut Interp, args: Args, op: ReduceOp) -> Outcome {
         (Value::Int(a), Value::Int(b)) => return Ok(Value::Int(if is_max { a.max(b) } else { a.min(b) })),
         (Value::Int(_) | Value::Float(_), Value::Int(_) | Value::Float(_)) => {
             let (a, b) = (args.float(interp, 0)?, args.float(interp, 1)?);
-            return Ok(Value::Float(if is_max { a.max(b) } else { a.min(b) }));
+            return Ok(Value::Float(if is_max { max_f64(a, b) } else { min_f64(a, b) }));
         }
         _ => {}
     }

@@ -1,6 +1,7 @@
 //! Choosing ids from logits.
 
-use crate::graph::{BinaryOp, Literal};
+use crate::graph::math::max_f64;
+use crate::graph::{BinaryOp, Literal, NoChoice};
 use crate::lang::interp::Interp;
 use crate::lang::session::Tensor;
 use crate::lang::value::{Fault, Value};
@@ -16,7 +17,8 @@ pub const BUILTINS: &[Builtin] = &[
                     repeat_penalty: float = 1.0, seed: int = the next, recent: ids = none) -> int",
         section: "sampling",
         doc: "An id drawn by the logits' probabilities, after the penalty on `recent` ids, top-k, top-p, min-p and temperature, in this order. \
-              Temperature 0 takes the largest. Of `[T, V]` the last row. Without a seed each draw takes the next of the stream that `seed(n)` sets.",
+              Temperature 0 takes the largest. Of `[T, V]` the last row. Logits that hold NaN, or whose largest is infinite, are an error. Without a seed \
+              each draw takes the next of the stream that `seed(n)` sets.",
         run: Run::Call(sample),
     },
     Builtin {
@@ -154,15 +156,29 @@ fn draw(interp: &mut Interp, args: &Args, row: &Tensor, settings: Settings, seed
         let position = g.literal_i32(0);
         g.sample(n[0], settings, position, None)
     })?;
-    let host = interp.session.host(&chosen)?;
-    Ok(Value::Int(host.value(0) as i64))
+    let id = interp.session.host(&chosen)?.value(0) as i32;
+    NoChoice::of_id(id).map_or(Ok(Value::Int(i64::from(id))), |reason| Err(args.fail(0, undrawable(reason))))
+}
+
+/// What is said of logits without a choice.
+fn undrawable(reason: NoChoice) -> Fault {
+    let fault = Fault::new(format!("{reason}, so that no id can be drawn"));
+    match reason {
+        NoChoice::Nan => {
+            fault.hint("`any(x != x)` says whether a tensor holds NaN; `tl trace MODEL` shows in which step of a model it begins")
+        }
+        NoChoice::Infinite => fault.hint("leave out an id with -inf, and leave at least one in"),
+    }
 }
 
 fn print_top_k(interp: &mut Interp, args: Args) -> Outcome {
     let row = last_row(interp, &args)?;
     let k = args.int_or(interp, 1, 5)?.max(0) as usize;
     let host = interp.session.host(&row)?;
-    let largest = (0..host.len()).map(|i| host.value(i)).fold(f64::NEG_INFINITY, f64::max);
+    let largest = (0..host.len()).map(|i| host.value(i)).fold(f64::NEG_INFINITY, max_f64);
+    if !largest.is_finite() {
+        return Err(args.fail(0, undrawable(if largest.is_nan() { NoChoice::Nan } else { NoChoice::Infinite })));
+    }
     let weights: Vec<f64> = (0..host.len()).map(|i| (host.value(i) - largest).exp()).collect();
     let total: f64 = weights.iter().sum();
     let mut order: Vec<usize> = (0..host.len()).collect();

@@ -210,7 +210,7 @@ impl Machine<'_> {
                     let history = &self.ring(cache).0.history;
                     (position.saturating_sub(last_n)..position).filter_map(|p| history.get(&p).copied()).collect()
                 });
-                let id = choose(&logits, &settings, &recent).id;
+                let id = choose(&logits, &settings, &recent).unwrap().id;
                 if let Some(cache) = k.history {
                     self.ring(cache).0.history.insert(position, id as i32);
                 }
