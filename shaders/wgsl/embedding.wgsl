@@ -1,4 +1,4 @@
-//! out[t] = table[ids[t]], widened to f32; an id out of range reads row 0.
+//! out[t] = table[ids[t]], widened to f32; an id out of range gives 0.
 //! Grid: one invocation for each group of 32 values, folded over x and y.
 //! Arithmetic: exact up to the product with the block's scale. Needs: nothing.
 
@@ -32,7 +32,8 @@ fn main(
         return;
     }
     let id = bitcast<u32>(ids[token]);
-    let row = select(id, 0u, id >= step.vocab);
+    let is_known = id < step.vocab;
+    let row = select(0u, id, is_known);
     if row < step.first_row || row >= step.first_row + step.n_rows {
         return;
     }
@@ -40,7 +41,7 @@ fn main(
     for (var i = 0u; i < 32u; i++) {
         let k = group * 32u + i;
         if k < step.width {
-            out[token * step.width + k] = values.v[i / 4u][i % 4u];
+            out[token * step.width + k] = select(0.0, values.v[i / 4u][i % 4u], is_known);
         }
     }
 }

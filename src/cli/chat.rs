@@ -2,13 +2,14 @@
 
 mod session;
 
-use std::io::{BufRead, Write, stdin, stdout};
+use std::io::{Write, stdin, stdout};
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
 use crate::engine::{EngineError, ModelSteps};
 use crate::model::{Answer, ChatError, ChatEvent, ChatSession, ChatSettings, StepPrograms};
 use crate::output::FileKind;
+use crate::source::{Line, read_line, skip_line};
 use crate::text::{AnswerPart, ChatTemplate};
 
 use super::args::ChatArgs;
@@ -41,7 +42,7 @@ pub fn run(args: &ChatArgs) -> CliResult {
     let mut session = model.chat(template, settings, args.system.clone())?;
     let interrupt = interrupt::install()?;
     if let Some(prompt) = args.prompt.as_ref().or(args.words.as_ref()) {
-        return one_answer(&mut session, prompt, args.stats, &interrupt);
+        return Ok(one_answer(&mut session, prompt, args.stats, &interrupt)?);
     }
     if !terminal::is_interactive() {
         return piped(&mut session, args.stats, &interrupt);
@@ -53,7 +54,7 @@ pub fn run(args: &ChatArgs) -> CliResult {
     session::run(&mut session, &model.config.name, args, &interrupt)
 }
 
-fn one_answer(session: &mut Session, prompt: &str, stats: bool, interrupt: &AtomicBool) -> CliResult {
+fn one_answer(session: &mut Session, prompt: &str, stats: bool, interrupt: &AtomicBool) -> Result<(), TurnError> {
     let answer = ask(session, prompt, interrupt)?;
     if stats {
         terminal::note(stats_line(session, &answer));
@@ -61,24 +62,66 @@ fn one_answer(session: &mut Session, prompt: &str, stats: bool, interrupt: &Atom
     Ok(())
 }
 
-/// One message a line, answered in turn.
+/// A message of more bytes is refused before it is looked at.
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// One message a line, answered in turn. A message that gets no answer is said and shows in the exit code; those after it are answered.
 fn piped(session: &mut Session, stats: bool, interrupt: &AtomicBool) -> CliResult {
-    for line in stdin().lock().lines() {
-        let line = line.map_err(|e| CliError::failed(format!("cannot read standard input: {e}")))?;
-        if !line.trim().is_empty() {
-            one_answer(session, &line, stats, interrupt)?;
+    let cannot = |e| CliError::failed(format!("cannot read standard input: {e}"));
+    let mut input = stdin().lock();
+    let mut failed = false;
+    for line_nr in 1.. {
+        let wrong = match read_line(&mut input, MESSAGE_BYTES_MAX).map_err(cannot)? {
+            Line::End => break,
+            Line::Text(line) if line.trim().is_empty() => continue,
+            Line::Text(line) => match one_answer(session, &line, stats, interrupt) {
+                Ok(()) => continue,
+                Err(TurnError::Refused(why)) => why,
+                Err(TurnError::Failed(error)) => return Err(error),
+            },
+            Line::TooLong => {
+                skip_line(&mut input).map_err(cannot)?;
+                format!("it has more than {MESSAGE_BYTES_MAX} bytes")
+            }
+            Line::NotText { at } => format!("byte {at} is no UTF-8 text"),
+        };
+        if let (Some(text), _) = CliError::failed(format!("line {line_nr} of standard input got no answer: {wrong}")).report() {
+            terminal::note(text);
         }
+        failed = true;
     }
-    Ok(())
+    if failed { Err(CliError::Silent) } else { Ok(()) }
 }
 
-fn ask(session: &mut Session, text: &str, interrupt: &AtomicBool) -> Result<Answer, CliError> {
+/// Why a turn got no answer.
+enum TurnError {
+    /// The conversation can go on with another message.
+    Refused(String),
+    Failed(CliError),
+}
+
+impl From<TurnError> for CliError {
+    fn from(error: TurnError) -> Self {
+        match error {
+            TurnError::Refused(why) => CliError::failed(why),
+            TurnError::Failed(error) => error,
+        }
+    }
+}
+
+impl From<std::io::Error> for TurnError {
+    fn from(error: std::io::Error) -> Self {
+        TurnError::Failed(error.into())
+    }
+}
+
+fn ask(session: &mut Session, text: &str, interrupt: &AtomicBool) -> Result<Answer, TurnError> {
     let mut printer = Printer::new(interrupt);
     let answer = session.ask(text, |event| printer.event(event));
     printer.finish(answer)
 }
 
-fn regenerate(session: &mut Session, interrupt: &AtomicBool) -> Result<Answer, CliError> {
+fn regenerate(session: &mut Session, interrupt: &AtomicBool) -> Result<Answer, TurnError> {
     let mut printer = Printer::new(interrupt);
     let answer = session.regenerate(|event| printer.event(event));
     printer.finish(answer)
@@ -133,7 +176,7 @@ impl<'a> Printer<'a> {
         out.flush()
     }
 
-    fn finish(mut self, answer: Result<Answer, ChatError<EngineError>>) -> Result<Answer, CliError> {
+    fn finish(mut self, answer: Result<Answer, ChatError<EngineError>>) -> Result<Answer, TurnError> {
         self.mark.clear();
         self.written?;
         let mut out = stdout().lock();
@@ -141,8 +184,8 @@ impl<'a> Printer<'a> {
             out.write_all(b"\x1b[0m")?;
         }
         let answer = answer.map_err(|error| match error {
-            ChatError::Engine(error) => error.into(),
-            other => CliError::failed(other),
+            ChatError::Engine(error) => TurnError::Failed(error.into()),
+            other => TurnError::Refused(other.to_string()),
         })?;
         out.write_all(b"\n")?;
         out.flush()?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::diag::pictures;
 use crate::output::Output;
 use crate::source::SourceMap;
 
@@ -17,8 +18,7 @@ pub fn run(paths: &[PathBuf], check: bool) -> CliResult {
         let formatted = crate::syntax::format(&text).map_err(|diagnostics| {
             let mut sources = SourceMap::new();
             sources.add(&path.display().to_string(), &text);
-            let drawn: Vec<String> = diagnostics.iter().map(|d| d.render(&sources, terminal::color())).collect();
-            CliError::Failed(drawn.join("\n"))
+            CliError::Failed(pictures(&diagnostics, &sources, terminal::color()).join("\n"))
         })?;
         if formatted != text {
             would_change = true;

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::CliError;
+use super::signals;
 
 static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
@@ -17,11 +18,14 @@ pub fn install() -> Result<Arc<AtomicBool>, CliError> {
     let seen = flag.clone();
     ctrlc::set_handler(move || {
         if seen.swap(true, Ordering::SeqCst) {
+            signals::restore_terminal();
             #[allow(clippy::disallowed_methods, reason = "nothing answered the first Ctrl-C, so nothing else will end the process")]
             std::process::exit(130);
         }
     })
-    .map_err(|e| CliError::failed(format!("cannot watch for Ctrl-C: {e}")))?;
+    .map_err(|e| {
+        CliError::failed(format!("cannot watch for Ctrl-C: {e}; no thread was to be had: give the process more memory (`ulimit -v`)"))
+    })?;
     Ok(flag)
 }
 

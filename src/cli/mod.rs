@@ -17,6 +17,7 @@ mod program;
 mod repl;
 mod run;
 mod setup;
+mod signals;
 mod terminal;
 mod tokenize;
 mod trace;
@@ -34,6 +35,7 @@ use error::{CliError, CliResult};
 /// Parses the arguments, runs the command, and says how it ended.
 pub fn main() -> ExitCode {
     quiet_mesa();
+    signals::watch_faults();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
     let cli = match parse() {
         Ok(cli) => cli,

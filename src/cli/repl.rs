@@ -1,7 +1,7 @@
 //! `tl repl`: line by line, with state that lasts.
 
 use std::cell::RefCell;
-use std::io::{BufRead, Write, stdin, stdout};
+use std::io::{Write, stdin, stdout};
 use std::rc::Rc;
 
 use rustyline::completion::Completer;
@@ -13,13 +13,17 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Config, Context, Editor, Helper};
 
 use crate::lang::Interp;
+use crate::source::{Line as Input, read_line, skip_line};
 use crate::syntax::{continues_name, is_incomplete};
 
 use super::args::ReplArgs;
 use super::error::{CliError, CliResult};
 use super::run::{interp, show};
 use super::terminal::ProgramOut;
-use super::{interrupt, terminal};
+use super::{interrupt, signals, terminal};
+
+/// A statement of more bytes is refused.
+const INPUT_BYTES_MAX: usize = 16 << 20;
 
 pub fn run(args: &ReplArgs) -> CliResult {
     let mut interp = interp(&args.compute, &[])?;
@@ -29,13 +33,28 @@ pub fn run(args: &ReplArgs) -> CliResult {
 /// Lines from a pipe, without decoration. An error is shown and does not end the session, but its exit code.
 fn piped(interp: &mut Interp) -> CliResult {
     let (mut text, mut failed) = (String::new(), false);
-    for line in stdin().lock().lines() {
-        let line = line.map_err(|e| CliError::failed(format!("cannot read standard input: {e}")))?;
-        text.push_str(&line);
-        text.push('\n');
-        if !is_incomplete(&text) {
-            failed |= !evaluate(interp, &std::mem::take(&mut text))?;
-        }
+    let cannot = |e| CliError::failed(format!("cannot read standard input: {e}"));
+    for line_nr in 1.. {
+        // A statement may read standard input itself, so it is not held in between.
+        let wrong = match read_line(&mut stdin().lock(), INPUT_BYTES_MAX - text.len()).map_err(cannot)? {
+            Input::Text(line) => {
+                text.push_str(&line);
+                text.push('\n');
+                if text.len() >= INPUT_BYTES_MAX || !is_incomplete(&text) {
+                    failed |= !evaluate(interp, &std::mem::take(&mut text))?;
+                }
+                continue;
+            }
+            Input::End => break,
+            Input::TooLong => {
+                skip_line(&mut stdin().lock()).map_err(cannot)?;
+                format!("has more than {INPUT_BYTES_MAX} bytes")
+            }
+            Input::NotText { at } => format!("is no UTF-8 text at byte {at}"),
+        };
+        terminal::note(format_args!("error: line {line_nr} of standard input {wrong}; it was left out"));
+        text.clear();
+        failed = true;
     }
     if !text.trim().is_empty() {
         failed |= !evaluate(interp, &text)?;
@@ -44,6 +63,7 @@ fn piped(interp: &mut Interp) -> CliResult {
 }
 
 fn on_terminal(interp: &mut Interp, no_history: bool) -> CliResult {
+    signals::keep_terminal();
     let config = Config::builder().bracketed_paste(true).auto_add_history(true).build();
     let mut editor: Editor<Line, FileHistory> = Editor::with_config(config).map_err(CliError::failed)?;
     let names = Rc::new(RefCell::new(interp.visible_names()));

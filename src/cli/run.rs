@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, pictures};
 use crate::engine::{Backend, EngineHost};
 use crate::lang::{Interp, Options};
 
@@ -103,7 +103,7 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> CliResult {
 }
 
 pub(super) fn show(interp: &Interp, diagnostics: &[Diagnostic]) {
-    for diagnostic in diagnostics {
-        terminal::note(diagnostic.render(&interp.sources, terminal::color()).trim_end());
+    for picture in pictures(diagnostics, &interp.sources, terminal::color()) {
+        terminal::note(picture.trim_end());
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
+use crate::diag::pictures;
 use crate::engine::{Backend, BackendChoice, DeviceRequest, EngineError, LoadRequest, LoadedModel};
 use crate::environment::{self, Variable};
 use crate::format::ModelFile;
@@ -174,10 +175,7 @@ impl From<EngineError> for CliError {
         match error {
             EngineError::NoDevice(message) => CliError::Device(message),
             // These are drawn, and begin with `error:` themselves.
-            EngineError::Program(error) => {
-                let drawn: Vec<String> = error.diagnostics.iter().map(|d| d.render(&error.sources, terminal::color())).collect();
-                CliError::Failed(drawn.join("\n"))
-            }
+            EngineError::Program(error) => CliError::Failed(pictures(&error.diagnostics, &error.sources, terminal::color()).join("\n")),
             EngineError::Exec { message, .. } => {
                 CliError::Failed(if message.contains("error:") { message } else { format!("error: {message}") })
             }

@@ -8,6 +8,9 @@ use super::args::TokenizeArgs;
 use super::error::{CliError, CliResult};
 use super::setup::open_model;
 
+/// More text on standard input is refused.
+const TEXT_BYTES_MAX: u64 = 256 << 20;
+
 pub fn run(args: &TokenizeArgs) -> CliResult {
     let file = open_model(&args.model, false)?;
     let tokenizer = Tokenizer::from_model(&file).map_err(CliError::failed)?;
@@ -18,7 +21,11 @@ pub fn run(args: &TokenizeArgs) -> CliResult {
         }
         (None, None) => {
             let mut text = String::new();
-            stdin().lock().read_to_string(&mut text).map_err(|e| CliError::failed(format!("cannot read standard input: {e}")))?;
+            let mut input = stdin().lock().take(TEXT_BYTES_MAX + 1);
+            input.read_to_string(&mut text).map_err(|e| CliError::failed(format!("cannot read standard input: {e}")))?;
+            if text.len() as u64 > TEXT_BYTES_MAX {
+                return Err(CliError::failed(format!("standard input has more than {TEXT_BYTES_MAX} bytes; give it in parts")));
+            }
             text
         }
     };

@@ -1,4 +1,4 @@
-//! `out[t] = table[ids[t]]`, widened to f32; an id out of range reads row 0.
+//! `out[t] = table[ids[t]]`, widened to f32; an id out of range gives 0.
 
 use crate::plan::Embedding;
 
@@ -12,8 +12,11 @@ pub(super) fn run(ctx: &StepContext<'_>, step: &Embedding) {
     }
     let isa = ctx.isa;
     ctx.threads.run(n, |t| {
-        let row = usize::try_from(ids[t]).ok().filter(|&row| row < table.n_rows()).unwrap_or(0);
         // SAFETY: row `t` of the output is this task's alone.
-        table.widen(isa, row, unsafe { out.range_mut(t * step.width, step.width) });
+        let out: &mut [f32] = unsafe { out.range_mut(t * step.width, step.width) };
+        match usize::try_from(ids[t]).ok().filter(|&row| row < table.n_rows()) {
+            Some(row) => table.widen(isa, row, out),
+            None => out.fill(0.0),
+        }
     });
 }

@@ -1,13 +1,14 @@
 //! `graph::Executor` on the processor.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crate::environment;
 use crate::graph::{
-    Bandwidth, Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, NodeId, Origin,
-    ProgramId, RopeRowsKind, RunArgs, StepTimes, rope_rows,
+    Bandwidth, Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, NodeId, Origin, ProgramId,
+    ProgramKey, Programs, RopeRowsKind, RunArgs, StepTimes, rope_rows,
 };
 use crate::plan::{Buf, Off, Plan, Rule, Target};
 use crate::tensor::{DType, HostData, HostTensor};
@@ -46,8 +47,7 @@ pub struct CpuExecutor {
     threads: Threads,
     poison: bool,
     target: Target,
-    programs: Vec<Program>,
-    by_key: HashMap<(GraphKey, CompileOptions), ProgramId>,
+    programs: Programs<Program>,
     weights: WeightStore,
     /// Intermediate buffers of all programs: runs follow one another, so they share them.
     slots: Vec<Buffer>,
@@ -78,8 +78,7 @@ impl CpuExecutor {
             threads: Threads::new(options.threads.unwrap_or(available).max(1)),
             poison,
             target: Target { off: options.rules, ..TARGET },
-            programs: Vec::new(),
-            by_key: HashMap::new(),
+            programs: Programs::default(),
             weights: WeightStore::default(),
             slots: Vec::new(),
             slot_buffers: 0,
@@ -112,6 +111,10 @@ impl CpuExecutor {
     /// # Errors
     /// For a weight that is damaged or unreadable, without memory, and for a plan whose steps name operands that it has not.
     pub fn load(&mut self, plan: Plan) -> Result<ProgramId, ExecError> {
+        self.load_as(None, plan)
+    }
+
+    fn load_as(&mut self, key: Option<ProgramKey>, plan: Plan) -> Result<ProgramId, ExecError> {
         check_operands(&plan)?;
         let weights = plan.placements.iter().map(|p| self.weights.place(self.isa, &self.threads, p)).collect::<Result<_, _>>()?;
         for (i, &len) in plan.slots.iter().enumerate() {
@@ -122,10 +125,10 @@ impl CpuExecutor {
             }
         }
         let rope_rows = vec![Vec::new(); plan.rope_rows.len()];
-        self.programs.push(Program { plan, weights, rope_rows });
+        let program = self.programs.insert(key, Program { plan, weights, rope_rows });
         self.counters.programs += 1;
         self.note_memory();
-        Ok(ProgramId(self.programs.len() as u32 - 1))
+        Ok(program)
     }
 
     fn note_memory(&mut self) {
@@ -150,19 +153,34 @@ impl Executor for CpuExecutor {
     fn compile(&mut self, graph: &Graph, outputs: &[NodeId], options: &CompileOptions) -> Result<ProgramId, ExecError> {
         let (graph, outputs) = graph.subgraph(outputs);
         let key = (graph.key(&outputs), options.clone());
-        if let Some(&program) = self.by_key.get(&key) {
+        if let Some(program) = self.programs.find(&key) {
             return Ok(program);
         }
         let plan = crate::plan::compile(&graph, &outputs, options, &self.target)?;
-        let program = self.load(plan)?;
-        self.by_key.insert(key, program);
-        Ok(program)
+        self.load_as(Some(key), plan)
+    }
+
+    fn release(&mut self, program: ProgramId) {
+        if !self.programs.release(program).is_empty() {
+            self.weights.drop_retired();
+            self.note_memory();
+        }
+    }
+
+    fn free_retired(&mut self) {
+        drop(self.programs.remove_if(|program| program.plan.reads_retired()));
+        self.weights.drop_retired();
+        self.note_memory();
+    }
+
+    fn watch_interrupt(&mut self, flag: &Arc<AtomicBool>) {
+        self.threads.watch_interrupt(flag);
     }
 
     fn run(&mut self, program: ProgramId, args: &RunArgs) -> Result<Vec<DeviceTensor>, ExecError> {
-        let index = program.0 as usize;
-        let Some(program) = self.programs.get_mut(index) else {
-            return Err(device(format!("there is no program {index}")));
+        let id = program.0;
+        let Some(program) = self.programs.get_mut(program) else {
+            return Err(device(format!("there is no program {id}")));
         };
         let plan = &program.plan;
         if plan.bucket.is_some_and(|bucket| args.n_tokens > bucket) {
@@ -218,6 +236,9 @@ impl Executor for CpuExecutor {
                 let result = catch_unwind(AssertUnwindSafe(|| run_kernel(&ctx, memory, &step.kernel)));
                 if let Some(start) = start {
                     self.step_times.push((step.name.clone(), start.elapsed()));
+                }
+                if self.threads.is_interrupted() {
+                    return Err(ExecError::Interrupted);
                 }
                 result.map_err(|_| ExecError::Device {
                     message: format!("the cpu backend failed in step `{}`; please report it", step.name),

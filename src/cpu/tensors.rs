@@ -7,10 +7,15 @@ use crate::tensor::{DType, Shape};
 
 use super::buffer::Buffer;
 
+/// Free buffers are kept up to so many bytes, whatever was in use.
+const KEPT_BYTES: usize = 64 << 20;
+
 /// The live tensors of an executor by id, and released buffers by length.
 pub(super) struct Tensors {
     live: HashMap<u64, Buffer>,
     free: HashMap<usize, Vec<Buffer>>,
+    free_bytes: usize,
+    most_bytes: usize,
     next_id: u64,
     released: Released,
     poison: bool,
@@ -21,8 +26,17 @@ pub(super) struct Tensors {
 impl Tensors {
     /// With `poison`, buffers are filled with NaN bits when they are taken and when they are released.
     pub fn new(poison: bool) -> Tensors {
-        let (live, free) = (HashMap::new(), HashMap::new());
-        Tensors { live, free, next_id: 0, released: Released::default(), poison, buffers: 0, bytes: 0 }
+        Tensors {
+            live: HashMap::new(),
+            free: HashMap::new(),
+            free_bytes: 0,
+            most_bytes: 0,
+            next_id: 0,
+            released: Released::default(),
+            poison,
+            buffers: 0,
+            bytes: 0,
+        }
     }
 
     /// A buffer of `len` elements, of undefined content.
@@ -32,7 +46,10 @@ impl Tensors {
     pub fn take(&mut self, len: usize) -> Result<Buffer, ExecError> {
         self.collect();
         let buffer = match self.free.get_mut(&len).and_then(Vec::pop) {
-            Some(buffer) => buffer,
+            Some(buffer) => {
+                self.free_bytes -= buffer.len_bytes();
+                buffer
+            }
             None => {
                 let buffer = Buffer::new(len, "a tensor", "a shorter `--ctx` or a smaller tensor lowers it")?;
                 self.buffers += 1;
@@ -40,6 +57,7 @@ impl Tensors {
                 buffer
             }
         };
+        self.most_bytes = self.most_bytes.max(self.bytes - self.free_bytes);
         if self.poison {
             buffer.poison();
         }
@@ -66,7 +84,14 @@ impl Tensors {
         if self.poison {
             buffer.poison();
         }
+        self.free_bytes += buffer.len_bytes();
         self.free.entry(buffer.len()).or_default().push(buffer);
+        // What waits takes no more than what was once in use at a time; otherwise each new size of tensor would leave its buffers behind.
+        if self.free_bytes > self.most_bytes.max(KEPT_BYTES) {
+            self.bytes -= self.free_bytes;
+            self.free_bytes = 0;
+            self.free.clear();
+        }
     }
 
     /// Takes the buffers of tensors whose last handle is gone.

@@ -5,7 +5,7 @@
 //! every worker has seen it. Which thread runs a task never changes what it computes.
 
 use std::any::Any;
-use std::cell::{Cell, UnsafeCell};
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -24,6 +24,8 @@ pub(super) struct Threads {
     workers: Vec<JoinHandle<()>>,
     /// Keeps the type from being shared between threads: one region is open at a time.
     busy: Cell<bool>,
+    /// While it is set, no task begins.
+    interrupt: RefCell<Option<Arc<AtomicBool>>>,
 }
 
 struct Shared {
@@ -45,6 +47,15 @@ struct Job {
     call: unsafe fn(*const (), usize),
     task: *const (),
     n_tasks: usize,
+    /// Of `Threads::interrupt`, or null.
+    interrupt: *const AtomicBool,
+}
+
+impl Job {
+    fn is_interrupted(self) -> bool {
+        // SAFETY: `run` keeps the flag until the region is closed.
+        unsafe { self.interrupt.as_ref() }.is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
 }
 
 // SAFETY: the task behind the pointer is `Sync` and outlives the region, which `run` closes before it returns.
@@ -57,7 +68,7 @@ impl Threads {
         let shared = Arc::new(Shared {
             gate: AtomicU64::new(0),
             next: AtomicUsize::new(0),
-            job: UnsafeCell::new(Job { call: nothing, task: std::ptr::null(), n_tasks: 0 }),
+            job: UnsafeCell::new(Job { call: nothing, task: std::ptr::null(), n_tasks: 0, interrupt: std::ptr::null() }),
             sleepers: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             panic: Mutex::new(None),
@@ -70,24 +81,35 @@ impl Threads {
                 std::thread::Builder::new().name(format!("tl-cpu-{i}")).spawn(move || shared.work()).ok()
             })
             .collect();
-        Threads { shared, workers, busy: Cell::new(false) }
+        Threads { shared, workers, busy: Cell::new(false), interrupt: RefCell::new(None) }
+    }
+
+    /// From now on the tasks of a region that have not begun are left out while `flag` is set: what the region computes is worth nothing then.
+    pub fn watch_interrupt(&self, flag: &Arc<AtomicBool>) {
+        *self.interrupt.borrow_mut() = Some(flag.clone());
+    }
+
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupt.borrow().as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
     pub fn count(&self) -> usize {
         self.workers.len() + 1
     }
 
-    /// Calls `task(i)` once for every `i < n_tasks`, on any thread in any order, and returns when all are done.
+    /// Calls `task(i)` once for every `i < n_tasks`, on any thread in any order, and returns when all are done, or an interrupt was seen.
     pub fn run<F: Fn(usize) + Sync>(&self, n_tasks: usize, task: F) {
         if n_tasks <= 1 || self.workers.is_empty() || self.busy.replace(true) {
-            (0..n_tasks).for_each(task);
+            (0..n_tasks).take_while(|_| !self.is_interrupted()).for_each(task);
             return;
         }
         unsafe fn call<F: Fn(usize)>(task: *const (), i: usize) {
             // SAFETY: `task` is the `F` of the region that is open.
             unsafe { (*task.cast::<F>())(i) }
         }
-        let job = Job { call: call::<F>, task: (&raw const task).cast(), n_tasks };
+        let flag = self.interrupt.borrow().clone();
+        let interrupt = flag.as_ref().map_or(std::ptr::null(), Arc::as_ptr);
+        let job = Job { call: call::<F>, task: (&raw const task).cast(), n_tasks, interrupt };
         let shared = &*self.shared;
         // SAFETY: the gate is closed and empty: the last region was closed before its `run` returned.
         unsafe { *shared.job.get() = job };
@@ -176,7 +198,7 @@ impl Shared {
     fn claim(&self, job: Job) {
         loop {
             let i = self.next.fetch_add(1, Ordering::Relaxed);
-            if i >= job.n_tasks {
+            if i >= job.n_tasks || job.is_interrupted() {
                 return;
             }
             // SAFETY: the region is open or this thread is inside it, so the task is alive.

@@ -123,6 +123,24 @@ impl WeightStore {
         Ok(placed)
     }
 
+    /// Forgets the weights of models that are gone; a program that still reads one keeps it.
+    pub fn drop_retired(&mut self) {
+        let (buffers, bytes, checked) = (&mut self.buffers, &mut self.bytes, &mut self.checked);
+        self.placed.retain(|placement, placed| {
+            if !placement.is_retired() {
+                return true;
+            }
+            if let PlacedWeight::Dense(dense) = placed {
+                *buffers -= 1;
+                *bytes -= dense.buffer.len_bytes();
+            }
+            placement.parts.iter().for_each(|part| {
+                checked.remove(&part.id);
+            });
+            false
+        });
+    }
+
     /// Refuses a weight that holds inf or NaN, or fewer bytes than its shape takes.
     fn check(&mut self, threads: &Threads, weight: &Weight, bytes: &[u8]) -> Result<(), ExecError> {
         if self.checked.contains(&weight.id) {
@@ -144,6 +162,8 @@ impl WeightStore {
             }
         });
         match found.into_inner() {
+            // Some of it was not looked at.
+            usize::MAX if threads.is_interrupted() => Err(ExecError::Interrupted),
             usize::MAX => {
                 self.checked.insert(weight.id);
                 Ok(())

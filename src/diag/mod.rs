@@ -2,11 +2,12 @@
 //!
 //! Any phase makes them; `render` shows them. Messages are lower case, show both values, and end in a hint.
 
+mod excerpt;
 mod render;
 
 use crate::source::Span;
 
-pub use render::Color;
+pub use render::{Color, pictures};
 
 /// How bad it is. Only an error stops a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::cpu::{self, CpuExecutor, CpuOptions};
 use crate::gpu::{self, AdapterSummary, GpuError, GpuExecutor, GpuOptions, Variant, adapters};
 use crate::graph::Executor;
-use crate::lang::SharedExecutor;
+use crate::lang::{SharedExecutor, address_space};
 use crate::plan::{Off, Rule, Target};
 use crate::reference::ReferenceExecutor;
 
@@ -59,6 +59,9 @@ const CHUNK_GPU: usize = 512;
 const CHUNK_CPU: usize = 128;
 const CHUNK_SOFTWARE: usize = 16;
 
+/// Drivers map some hundred MB of their own, and end the process where they cannot.
+const DRIVER_BYTES: u64 = 2 << 30;
+
 /// An open executor.
 pub struct Backend {
     pub executor: SharedExecutor,
@@ -85,6 +88,10 @@ impl Backend {
         let named = request.adapter.is_some() || !matches!(request.backend, BackendChoice::Auto);
         if request.backend == BackendChoice::Cpu {
             return Ok(Backend::cpu(request, ""));
+        }
+        if !named && address_space() < DRIVER_BYTES {
+            let why = format!(" (no GPU: the process may map {} MB, a driver needs {})", address_space() >> 20, DRIVER_BYTES >> 20);
+            return Ok(Backend::cpu(request, &why));
         }
         let options = gpu_options(request);
         match GpuExecutor::new(&options) {

@@ -48,7 +48,8 @@ pub(super) fn fit(file: &Arc<ModelFile>, arch: Option<&Path>, on: Option<(Shared
     // An architecture that nobody knows says more than the keys it lacks.
     let (name, text) = program_text(ModelConfig::architecture_of(file.metadata())?, arch)?;
     let config = ModelConfig::from_file(file)?;
-    let source = Rc::new(FileSource { weights: ModelWeights::from_file(file), file: file.clone() });
+    let executor = on.as_ref().map(|(executor, _)| executor.clone());
+    let source = Rc::new(FileSource { weights: ModelWeights::from_file(file), file: file.clone(), executor });
     let unfit = |e| unfit(e, file, &name, arch);
     let program = match on {
         Some((executor, printed)) => ModelProgram::load_on(executor, &name, &text, source.clone(), printed),

@@ -1,12 +1,13 @@
 //! What programs reach of the engine: models by path, their caches and their text.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::format::Metadata;
 use crate::graph::{Binding, CacheSpec, CacheUse, Compiled, DeviceTensor, Sampling, Weight};
@@ -35,13 +36,13 @@ impl EngineHost {
 impl Host for EngineHost {
     fn load_model(&mut self, path: &str) -> Result<Rc<dyn EngineModel>, String> {
         let model = LoadedModel::open(Path::new(path), &self.backend, &self.request).map_err(said)?;
-        Ok(Rc::new(HostedModel { model, steps: RefCell::default() }))
+        Ok(HostedModel::new(model))
     }
 
     fn built_in_model(&mut self) -> Result<Rc<dyn EngineModel>, String> {
         let file = super::demo::open().map_err(|e| e.to_string())?;
         let model = LoadedModel::from_file(file, &self.backend, &self.request).map_err(said)?;
-        Ok(Rc::new(HostedModel { model, steps: RefCell::default() }))
+        Ok(HostedModel::new(model))
     }
 
     fn load_tokenizer(&mut self, path: &str) -> Result<Rc<dyn EngineModel>, String> {
@@ -51,28 +52,49 @@ impl Host for EngineHost {
 
 struct HostedModel {
     model: LoadedModel,
+    /// No two models that a process loads have the same; an address would be given again once a model is gone.
+    number: u64,
     /// The steps of `forward` that hold for any position, by token count and cache.
     steps: RefCell<HashMap<(usize, CacheSpec), Rc<Compiled>>>,
 }
 
+impl Drop for HostedModel {
+    fn drop(&mut self) {
+        let steps = std::mem::take(&mut *self.steps.borrow_mut());
+        self.release(steps.into_values());
+    }
+}
+
+/// A model keeps this many steps of `forward`; a program that meets more shapes compiles some of them again.
+const MOST_STEPS: usize = 64;
+
 /// A cache with the generator that owns it.
 struct HostedCache {
     generator: RefCell<Generator<ModelSteps>>,
-    /// The executor's descriptor of the model that it belongs to.
-    owner: *const LoadedModel,
+    /// The number of the model that it belongs to.
+    owner: u64,
 }
 
 impl EngineCache for HostedCache {
-    fn position(&self) -> usize {
-        self.generator.borrow().context().position()
+    fn position(&self) -> Result<usize, String> {
+        Ok(self.generator()?.context().position())
     }
 
-    fn clear(&self) {
-        self.generator.borrow_mut().context_mut().clear();
+    fn clear(&self) -> Result<(), String> {
+        self.generator()?.context_mut().clear();
+        Ok(())
     }
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+impl HostedCache {
+    /// The generator, where no `generate` is under way with it.
+    fn generator(&self) -> Result<RefMut<'_, Generator<ModelSteps>>, String> {
+        let busy = || "this cache is in use by the `generate` that called this function: use another, `KVCache(model)`".to_owned();
+        self.generator.try_borrow_mut().map_err(|_| busy())
     }
 }
 
@@ -95,23 +117,52 @@ impl ModelSource for HostedModel {
 }
 
 impl HostedModel {
+    fn new(model: LoadedModel) -> Rc<HostedModel> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Rc::new(HostedModel { model, number: NEXT.fetch_add(1, Ordering::Relaxed), steps: RefCell::default() })
+    }
+
     fn step(&self, wanted: &Wanted, spec: CacheSpec) -> Result<Rc<Compiled>, String> {
         let key = (wanted.n_tokens, spec);
         if let Some(step) = self.steps.borrow().get(&key) {
             return Ok(step.clone());
         }
         let step = Rc::new(self.model.compile(wanted, &[spec]).map_err(said)?);
+        let mut steps = self.steps.borrow_mut();
         if step.pinned.is_none() {
-            self.steps.borrow_mut().insert(key, step.clone());
+            if steps.len() == MOST_STEPS {
+                self.release(steps.drain().map(|(_, step)| step));
+            }
+            steps.insert(key, step.clone());
+        } else {
+            // It stays among the executor's unused programs for the run that comes.
+            self.release([step.clone()]);
         }
         Ok(step)
     }
 
+    fn release(&self, steps: impl IntoIterator<Item = Rc<Compiled>>) {
+        // An executor that is at work frees the programs with the weights of the model.
+        if let Ok(mut executor) = self.model.executor.try_borrow_mut() {
+            steps.into_iter().for_each(|step| executor.release(step.program));
+        }
+    }
+
     fn own<'a>(&self, cache: &'a dyn EngineCache) -> Result<&'a HostedCache, String> {
         match cache.as_any().downcast_ref::<HostedCache>() {
-            Some(cache) if std::ptr::eq(cache.owner, &self.model) => Ok(cache),
+            Some(cache) if cache.owner == self.number => Ok(cache),
             _ => Err("the cache is of another model: make one with `KVCache(model)`".to_owned()),
         }
+    }
+
+    /// Ids of rows that the model has.
+    fn known(&self, ids: &[i32]) -> Result<Vec<TokenId>, String> {
+        let n_rows = self.model.config.vocab_len;
+        let known = |&id: &i32| match u32::try_from(id) {
+            Ok(known) if (known as usize) < n_rows => Ok(TokenId(known)),
+            _ => Err(format!("token {id} is outside of the vocabulary of {n_rows}: ids are 0 to {}", n_rows.saturating_sub(1))),
+        };
+        ids.iter().map(known).collect()
     }
 }
 
@@ -128,24 +179,25 @@ impl EngineModel for HostedModel {
 
     fn new_cache(&self, window: Option<usize>) -> Result<Rc<dyn EngineCache>, String> {
         let generator = self.model.generator_with_window(window).map_err(said)?;
-        Ok(Rc::new(HostedCache { generator: RefCell::new(generator), owner: &self.model }))
+        Ok(Rc::new(HostedCache { generator: RefCell::new(generator), owner: self.number }))
     }
 
     fn forward(&self, tokens: &[i32], cache: &dyn EngineCache) -> Result<DeviceTensor, String> {
-        let mut generator = self.own(cache)?.generator.borrow_mut();
+        let mut generator = self.own(cache)?.generator()?;
+        let ids = self.known(tokens)?;
         if tokens.is_empty() || tokens.len() > CHUNK_MAX {
             return Err(format!("forward takes 1 to {CHUNK_MAX} tokens, not {}", tokens.len()));
         }
         let (spec, position) = (*generator.context().spec(), generator.context().position());
         let wanted = Wanted { n_tokens: tokens.len(), position, slots: spec.slots, window: spec.window, sample: false, exact: true };
         let step = self.step(&wanted, spec)?;
-        let ids = Binding::Host(Arc::new(HostTensor::i32([tokens.len()], tokens.to_vec())));
-        let args = step.args(ids, CacheUse { cache: generator.cache(), position }, tokens.len(), Sampling::default());
+        let input = Binding::Host(Arc::new(HostTensor::i32([tokens.len()], tokens.to_vec())));
+        let args = step.args(input, CacheUse { cache: generator.cache(), position }, tokens.len(), Sampling::default());
         let mut executor = self.model.executor.borrow_mut();
         executor.record_history(generator.cache(), position, tokens).map_err(|e| e.to_string())?;
         let mut outputs = executor.run(step.program, &args).map_err(|e| e.to_string())?;
         drop(executor);
-        generator.context_mut().feed(&tokens.iter().map(|&id| TokenId(id as u32)).collect::<Vec<_>>());
+        generator.context_mut().feed(&ids);
         Ok(outputs.swap_remove(0))
     }
 
@@ -169,8 +221,8 @@ impl EngineModel for HostedModel {
     }
 
     fn keep_prefix(&self, cache: &dyn EngineCache, prompt: &[i32]) -> Result<usize, String> {
-        let mut generator = self.own(cache)?.generator.borrow_mut();
-        let ids: Vec<TokenId> = prompt.iter().map(|&id| TokenId(id as u32)).collect();
+        let mut generator = self.own(cache)?.generator()?;
+        let ids = self.known(prompt)?;
         // At least one token is fed, so that there are logits to draw from.
         let keep = generator.context().common_prefix(&ids).min(ids.len().saturating_sub(1));
         if generator.context().can_rewind_to(keep) {
@@ -196,10 +248,10 @@ impl EngineModel for HostedModel {
         max_tokens: usize,
         on_token: &mut dyn FnMut(i32, &str) -> ControlFlow<()>,
     ) -> Result<Vec<i32>, String> {
-        let mut generator = self.own(cache)?.generator.borrow_mut();
+        let mut generator = self.own(cache)?.generator()?;
+        let ids = self.known(prompt)?;
         let tokenizer = self.model.tokenizer().ok();
         let mut decoder = tokenizer.as_ref().map(|t| t.continuation_decoder());
-        let ids: Vec<TokenId> = prompt.iter().map(|&id| TokenId(id as u32)).collect();
         let mut given = Vec::new();
         generator
             .generate(

@@ -41,6 +41,20 @@ impl Default for LoadRequest {
 pub(super) struct FileSource {
     pub file: Arc<ModelFile>,
     pub weights: ModelWeights,
+    /// Where its program runs; none where a file is only looked at.
+    pub executor: Option<SharedExecutor>,
+}
+
+impl Drop for FileSource {
+    /// The last of the model, its program and its generators is gone: nothing of it stays on the device.
+    fn drop(&mut self) {
+        self.weights.retire();
+        if let Some(executor) = &self.executor
+            && let Ok(mut executor) = executor.try_borrow_mut()
+        {
+            executor.free_retired();
+        }
+    }
 }
 
 impl ModelSource for FileSource {

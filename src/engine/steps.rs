@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::graph::{CacheSpec, Compiled};
+use crate::graph::{CacheSpec, Compiled, ProgramId};
 use crate::model::StepPrograms;
 
 use super::EngineError;
@@ -15,19 +15,28 @@ pub struct ModelSteps {
     spec: CacheSpec,
     /// By the rows of the token input. A step that holds for one position alone is not among them.
     compiled: HashMap<usize, Rc<Compiled>>,
-    /// Whether a step was made for one position alone.
-    is_pinned: bool,
+    /// The program of a run that no other run can use: it was made for one position alone.
+    passing: Option<ProgramId>,
     /// How often the program was interpreted: warm steps leave it alone.
     n_traces: u64,
 }
 
 impl ModelSteps {
     pub(super) fn new(code: Rc<ModelCode>, spec: CacheSpec) -> Self {
-        ModelSteps { code, spec, compiled: HashMap::new(), is_pinned: false, n_traces: 0 }
+        ModelSteps { code, spec, compiled: HashMap::new(), passing: None, n_traces: 0 }
     }
 
     pub fn n_traces(&self) -> u64 {
         self.n_traces
+    }
+}
+
+impl Drop for ModelSteps {
+    fn drop(&mut self) {
+        // An executor that is at work frees the programs with those that it drops next.
+        if let Ok(mut executor) = self.code.executor.try_borrow_mut() {
+            self.compiled.values().map(|step| step.program).chain(self.passing).for_each(|program| executor.release(program));
+        }
     }
 }
 
@@ -43,13 +52,14 @@ impl StepPrograms for ModelSteps {
         let step = Rc::new(self.code.compile(&wanted, &[self.spec])?);
         if step.pinned.is_none() {
             self.compiled.insert(step.rows, step.clone());
+        } else if let Some(last) = self.passing.replace(step.program) {
+            self.code.executor.borrow_mut().release(last);
         }
-        self.is_pinned |= step.pinned.is_some();
         Ok(step)
     }
 
     fn whole_prompts(&self) -> Option<String> {
-        let pinned = || self.is_pinned.then(|| "the program branches on the position of a run's first token".to_owned());
+        let pinned = || self.passing.map(|_| "the program branches on the position of a run's first token".to_owned());
         self.code.exact().or_else(pinned)
     }
 }

@@ -25,8 +25,8 @@ use super::variants::Variant;
 use super::weights::Weights;
 use super::{bandwidth, submit, tune};
 use crate::graph::{
-    Bandwidth, Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, DeviceTime, ExecError, Executor, Graph, GraphKey,
-    NodeId, Origin, ProgramId, Released, RunArgs, StepTimes, TuneReport, Tuned,
+    Bandwidth, Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, DeviceTime, ExecError, Executor, Graph, NodeId, Origin,
+    ProgramId, ProgramKey, Programs, Released, RunArgs, StepTimes, TuneReport, Tuned,
 };
 use crate::plan::{Buf, Kernel, Off, Plan, Rule, Target};
 use crate::tensor::{DType, HostData, HostTensor, Shape};
@@ -47,8 +47,7 @@ pub struct GpuExecutor {
     arena: SlotArena,
     pool: Pool,
     readbacks: ReadbackRing,
-    programs: Vec<Program>,
-    by_key: HashMap<(GraphKey, CompileOptions), ProgramId>,
+    programs: Programs<Program>,
     caches: Vec<Option<Cache>>,
     tensors: HashMap<u64, Tensor>,
     next_tensor: u64,
@@ -87,8 +86,7 @@ impl GpuExecutor {
             arena: SlotArena::default(),
             pool: Pool::default(),
             readbacks: ReadbackRing::default(),
-            programs: Vec::new(),
-            by_key: HashMap::new(),
+            programs: Programs::default(),
             caches: Vec::new(),
             tensors: HashMap::new(),
             next_tensor: 0,
@@ -116,7 +114,7 @@ impl GpuExecutor {
         if texts(&self.gpu.caps) != before {
             self.pipelines.forget();
         }
-        self.by_key.clear();
+        self.programs.forget_keys();
     }
 
     /// Prepares a plan that was made elsewhere.
@@ -124,11 +122,36 @@ impl GpuExecutor {
     /// # Errors
     /// As [`Executor::compile`].
     pub fn load(&mut self, plan: Plan) -> Result<ProgramId, ExecError> {
+        self.load_as(None, plan)
+    }
+
+    fn load_as(&mut self, key: Option<ProgramKey>, plan: Plan) -> Result<ProgramId, ExecError> {
         let n_inputs = plan.inputs.len();
         let recording = self.record(plan)?;
-        self.programs.push(Program { recording, staged: vec![None; n_inputs] });
         self.counters.programs += 1;
-        Ok(ProgramId(self.programs.len() as u32 - 1))
+        Ok(self.programs.insert(key, Program { recording, staged: vec![None; n_inputs] }))
+    }
+
+    fn program(&self, program: ProgramId) -> Result<&Program, ExecError> {
+        self.programs.get(program).ok_or_else(|| no_program(program))
+    }
+
+    fn program_mut(&mut self, program: ProgramId) -> Result<&mut Program, ExecError> {
+        self.programs.get_mut(program).ok_or_else(|| no_program(program))
+    }
+
+    /// Frees what dropped programs alone used.
+    fn dropped(&mut self, programs: Vec<Program>) {
+        if programs.is_empty() {
+            return;
+        }
+        for buffer in programs.into_iter().flat_map(|program| program.staged).flatten() {
+            self.pool.give(&self.gpu, buffer);
+        }
+        self.forget_bind_groups();
+        self.arena.drop_unused();
+        self.pipelines.drop_unused();
+        self.weights.drop_retired();
     }
 
     /// The kernels compiled so far: name and whole text.
@@ -167,14 +190,14 @@ impl GpuExecutor {
     /// The buffers of a run's inputs; host tensors are staged.
     fn bind_inputs(
         &mut self,
-        program: usize,
+        program: ProgramId,
         args: &RunArgs,
         copies: &mut Vec<submit::Copy>,
     ) -> Result<Vec<Option<Rc<CountedBuffer>>>, ExecError> {
-        let n_inputs = self.programs[program].recording.plan.inputs.len();
+        let n_inputs = self.program(program)?.recording.plan.inputs.len();
         let mut bound = Vec::with_capacity(n_inputs);
         for i in 0..n_inputs {
-            let plan = &self.programs[program].recording.plan;
+            let plan = &self.program(program)?.recording.plan;
             let Some((shape, _)) = &plan.inputs[i] else {
                 bound.push(None);
                 continue;
@@ -212,12 +235,12 @@ impl GpuExecutor {
         Ok(bound)
     }
 
-    fn staged(&mut self, program: usize, input: usize, len_bytes: usize) -> Result<Rc<CountedBuffer>, ExecError> {
-        if let Some(buffer) = &self.programs[program].staged[input] {
+    fn staged(&mut self, program: ProgramId, input: usize, len_bytes: usize) -> Result<Rc<CountedBuffer>, ExecError> {
+        if let Some(buffer) = &self.program(program)?.staged[input] {
             return Ok(buffer.clone());
         }
         let buffer = self.pool.take_for_write(&self.gpu, "an input", len_bytes)?;
-        self.programs[program].staged[input] = Some(buffer.clone());
+        self.program_mut(program)?.staged[input] = Some(buffer.clone());
         Ok(buffer)
     }
 
@@ -243,7 +266,7 @@ impl GpuExecutor {
             }
             // The first run is not counted: its buffers may be new.
             runs.remove(0);
-            let plan = &self.programs[program.0 as usize].recording.plan;
+            let plan = &self.program(program)?.recording.plan;
             let mut sums: BTreeMap<String, Duration> = BTreeMap::new();
             for (step_idx, step) in plan.steps.iter().enumerate() {
                 let Kernel::Linear(k) = &step.kernel else { continue };
@@ -270,8 +293,9 @@ impl GpuExecutor {
 
     /// Lowers a program's plan once more, with the kernel shapes of now.
     fn record_again(&mut self, program: ProgramId) -> Result<(), ExecError> {
-        let plan = self.programs[program.0 as usize].recording.plan.clone();
-        self.programs[program.0 as usize].recording = self.record(plan)?;
+        let plan = self.program(program)?.recording.plan.clone();
+        let recording = self.record(plan)?;
+        self.program_mut(program)?.recording = recording;
         Ok(())
     }
 
@@ -279,14 +303,13 @@ impl GpuExecutor {
     fn start(&mut self, program: ProgramId, args: &RunArgs, timer: Option<&Timer>) -> Result<Vec<DeviceTensor>, ExecError> {
         self.gpu.faults.check()?;
         self.collect_released();
-        let index = program.0 as usize;
-        self.check_args(index, args)?;
+        self.check_args(program, args)?;
         if args.inputs.iter().any(|input| matches!(input, Binding::Host(_))) {
             self.submit_held();
         }
         let mut copies = Vec::new();
-        let inputs = self.bind_inputs(index, args, &mut copies)?;
-        let specs = self.programs[index].recording.plan.outputs.clone();
+        let inputs = self.bind_inputs(program, args, &mut copies)?;
+        let specs = self.program(program)?.recording.plan.outputs.clone();
         let mut outputs: Vec<Option<Rc<CountedBuffer>>> = vec![None; specs.len()];
         for spec in &specs {
             if let Buf::Output(i) = spec.buf
@@ -298,7 +321,7 @@ impl GpuExecutor {
         }
         let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
         let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
-        let recording = &mut self.programs[index].recording;
+        let recording = &mut self.programs.get_mut(program).ok_or_else(|| no_program(program))?.recording;
         let bound = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
 
         // Values that are not made for an output alone are copied out at the end.
@@ -354,8 +377,8 @@ impl GpuExecutor {
         self.held.submit(&self.gpu, &mut self.counters);
     }
 
-    fn check_args(&self, program: usize, args: &RunArgs) -> Result<(), ExecError> {
-        let plan = &self.programs[program].recording.plan;
+    fn check_args(&self, program: ProgramId, args: &RunArgs) -> Result<(), ExecError> {
+        let plan = &self.program(program)?.recording.plan;
         if let Some(bucket) = plan.bucket
             && args.n_tokens > bucket
         {
@@ -375,7 +398,7 @@ impl GpuExecutor {
     /// Bind groups keep buffers alive; after one is dropped they are made anew.
     fn forget_bind_groups(&mut self) {
         self.groups.clear();
-        for program in &mut self.programs {
+        for program in self.programs.iter_mut() {
             program.recording.forget_bind_groups();
         }
     }
@@ -403,13 +426,22 @@ impl Executor for GpuExecutor {
     fn compile(&mut self, graph: &Graph, outputs: &[NodeId], options: &CompileOptions) -> Result<ProgramId, ExecError> {
         let (graph, outputs) = graph.subgraph(outputs);
         let key = (graph.key(&outputs), options.clone());
-        if let Some(&program) = self.by_key.get(&key) {
+        if let Some(program) = self.programs.find(&key) {
             return Ok(program);
         }
         let plan = crate::plan::compile(&graph, &outputs, options, &self.target())?;
-        let program = self.load(plan)?;
-        self.by_key.insert(key, program);
-        Ok(program)
+        self.load_as(Some(key), plan)
+    }
+
+    fn release(&mut self, program: ProgramId) {
+        let dropped = self.programs.release(program);
+        self.dropped(dropped);
+    }
+
+    fn free_retired(&mut self) {
+        let dropped = self.programs.remove_if(|program| program.recording.plan.reads_retired());
+        self.dropped(dropped);
+        self.weights.drop_retired();
     }
 
     fn run(&mut self, program: ProgramId, args: &RunArgs) -> Result<Vec<DeviceTensor>, ExecError> {
@@ -427,13 +459,13 @@ impl Executor for GpuExecutor {
     }
 
     fn run_timed(&mut self, program: ProgramId, args: &RunArgs) -> Result<Option<StepTimes>, ExecError> {
-        let recording = &self.programs[program.0 as usize].recording;
+        let recording = &self.program(program)?.recording;
         let Some(timer) = Timer::new(&self.gpu, recording.dispatches.len()) else { return Ok(None) };
         self.submit_held();
         self.start(program, args, Some(&timer))?;
         self.submit_held();
         let times = timer.read(&self.gpu)?;
-        let recording = &self.programs[program.0 as usize].recording;
+        let recording = &self.program(program)?.recording;
         let mut steps: Vec<(String, Duration)> = recording.plan.steps.iter().map(|s| (s.name.clone(), Duration::ZERO)).collect();
         for (dispatch, time) in recording.dispatches.iter().zip(times) {
             steps[dispatch.step_idx].1 += time;
@@ -460,22 +492,21 @@ impl Executor for GpuExecutor {
         runs_a_submit: usize,
         begin: &mut dyn FnMut(),
     ) -> Result<bool, ExecError> {
-        let index = program.0 as usize;
         // A run as any other makes the buffers, which its tensors hold until the end.
         let results = self.start(program, args, None)?;
-        let specs = &self.programs[index].recording.plan.outputs;
+        let specs = &self.program(program)?.recording.plan.outputs;
         if specs.len() != 1 || specs[0].buf != Buf::Output(0) {
             return Ok(false);
         }
         let outputs: Vec<Option<Rc<CountedBuffer>>> = results.iter().map(|r| Some(self.tensors.get(&r.id())?.buffer.clone())).collect();
         let [Some(output)] = &outputs[..] else { return Ok(false) };
         let len_bytes = specs[0].shape.len() * 4;
-        let inputs = self.bind_inputs(index, args, &mut Vec::new())?;
+        let inputs = self.bind_inputs(program, args, &mut Vec::new())?;
         self.read(&results[0])?;
         let mut args = args.clone();
         let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
         let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
-        let recording = &mut self.programs[index].recording;
+        let recording = &mut self.programs.get_mut(program).ok_or_else(|| no_program(program))?.recording;
         let bound = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
         let recording = &*recording;
         let mut copied = VecDeque::new();
@@ -614,6 +645,10 @@ impl Executor for GpuExecutor {
             ..self.counters
         }
     }
+}
+
+fn no_program(program: ProgramId) -> ExecError {
+    unsupported(format!("there is no program {}", program.0))
 }
 
 fn unsupported(message: String) -> ExecError {

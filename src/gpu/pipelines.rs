@@ -82,17 +82,28 @@ pub struct PipelineCache {
     driver: Option<DriverCache>,
     pipelines: HashMap<Source, Rc<Pipeline>>,
     layouts: HashMap<(Vec<(u32, BindingKind)>, u32), Rc<Layout>>,
+    made: usize,
 }
+
+/// Pipelines that no program uses are kept up to so many others: compiling one takes 30 to 100 ms.
+const MOST_PIPELINES: usize = 1024;
 
 impl PipelineCache {
     /// Pipelines made since the start.
     pub fn made(&self) -> usize {
-        self.pipelines.len()
+        self.made
     }
 
     /// Compiles anew what is asked for from now on: kernels of the same source would be others.
     pub fn forget(&mut self) {
         self.pipelines.clear();
+    }
+
+    /// Drops the pipelines that no recording holds, where there are many.
+    pub fn drop_unused(&mut self) {
+        if self.pipelines.len() > MOST_PIPELINES {
+            self.pipelines.retain(|_, pipeline| Rc::strong_count(pipeline) > 1);
+        }
     }
 
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
@@ -142,6 +153,7 @@ impl PipelineCache {
             let (pipeline, source) = (pipeline?, text.source.clone());
             let StepNumbers { bytes: step_bytes, is_immediate } = step;
             let pipeline = Pipeline { pipeline, layout, bindings, step_bytes, is_immediate, text, kernel: OnceCell::new() };
+            self.made += 1;
             self.pipelines.insert(source, Rc::new(pipeline));
         }
         if let Some(driver) = &mut self.driver {

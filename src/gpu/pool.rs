@@ -9,10 +9,17 @@ use crate::graph::ExecError;
 const TENSOR_USAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 
+/// Free buffers are kept up to so many bytes, whatever was in use.
+const KEPT_BYTES: u64 = 64 << 20;
+
 /// Free buffers and, in poison mode, those to be filled before the next run.
 #[derive(Default)]
 pub struct Pool {
     free: HashMap<u64, Vec<Rc<CountedBuffer>>>,
+    free_bytes: u64,
+    /// Bytes that are taken now, and the most there ever were.
+    taken_bytes: u64,
+    most_taken: u64,
     pending_poison: Vec<Rc<CountedBuffer>>,
 }
 
@@ -34,17 +41,30 @@ impl Pool {
     pub fn take_for_write(&mut self, gpu: &Gpu, what: &str, len_bytes: usize) -> Result<Rc<CountedBuffer>, ExecError> {
         let class = size_class(len_bytes);
         let buffer = match self.free.get_mut(&class).and_then(Vec::pop) {
-            Some(buffer) => buffer,
+            Some(buffer) => {
+                self.free_bytes -= buffer.buffer.size();
+                buffer
+            }
             None => self.make(gpu, what, class)?,
         };
+        self.taken_bytes += buffer.buffer.size();
+        self.most_taken = self.most_taken.max(self.taken_bytes);
         self.pending_poison.retain(|b| b.id != buffer.id);
         Ok(buffer)
     }
 
     /// Returns a buffer; work that was submitted with it may still run, later work comes after it.
     pub fn give(&mut self, gpu: &Gpu, buffer: Rc<CountedBuffer>) {
+        let size = buffer.buffer.size();
+        self.taken_bytes = self.taken_bytes.saturating_sub(size);
+        // What waits takes no more than what was once in use at a time; otherwise each new size of tensor would leave its buffers behind.
+        if self.free_bytes + size > self.most_taken.max(KEPT_BYTES) {
+            self.free.clear();
+            self.free_bytes = 0;
+        }
         self.poison(gpu, &buffer);
-        self.free.entry(buffer.buffer.size()).or_default().push(buffer);
+        self.free_bytes += size;
+        self.free.entry(size).or_default().push(buffer);
     }
 
     /// Marks a buffer to be filled with `0xFFFFFFFF` before the next run, in poison mode.
@@ -65,6 +85,7 @@ impl Pool {
         match gpu.buffer(what, hint, class, TENSOR_USAGE) {
             Err(ExecError::OutOfMemory { .. }) if self.free.values().any(|v| !v.is_empty()) => {
                 self.free.clear();
+                self.free_bytes = 0;
                 gpu.buffer(what, hint, class, TENSOR_USAGE).map(Rc::new)
             }
             made => made.map(Rc::new),

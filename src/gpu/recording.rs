@@ -94,6 +94,11 @@ impl SlotArena {
         Ok(taken.into_iter().flatten().collect())
     }
 
+    /// Drops the buffers that no recording holds.
+    pub fn drop_unused(&mut self) {
+        self.buffers.retain(|buffer| Rc::strong_count(buffer) > 1);
+    }
+
     fn arrivals(&mut self, gpu: &Gpu) -> Result<Rc<CountedBuffer>, ExecError> {
         if let Some(made) = &self.arrivals {
             return Ok(made.clone());

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -31,7 +32,7 @@ pub struct Piece {
 /// One upload.
 struct Upload {
     /// The weights, in order, and the first row of each.
-    parts: Vec<(WeightId, usize)>,
+    parts: Vec<(Arc<Weight>, usize)>,
     format: &'static WeightFormat,
     pieces: Vec<Piece>,
 }
@@ -89,12 +90,17 @@ impl Placed {
     }
 }
 
+struct Dense {
+    parts: Vec<Arc<Weight>>,
+    buffer: Rc<CountedBuffer>,
+}
+
 /// Everything that was uploaded.
 #[derive(Default)]
 pub struct Weights {
     uploads: Vec<Rc<Upload>>,
     native: HashMap<Vec<WeightId>, Placed>,
-    dense: HashMap<Vec<WeightId>, Rc<CountedBuffer>>,
+    dense: HashMap<Vec<WeightId>, Dense>,
     in_flight: usize,
 }
 
@@ -110,7 +116,7 @@ impl Weights {
         }
         let n_rows = placement.n_rows();
         let earlier = self.uploads.iter().find_map(|upload| {
-            let at = upload.parts.windows(ids.len()).position(|w| w.iter().map(|p| p.0).eq(ids.iter().copied()))?;
+            let at = upload.parts.windows(ids.len()).position(|w| w.iter().map(|p| p.0.id).eq(ids.iter().copied()))?;
             Some(Placed { upload: upload.clone(), base_row: upload.parts[at].1, n_rows })
         });
         let placed = match earlier {
@@ -131,8 +137,8 @@ impl Weights {
     /// As [`Weights::native`]; also when the tensor is past the binding limit.
     pub fn dense(&mut self, gpu: &Gpu, placement: &Placement) -> Result<Rc<CountedBuffer>, ExecError> {
         let ids: Vec<WeightId> = placement.parts.iter().map(|w| w.id).collect();
-        if let Some(buffer) = self.dense.get(&ids) {
-            return Ok(buffer.clone());
+        if let Some(dense) = self.dense.get(&ids) {
+            return Ok(dense.buffer.clone());
         }
         let name = names(placement);
         let len: usize = placement.parts.iter().map(|w| w.shape.len()).sum();
@@ -154,8 +160,16 @@ impl Weights {
                 at += values.len() as u64 * 4;
             }
         }
-        self.dense.insert(ids, buffer.clone());
+        self.dense.insert(ids, Dense { parts: placement.parts.clone(), buffer: buffer.clone() });
         Ok(buffer)
+    }
+
+    /// Forgets the weights of models that are gone; a recording that still reads one keeps its buffers.
+    pub fn drop_retired(&mut self) {
+        let is_retired = |upload: &Upload| upload.parts.iter().any(|(weight, _)| weight.is_retired());
+        self.uploads.retain(|upload| !is_retired(upload));
+        self.native.retain(|_, placed| !is_retired(&placed.upload));
+        self.dense.retain(|_, dense| !dense.parts.iter().any(|weight| weight.is_retired()));
     }
 
     /// Waits until no upload is in flight, so that staging memory is free again.
@@ -188,7 +202,7 @@ impl Weights {
         let mut parts = Vec::new();
         let mut first = 0;
         for weight in &placement.parts {
-            parts.push((weight.id, first));
+            parts.push((weight.clone(), first));
             first += weight.shape.rows();
         }
         let n_rows = placement.n_rows();

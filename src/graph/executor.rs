@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::tensor::{DType, HostTensor, Shape};
@@ -154,6 +155,9 @@ pub enum ExecError {
     Device { message: String, origin: Origin },
     #[error("cannot read a weight: {0}")]
     Io(String),
+    /// The flag of [`Executor::watch_interrupt`] was set: the run's results are lost.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 /// What an executor has made and done since it started; a warm step changes only `dispatches`, `submits` and `steps`, and `command_buffers`
@@ -228,6 +232,20 @@ pub trait Executor {
 
     /// Prepares a graph: plan, weights placed and uploaded, pipelines. A graph with an equal key and equal options is prepared once.
     fn compile(&mut self, graph: &Graph, outputs: &[NodeId], options: &CompileOptions) -> Result<ProgramId, ExecError>;
+
+    /// Says that one caller of `compile` will not run the program again. A program that nobody uses any more is kept for an equal graph until
+    /// there are many of them.
+    fn release(&mut self, program: ProgramId) {
+        let _ = program;
+    }
+
+    /// Frees what belongs to models that are gone ([`crate::graph::Weight::retire`]): their weights, and all programs that read one.
+    fn free_retired(&mut self) {}
+
+    /// From now on a run ends early, with [`ExecError::Interrupted`], while `flag` is set. A backend that cannot stop a run finishes it.
+    fn watch_interrupt(&mut self, flag: &Arc<AtomicBool>) {
+        let _ = flag;
+    }
 
     /// Starts a run and returns handles to its outputs without waiting for it.
     fn run(&mut self, program: ProgramId, args: &RunArgs) -> Result<Vec<DeviceTensor>, ExecError>;

@@ -73,7 +73,7 @@ pub enum Op {
     Einsum(EinsumSpec),
     /// `[x: [..., K], w: [N, K]]` → `[..., N]`: `x · wᵀ`. `w` may be quantized.
     Linear,
-    /// `[ids: i32 [...], table: [V, C]]` → `[..., C]`. `table` may be quantized. An id out of range reads row 0.
+    /// `[ids: i32 [...], table: [V, C]]` → `[..., C]`. `table` may be quantized. An id out of range gives 0, as an index of `Gather` does.
     Embedding,
 
     // Neural network.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::tensor::{DType, Shape};
 
@@ -34,12 +34,25 @@ pub struct Weight {
     pub shape: Shape,
     pub dtype: DType,
     pub source: Arc<dyn WeightSource>,
+    /// Shared by all copies of the descriptor.
+    retired: Arc<AtomicBool>,
 }
 
 impl Weight {
     pub fn new(name: impl Into<String>, shape: impl Into<Shape>, dtype: DType, source: Arc<dyn WeightSource>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Weight { id: WeightId(NEXT.fetch_add(1, Ordering::Relaxed)), name: name.into(), shape: shape.into(), dtype, source }
+        let id = WeightId(NEXT.fetch_add(1, Ordering::Relaxed));
+        Weight { id, name: name.into(), shape: shape.into(), dtype, source, retired: Arc::default() }
+    }
+
+    /// Says that the model is gone: what executors keep of the weight can be freed ([`crate::graph::Executor::free_retired`]). A handle that is
+    /// still held stays usable; what uses it places the weight again.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 
     /// Bytes in its file's type.

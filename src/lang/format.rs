@@ -2,7 +2,7 @@
 
 use crate::tensor::{DType, HostTensor};
 
-use super::eval::LOOK_DEPTH_MAX;
+use super::eval::{LOOK_DEPTH_MAX, check_text};
 use super::interp::Interp;
 use super::value::{Fault, IntRange, TensorType, Value, dtype_name};
 
@@ -42,8 +42,8 @@ impl Interp {
             Value::Int(v) => out.push_str(&v.to_string()),
             Value::Float(v) => out.push_str(&float_text(*v)),
             Value::Bool(v) => out.push_str(if *v { "true" } else { "false" }),
-            Value::Str(text) => out.push_str(&quoted(text)),
-            Value::Prompt(prompt) => out.push_str(&quoted(&prompt.text)),
+            Value::Str(text) => quote(out, text)?,
+            Value::Prompt(prompt) => quote(out, &prompt.text)?,
             Value::Range(IntRange { start, end, step }) => {
                 out.push_str(&if *step == 1 { format!("{start}..{end}") } else { format!("range({start}, {end}, {step})") });
             }
@@ -140,7 +140,9 @@ impl Interp {
                 );
             };
             next += 1;
-            out.push_str(&self.formatted(value, spec)?);
+            let text = self.formatted(value, spec)?;
+            check_text(out.len() + text.len())?;
+            out.push_str(&text);
             rest = &tail[end + 1..];
         }
         out.push_str(rest);
@@ -222,6 +224,13 @@ pub fn float_text(v: f64) -> String {
     }
     let narrow = v as f32;
     if f64::from(narrow) == v { format!("{narrow:?}") } else { format!("{v:?}") }
+}
+
+/// Appends a text in quotes. Each list may hold one text many times, and lists nest, so the whole is held to the limit of texts.
+fn quote(out: &mut String, text: &str) -> Result<(), Fault> {
+    check_text(out.len() + text.len())?;
+    out.push_str(&quoted(text));
+    Ok(())
 }
 
 fn quoted(text: &str) -> String {

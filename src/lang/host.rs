@@ -126,10 +126,16 @@ pub trait EngineChat {
 /// A key-value cache of a loaded model.
 pub trait EngineCache {
     /// Where the next token goes.
-    fn position(&self) -> usize;
+    ///
+    /// # Errors
+    /// While a `generate` with the cache is under way.
+    fn position(&self) -> Result<usize, String>;
 
     /// Forgets everything.
-    fn clear(&self);
+    ///
+    /// # Errors
+    /// As `position`.
+    fn clear(&self) -> Result<(), String>;
 
     /// For the engine, which knows its own caches.
     fn as_any(&self) -> &dyn Any;

@@ -94,6 +94,9 @@ impl Interp {
     /// # Errors
     /// Those of the library's own files, which a build with passing tests does not have.
     pub fn new(options: Options) -> Result<Interp, Vec<Diagnostic>> {
+        if let (Some(executor), Some(flag)) = (&options.executor, &options.interrupt) {
+            executor.borrow_mut().watch_interrupt(flag);
+        }
         let mut interp = Interp {
             sources: SourceMap::new(),
             session: Session::new(options.executor),

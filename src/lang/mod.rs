@@ -29,7 +29,7 @@ pub use interp::{Interp, Options, Shown, TestOutcome};
 pub use model::ModelSource;
 pub use program::{ModelProgram, ProgramError, TraceSpec, Traced};
 pub use session::{Session, SharedExecutor, Tensor};
-pub use stack::on_deep_stack;
+pub use stack::{address_space, on_deep_stack};
 pub use tensor_use::layer_of;
 pub use trace::CacheShape;
 pub use value::Value;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::rc::Rc;
 
-use crate::diag::{Color, Diagnostic};
+use crate::diag::{Color, Diagnostic, pictures};
 use crate::graph::{BinaryOp, Binding, CacheIdx, Graph, NodeId, Op, Origin, RuntimeScalar};
 use crate::source::{SourceMap, Span};
 
@@ -62,8 +62,7 @@ pub struct ProgramError {
 
 impl std::fmt::Display for ProgramError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown: Vec<String> = self.diagnostics.iter().map(|d| d.render(&self.sources, Color::Never)).collect();
-        write!(f, "{}", shown.join("\n").trim_end())
+        write!(f, "{}", pictures(&self.diagnostics, &self.sources, Color::Never).join("\n").trim_end())
     }
 }
 

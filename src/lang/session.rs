@@ -451,7 +451,9 @@ impl Session {
             }
             let mut executor = executor.borrow_mut();
             let program = executor.compile(&graph, &outputs, &options)?;
-            let tensors = executor.run(program, &args)?;
+            let tensors = executor.run(program, &args);
+            executor.release(program);
+            let tensors = tensors?;
             for (cell, node) in pending {
                 if let Ok(at) = nodes.binary_search(&node)
                     && let Some(device) = tensors.get(at)

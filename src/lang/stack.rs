@@ -6,6 +6,12 @@ use std::thread;
 /// The stack of the thread that `on_deep_stack` makes. Pages are only taken when they are touched.
 const DEEP_STACK_BYTES: usize = 256 << 20;
 
+/// The part of a limited address space that it takes at most: the rest is for weights, threads and drivers.
+const SHARE: u64 = 8;
+
+/// With less, not even a program without calls runs.
+const LEAST_STACK_BYTES: usize = 4 << 20;
+
 /// What a thread of unknown size is trusted with: main threads have 1 MiB at least, where this is less.
 const UNKNOWN_STACK_BYTES: usize = 512 << 10;
 
@@ -23,13 +29,29 @@ thread_local! {
 /// When the system gives no thread.
 pub fn on_deep_stack<T: Send>(f: impl FnOnce() -> T + Send) -> std::io::Result<T> {
     thread::scope(|scope| {
-        let run = || {
-            LIMIT.set(here().saturating_sub(DEEP_STACK_BYTES - RESERVE_BYTES));
+        let stack_bytes = deep_stack_bytes();
+        let run = move || {
+            LIMIT.set(here().saturating_sub(stack_bytes - RESERVE_BYTES));
             f()
         };
-        let handle = thread::Builder::new().name("program".into()).stack_size(DEEP_STACK_BYTES).spawn_scoped(scope, run)?;
+        let handle = thread::Builder::new().name("program".into()).stack_size(stack_bytes).spawn_scoped(scope, run)?;
         Ok(handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
+}
+
+fn deep_stack_bytes() -> usize {
+    let share = usize::try_from(address_space() / SHARE).unwrap_or(usize::MAX);
+    DEEP_STACK_BYTES.min(share.max(LEAST_STACK_BYTES))
+}
+
+/// The bytes of memory that the process may map (`ulimit -v`); the largest number where nothing limits them.
+pub fn address_space() -> u64 {
+    #[cfg(unix)]
+    {
+        rustix::process::getrlimit(rustix::process::Resource::As).current.unwrap_or(u64::MAX)
+    }
+    #[cfg(not(unix))]
+    u64::MAX
 }
 
 /// Whether another level of recursion might not fit. Stacks grow downwards on every platform the engine runs on.

@@ -11,6 +11,7 @@ use crate::text::{
 use super::context::Context;
 use super::generate::{Finish, GenerateError, Generator, StepPrograms, Timing};
 use super::stop_filter::StopFilter;
+use super::transcript::{Rendered, Transcript};
 
 /// Why a turn got no answer. The conversation is as it was before.
 #[derive(Debug, thiserror::Error)]
@@ -56,16 +57,19 @@ pub struct ChatSettings {
 pub struct ChatSession<P: StepPrograms> {
     generator: Generator<P>,
     tokenizer: Rc<Tokenizer>,
-    template: ChatTemplate,
-    render: RenderContext,
+    transcript: Transcript,
     stops: Stops,
     keeps_thinking: bool,
     pub settings: ChatSettings,
-    system: Option<String>,
-    messages: Vec<Message>,
-    /// The text up to the end of the last answer, and its ids as they were fed and drawn.
-    held_text: String,
-    held_ids: Vec<TokenId>,
+}
+
+/// What a turn feeds.
+struct Turn {
+    prompt: Rendered,
+    /// How many of its ids the cache holds already.
+    keep: usize,
+    /// The oldest messages, which no longer fit.
+    dropped: Vec<Message>,
 }
 
 impl<P: StepPrograms> ChatSession<P>
@@ -82,19 +86,8 @@ where
         let render = RenderContext::for_tokenizer(&tokenizer);
         let stops = template.stops(&tokenizer, &render);
         let keeps_thinking = template.drops_thinking(&render);
-        ChatSession {
-            generator,
-            tokenizer,
-            template,
-            render,
-            stops,
-            keeps_thinking,
-            settings,
-            system,
-            messages: Vec::new(),
-            held_text: String::new(),
-            held_ids: Vec::new(),
-        }
+        let transcript = Transcript::new(tokenizer.clone(), template, render, system);
+        ChatSession { generator, tokenizer, transcript, stops, keeps_thinking, settings }
     }
 
     /// Tokens of the rendered system block: what the ring keeps as sinks by default. A template may want a question with it; what stands before
@@ -116,11 +109,11 @@ where
     }
 
     pub fn messages(&self) -> &[Message] {
-        &self.messages
+        self.transcript.messages()
     }
 
     pub fn system(&self) -> Option<&str> {
-        self.system.as_deref()
+        self.transcript.system()
     }
 
     pub fn context(&self) -> &Context {
@@ -142,14 +135,12 @@ where
 
     /// Sets another system message, for the whole conversation.
     pub fn set_system(&mut self, system: Option<String>) {
-        self.system = system;
-        self.held_text.clear();
+        self.transcript.set_system(system);
     }
 
     /// Goes on with another conversation.
     pub fn replace(&mut self, messages: Vec<Message>) {
-        self.messages = messages;
-        self.held_text.clear();
+        self.transcript.replace(messages);
     }
 
     /// Answers `text`. Whatever the cache holds of the conversation is not computed again.
@@ -157,11 +148,11 @@ where
     /// # Errors
     /// See [`ChatError`]; the conversation is then as it was.
     pub fn ask(&mut self, text: &str, on_event: impl FnMut(ChatEvent) -> ControlFlow<()>) -> Result<Answer, ChatError<P::Error>> {
-        let before = self.messages.clone();
-        self.messages.push(Message::new("user", text));
+        self.transcript.push(Message::new("user", text));
         let answer = self.answer(on_event);
         if answer.is_err() {
-            self.replace(before);
+            self.transcript.pop();
+            self.transcript.forget();
         }
         answer
     }
@@ -171,49 +162,52 @@ where
     /// # Errors
     /// When nothing was answered yet, and those of `ask`.
     pub fn regenerate(&mut self, on_event: impl FnMut(ChatEvent) -> ControlFlow<()>) -> Result<Answer, ChatError<P::Error>> {
-        if self.messages.last().is_none_or(|m| m.role != "assistant") {
+        if self.messages().last().is_none_or(|m| m.role != "assistant") {
             return Err(ChatError::NothingToRegenerate);
         }
-        let before = self.messages.clone();
-        self.messages.pop();
-        self.held_text.clear();
+        let before = self.transcript.pop();
         self.settings.sampling.seed = self.settings.sampling.seed.wrapping_add(1);
         let answer = self.answer(on_event);
         if answer.is_err() {
-            self.replace(before);
+            before.into_iter().for_each(|message| self.transcript.push(message));
+            self.transcript.forget();
         }
         answer
     }
 
     fn answer(&mut self, mut on_event: impl FnMut(ChatEvent) -> ControlFlow<()>) -> Result<Answer, ChatError<P::Error>> {
-        let (prompt_text, ids, keep) = self.prepare(&mut on_event)?;
+        let Turn { prompt, keep, dropped } = self.prepare(&mut on_event)?;
         let mut drawn = Vec::new();
         let mut raw = String::new();
         let mut decoder = self.tokenizer.decoder();
-        let mut think = ThinkFilter::after(&prompt_text);
+        let mut think = ThinkFilter::after(&prompt.text);
         let mut stop = StopFilter::new(self.stops.texts.clone());
         let (tokenizer, stop_ids) = (self.tokenizer.clone(), self.stops.ids.clone());
-        let total = ids.len() - keep;
+        let total = prompt.ids.len() - keep;
         let on_event = std::cell::RefCell::new(on_event);
         let emit = |parts: Vec<AnswerPart>| parts.into_iter().try_for_each(|part| on_event.borrow_mut()(ChatEvent::Text(part)));
-        let (mut finish, timing) = self
-            .generator
-            .generate(
-                &ids[keep..],
-                self.settings.sampling,
-                self.settings.max_tokens,
-                |id| tokenizer.is_eog(id) || stop_ids.contains(&id),
-                |fed| on_event.borrow_mut()(ChatEvent::Prefill { fed, total }),
-                |id| {
-                    drawn.push(id);
-                    let Some(piece) = decoder.push(id) else { return ControlFlow::Continue(()) };
-                    let free = stop.push(&piece);
-                    raw.push_str(&free);
-                    let flow = emit(think.push(&free));
-                    if stop.is_stopped() { ControlFlow::Break(()) } else { flow }
-                },
-            )
-            .map_err(ChatError::Engine)?;
+        let generated = self.generator.generate(
+            &prompt.ids[keep..],
+            self.settings.sampling,
+            self.settings.max_tokens,
+            |id| tokenizer.is_eog(id) || stop_ids.contains(&id),
+            |fed| on_event.borrow_mut()(ChatEvent::Prefill { fed, total }),
+            |id| {
+                drawn.push(id);
+                let Some(piece) = decoder.push(id) else { return ControlFlow::Continue(()) };
+                let free = stop.push(&piece);
+                raw.push_str(&free);
+                let flow = emit(think.push(&free));
+                if stop.is_stopped() { ControlFlow::Break(()) } else { flow }
+            },
+        );
+        let (mut finish, timing) = match generated {
+            Ok(generated) => generated,
+            Err(error) => {
+                self.transcript.restore(dropped);
+                return Err(ChatError::Engine(error));
+            }
+        };
         if stop.is_stopped() {
             finish = Finish::Stop;
         } else {
@@ -222,65 +216,72 @@ where
             let _ = emit(think.push(&rest));
         }
         let _ = emit(think.finish().into_iter().collect());
-        self.held_ids = ids;
-        self.held_ids.extend(drawn);
         // The ids of an answer that ended at a text hold more than the answer.
-        self.held_text = if stop.is_stopped() { String::new() } else { prompt_text + &raw };
+        let is_whole = !stop.is_stopped();
         let kept = if self.keeps_thinking { raw.clone() } else { without_thinking(&raw).to_owned() };
-        self.messages.push(Message::new("assistant", kept));
+        self.transcript.answered(prompt, &drawn, &raw, is_whole, kept);
         Ok(Answer { text: raw, finish, timing })
     }
 
-    /// The prompt's text and ids, and how many of them the cache holds already; the position is set back to there.
-    fn prepare(
-        &mut self,
-        on_event: &mut impl FnMut(ChatEvent) -> ControlFlow<()>,
-    ) -> Result<(String, Vec<TokenId>, usize), ChatError<P::Error>> {
-        let window = self.generator.context().spec().window;
-        let mut n_dropped = 0;
-        loop {
-            let (text, ids) = self.prompt()?;
-            // At least one token is fed, so that there are logits to draw from.
-            let keep = self.generator.context().common_prefix(&ids).min(ids.len().saturating_sub(1));
-            if self.generator.context().can_rewind_to(keep) && ids.len() - keep <= window && (keep > 0 || ids.len() <= window) {
-                self.generator.context_mut().rewind_to(keep);
-                if n_dropped > 0 {
-                    let _ = on_event(ChatEvent::Dropped { n_turns: n_dropped });
-                }
-                return Ok((text, ids, keep));
-            }
-            if ids.len() <= window {
-                // What the cache holds diverges where it can no longer be set back to.
-                self.generator.context_mut().clear();
-                continue;
-            }
-            // The oldest turn: a question and its answer.
-            let first_turn = self.messages.iter().skip(1).position(|m| m.role == "user").map(|i| i + 1);
-            match first_turn {
-                Some(end) => {
-                    self.messages.drain(..end);
-                    self.held_text.clear();
-                    n_dropped += 1;
-                }
-                None => return Err(ChatError::MessageTooLong { tokens: ids.len(), window }),
+    /// The prompt, and how many of its ids the cache holds already; the position is set back to there. Where all of it does not fit, the oldest
+    /// turns, each a question with its answer, are dropped.
+    fn prepare(&mut self, on_event: &mut impl FnMut(ChatEvent) -> ControlFlow<()>) -> Result<Turn, ChatError<P::Error>> {
+        let prompt = self.transcript.prompt()?;
+        if self.can_feed(&prompt.ids) {
+            let keep = self.keep(&prompt.ids);
+            return Ok(Turn { prompt, keep, dropped: Vec::new() });
+        }
+        let firsts: Vec<usize> = (1..self.messages().len()).filter(|&i| self.messages()[i].role == "user").collect();
+        // Fewer messages make a shorter prompt, so the first beginning that fits is found by halving.
+        let mut found: Option<(usize, Rendered)> = None;
+        let mut n_tokens = prompt.ids.len();
+        let (mut low, mut high) = (0, firsts.len());
+        while low < high {
+            // The shortest comes first: if it does not fit, nothing does.
+            let middle = if found.is_none() { high - 1 } else { (low + high) / 2 };
+            let shorter = self.transcript.prompt_from(firsts[middle])?;
+            if self.can_feed(&shorter.ids) {
+                found = Some((middle, shorter));
+                high = middle;
+            } else if found.is_none() {
+                n_tokens = shorter.ids.len();
+                break;
+            } else {
+                low = middle + 1;
             }
         }
+        let Some((n_turns, prompt)) = found else {
+            return Err(ChatError::MessageTooLong { tokens: n_tokens, window: self.generator.context().spec().window });
+        };
+        let dropped = self.transcript.drop_before(firsts[n_turns]);
+        let keep = self.keep(&prompt.ids);
+        let _ = on_event(ChatEvent::Dropped { n_turns: n_turns + 1 });
+        Ok(Turn { prompt, keep, dropped })
     }
 
-    /// The whole conversation as text and ids. What the last answer's ids were is kept: text that a model draws need not encode to the
-    /// same ids again.
-    fn prompt(&self) -> Result<(String, Vec<TokenId>), TemplateError> {
-        let system = self.system.iter().map(|s| Message::new("system", s.clone()));
-        let messages: Vec<Message> = system.chain(self.messages.iter().cloned()).collect();
-        let prompt = self.template.render_prompt(&messages, &self.render)?;
-        let held = self.held_text.len();
-        if held > 0 && prompt.text.starts_with(&self.held_text) {
-            let later = prompt.messages.iter().filter(|r| r.end > held).map(|r| r.start.max(held) - held..r.end - held).collect::<Vec<_>>();
-            let mut ids = self.held_ids.clone();
-            ids.extend(self.tokenizer.encode_chat_continuation(&prompt.text[held..], &later));
-            return Ok((prompt.text, ids));
+    /// Whether a prompt can be fed: behind what the cache holds of it, or from the start.
+    fn can_feed(&self, ids: &[TokenId]) -> bool {
+        let window = self.generator.context().spec().window;
+        ids.len() <= window || self.held(ids).is_some_and(|keep| keep > 0 && ids.len() - keep <= window)
+    }
+
+    /// How many of a prompt's ids the cache holds, where it can be set back to there. At least one is left to feed, so that there are logits to
+    /// draw from.
+    fn held(&self, ids: &[TokenId]) -> Option<usize> {
+        let context = self.generator.context();
+        let keep = context.common_prefix(ids).min(ids.len().saturating_sub(1));
+        (context.can_rewind_to(keep) && ids.len() - keep <= context.spec().window).then_some(keep)
+    }
+
+    /// Sets the cache back to what it holds of a prompt that can be fed, and says how many ids that are.
+    fn keep(&mut self, ids: &[TokenId]) -> usize {
+        let held = self.held(ids);
+        let context = self.generator.context_mut();
+        match held {
+            Some(keep) => context.rewind_to(keep),
+            // What the cache holds diverges where it can no longer be set back to.
+            None => context.clear(),
         }
-        let ids = self.tokenizer.encode_chat(&prompt.text, &prompt.messages);
-        Ok((prompt.text, ids))
+        held.unwrap_or(0)
     }
 }

@@ -6,6 +6,7 @@ mod config;
 mod context;
 mod generate;
 mod stop_filter;
+mod transcript;
 mod weights;
 
 pub use cache_plan::{CacheRequest, SINKS_MIN, WindowError};

@@ -49,6 +49,11 @@ impl ModelWeights {
         self.by_name.keys().map(String::as_str)
     }
 
+    /// Says that the model is gone, so that executors free what they keep of its weights.
+    pub fn retire(&self) {
+        self.by_name.values().for_each(|weight| weight.retire());
+    }
+
     /// Bytes of all weights in their files' types.
     pub fn len_bytes(&self) -> usize {
         self.by_name.values().map(|w| w.len_bytes()).sum()

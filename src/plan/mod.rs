@@ -107,6 +107,11 @@ impl Placement {
         self.len() == 0
     }
 
+    /// Whether a part is of a model that is gone.
+    pub fn is_retired(&self) -> bool {
+        self.parts.iter().any(|part| part.is_retired())
+    }
+
     /// Elements of a row of a native placement.
     pub fn row_len(&self) -> usize {
         self.parts[0].shape.last_dim()
@@ -160,6 +165,13 @@ pub struct Plan {
     /// The token bucket, where the graph has a token input.
     pub bucket: Option<usize>,
     pub options: CompileOptions,
+}
+
+impl Plan {
+    /// Whether it reads a weight of a model that is gone.
+    pub fn reads_retired(&self) -> bool {
+        self.placements.iter().any(Placement::is_retired)
+    }
 }
 
 /// What a backend wants of a plan.

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::graph::{
-    Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, GraphKey, Literal, NoChoice, NodeId,
-    Op, ProgramId, Released, RopeRowsKind, RunArgs, RuntimeScalar, ScalarSource, WeightId, rope_rows,
+    Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, Literal, NoChoice, NodeId, Op,
+    ProgramId, Programs, Released, RopeRowsKind, RunArgs, RuntimeScalar, ScalarSource, Weight, rope_rows,
 };
 use crate::tensor::{DType, HostTensor};
 
@@ -23,9 +23,9 @@ struct Program {
 /// The executor that defines what every op computes.
 #[derive(Default)]
 pub struct ReferenceExecutor {
-    programs: Vec<Program>,
-    by_key: HashMap<(GraphKey, CompileOptions), ProgramId>,
-    weights: HashMap<WeightId, Rc<Value>>,
+    programs: Programs<Program>,
+    /// With the descriptors, which say whether their model is gone.
+    weights: HashMap<Weight, Rc<Value>>,
     tensors: HashMap<u64, Rc<Value>>,
     next_tensor: u64,
     released: Released,
@@ -62,8 +62,8 @@ impl ReferenceExecutor {
         Ok(self.tensor(tensor)?.data.clone())
     }
 
-    fn weight(&mut self, weight: &crate::graph::Weight) -> Result<Rc<Value>, ExecError> {
-        if let Some(value) = self.weights.get(&weight.id) {
+    fn weight(&mut self, weight: &Weight) -> Result<Rc<Value>, ExecError> {
+        if let Some(value) = self.weights.get(weight) {
             return Ok(value.clone());
         }
         let bytes = weight.source.bytes().map_err(|e| ExecError::Io(format!("{}: {e}", weight.name)))?;
@@ -72,7 +72,7 @@ impl ReferenceExecutor {
             return Err(ExecError::BadWeight(format!("{} holds {} in block {}", weight.name, value.data[i], i / weight.dtype.block_len())));
         }
         let value = Rc::new(value);
-        self.weights.insert(weight.id, value.clone());
+        self.weights.insert(weight.clone(), value.clone());
         Ok(value)
     }
 
@@ -227,18 +227,27 @@ impl Executor for ReferenceExecutor {
     fn compile(&mut self, graph: &Graph, outputs: &[NodeId], options: &CompileOptions) -> Result<ProgramId, ExecError> {
         let (graph, outputs) = graph.subgraph(outputs);
         let key = (graph.key(&outputs), options.clone());
-        if let Some(&program) = self.by_key.get(&key) {
+        if let Some(program) = self.programs.find(&key) {
             return Ok(program);
         }
-        let id = ProgramId(self.programs.len() as u32);
-        self.programs.push(Program { graph, outputs, caches: options.caches.clone() });
-        self.by_key.insert(key, id);
         self.counters.programs += 1;
-        Ok(id)
+        Ok(self.programs.insert(Some(key), Program { graph, outputs, caches: options.caches.clone() }))
+    }
+
+    fn release(&mut self, program: ProgramId) {
+        drop(self.programs.release(program));
+    }
+
+    fn free_retired(&mut self) {
+        let is_gone =
+            |program: &Program| program.graph.nodes().any(|(_, node)| matches!(&node.op, Op::Weight(weight) if weight.is_retired()));
+        drop(self.programs.remove_if(is_gone));
+        self.weights.retain(|weight, _| !weight.is_retired());
     }
 
     fn run(&mut self, program: ProgramId, args: &RunArgs) -> Result<Vec<DeviceTensor>, ExecError> {
-        let Program { graph, outputs, caches } = &self.programs[program.0 as usize];
+        let program = self.programs.get_mut(program).ok_or_else(|| unsupported("a program that was freed"))?;
+        let Program { graph, outputs, caches } = program;
         let (graph, outputs, caches) = (graph.clone(), outputs.clone(), caches.clone());
         let mut values: Vec<Option<Rc<Value>>> = vec![None; graph.len()];
         let mut uses = vec![0usize; graph.len()];

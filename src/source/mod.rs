@@ -3,8 +3,12 @@
 //! A [`Span`] is three numbers and says which bytes of which file it means; a [`SourceMap`] holds the files and turns
 //! a span into a name, a line and a column when a diagnostic is shown.
 
+mod lines;
+
 use std::ops::Range;
 use std::sync::Arc;
+
+pub use lines::{Line, read_line, skip_line};
 
 /// A file of a [`SourceMap`]: an index into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

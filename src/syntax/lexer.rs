@@ -211,9 +211,13 @@ impl<'a> Lexer<'a> {
     fn unknown(&mut self, first: char) -> TokenKind {
         let start = self.at;
         self.at += first.len_utf8();
-        if !matches!(first, '!' | '&' | '\'') {
-            let foreign =
-                |ch: char| !ch.is_whitespace() && !ch.is_ascii() && !starts_name(ch) && !SIGNS.iter().any(|(sign, _)| sign.starts_with(ch));
+        if matches!(first, '!' | '&' | '\'') {
+            self.take_while(|ch| ch == first);
+        } else {
+            let foreign = |ch: char| {
+                ch == first
+                    || !ch.is_whitespace() && !ch.is_ascii() && !starts_name(ch) && !SIGNS.iter().any(|(sign, _)| sign.starts_with(ch))
+            };
             self.take_while(foreign);
         }
         let visible = |ch: char| if ch.is_control() { ch.escape_default().to_string() } else { ch.to_string() };

@@ -13,7 +13,7 @@ use crate::text::Message;
 
 use super::super::args::ChatArgs;
 use super::super::error::{CliError, CliResult};
-use super::super::terminal;
+use super::super::{signals, terminal};
 use super::{Session, ask, regenerate, stats_line};
 
 const HELP: &str = "\
@@ -41,6 +41,7 @@ struct SavedMessage {
 }
 
 pub fn run(session: &mut Session, name: &str, args: &ChatArgs, interrupt: &AtomicBool) -> CliResult {
+    signals::keep_terminal();
     let config = Config::builder().bracketed_paste(true).auto_add_history(true).build();
     let mut editor: Editor<(), FileHistory> = Editor::with_config(config).map_err(CliError::failed)?;
     let history = if args.no_history { None } else { terminal::history_path("history") };

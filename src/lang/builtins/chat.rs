@@ -101,13 +101,13 @@ impl Listener {
     /// Calls it with a piece. Ctrl-C ends the answer where there is none to call, too.
     pub fn hear(&mut self, interp: &mut Interp, piece: &str) -> ControlFlow<()> {
         let span = self.span;
-        let heard = match &self.callee {
-            None => interp.check_interrupt(span).map(|()| Value::Unit),
+        let heard = interp.check_interrupt(span).and_then(|()| match &self.callee {
+            None => Ok(Value::Unit),
             Some(callee) => {
                 let piece = vec![CallArg::positional(Value::str(piece), span)];
                 interp.call_value(&Frame::new(0, None), callee, piece, span, span)
             }
-        };
+        });
         match heard {
             Ok(Value::Bool(false)) => ControlFlow::Break(()),
             Ok(_) => ControlFlow::Continue(()),

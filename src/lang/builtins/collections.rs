@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::lang::eval::{CallArg, Frame};
+use crate::lang::eval::{CallArg, Frame, check_items, check_text};
 use crate::lang::interp::Interp;
 use crate::lang::value::{Fault, IntRange, Items, Value};
 
@@ -103,7 +103,9 @@ pub const BUILTINS: &[Builtin] = &[
         section: "system",
         doc: "Adds an item at the end of the list.",
         run: Run::Change(|_, list, mut args| {
-            items_mut(list)?.push(args.take(0));
+            let items = items_mut(list)?;
+            check_items(items.len() + 1)?;
+            items.push(args.take(0));
             Ok(Value::Unit)
         }),
     },
@@ -165,9 +167,12 @@ pub const BUILTINS: &[Builtin] = &[
         doc: "The texts of the items with the separator between them.",
         run: Run::Call(|interp, args| {
             let separator = if args.is_given(1) { args.str(1)? } else { "".into() };
-            let mut texts = Vec::new();
+            let (mut texts, mut len) = (Vec::new(), 0);
             for item in all_items(interp, &args, 0)? {
-                texts.push(interp.text(&item)?);
+                let text = interp.text(&item)?;
+                len += text.len() + separator.len();
+                check_text(len)?;
+                texts.push(text);
             }
             Ok(Value::str(&texts.join(&separator)))
         }),

@@ -143,7 +143,7 @@ pub const BUILTINS: &[Builtin] = &[
         section: "model",
         doc: "Forgets everything.",
         run: Run::Call(|_, args| {
-            cache(&args, 0)?.clear();
+            cache(&args, 0)?.clear().map_err(said(&args, 0))?;
             Ok(Value::Unit)
         }),
     },

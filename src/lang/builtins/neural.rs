@@ -88,7 +88,7 @@ fn linear(interp: &mut Interp, args: Args) -> Outcome {
 fn embedding(interp: &mut Interp, args: Args) -> Outcome {
     let (ids, table) = (args.tensor(interp, 0)?, args.tensor(interp, 1)?);
     let ids = interp.positions(&ids).map_err(|f| args.fail(0, f))?;
-    // A device reads row 0 outside the table; ids that are known are checked.
+    // A device gives 0 outside the table; ids that are known are checked.
     if let (Some(host), Some(&rows)) = (ids.known(), table.shape().first()) {
         let outside = host.as_i32().and_then(|v| v.iter().find(|&&i| i < 0 || i as usize >= rows).copied());
         if let Some(id) = outside {
@@ -259,7 +259,7 @@ impl Interp {
                 let scalar = crate::graph::RuntimeScalar::Position(crate::graph::CacheIdx(0));
                 self.session.runtime_scalar(scalar).map(Value::Tensor)
             }
-            ModelCache::Engine(cache) => Ok(Value::Int(cache.position() as i64)),
+            ModelCache::Engine(cache) => Ok(Value::Int(cache.position().map_err(Fault::new)? as i64)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Strings, and numbers from and to them.
 
+use crate::lang::eval::check_text;
 use crate::lang::eval::number::float_to_int;
 use crate::lang::interp::Interp;
 use crate::lang::value::{Fault, Value};
@@ -71,6 +72,8 @@ pub const BUILTINS: &[Builtin] = &[
         if part.is_empty() {
             return Err(args.fail(1, Fault::new("the part to replace is empty")));
         }
+        let n = text.matches(&*part).count();
+        check_text((text.len() - n * part.len()).saturating_add(n.saturating_mul(by.len())))?;
         Ok(Value::str(&text.replace(&*part, &by)))
     }),
     text_fn("string.find", "find(text: string, part: string) -> int", "The character at which the part first stands, or -1.", |args| {

@@ -1,12 +1,14 @@
 //! Printing, checks, files and the clock.
 
 use std::fs;
+use std::io::stdin;
 use std::path::Path;
 
 use crate::lang::interp::Interp;
 use crate::lang::session::Tensor;
 use crate::lang::value::{Fault, Value};
 use crate::output::{Existing, Output, OutputError};
+use crate::source::{Line, read_line};
 
 use super::args::Args;
 use super::{Builtin, Failure, Outcome, Run};
@@ -98,7 +100,10 @@ pub const BUILTINS: &[Builtin] = &[
 ];
 
 /// A text file larger than this is not read.
-const TEXT_BYTES_MAX: u64 = 1 << 30;
+const TEXT_BYTES_MAX: u64 = 1 << 28;
+
+/// A longer line of standard input is refused.
+const LINE_BYTES_MAX: usize = 64 << 20;
 
 impl Interp {
     pub(in crate::lang) fn print_line(&mut self, text: &str) -> Result<(), Fault> {
@@ -209,12 +214,13 @@ fn input(interp: &mut Interp, args: Args) -> Outcome {
         interp.write_out(&args.str(0)?)?;
     }
     let _ = interp.out.flush();
-    let mut line = String::new();
-    let n_bytes = std::io::stdin().read_line(&mut line).map_err(|e| Fault::new(format!("cannot read standard input: {e}")))?;
-    if n_bytes == 0 {
-        return Ok(Value::Unit);
+    let wrong = |what: String| Failure::Fault(Fault::new(format!("cannot read standard input: {what}")));
+    match read_line(&mut stdin().lock(), LINE_BYTES_MAX).map_err(|e| wrong(e.to_string()))? {
+        Line::Text(line) => Ok(Value::str(line.trim_end_matches('\r'))),
+        Line::End => Ok(Value::Unit),
+        Line::TooLong => Err(wrong(format!("a line has more than {LINE_BYTES_MAX} bytes"))),
+        Line::NotText { at } => Err(wrong(format!("byte {at} of a line is no UTF-8 text"))),
     }
-    Ok(Value::str(line.trim_end_matches(['\n', '\r'])))
 }
 
 fn env(_: &mut Interp, args: Args) -> Outcome {

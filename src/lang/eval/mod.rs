@@ -26,7 +26,7 @@ use super::value::{Closure, Fault, SharedVar, Value};
 pub use call::CallArg;
 pub(in crate::lang) use index::element;
 pub use index::{IndexValue, resolve_slice};
-pub(in crate::lang) use ops::{LOOK_DEPTH_MAX, operand};
+pub(in crate::lang) use ops::{LOOK_DEPTH_MAX, check_items, check_text, operand};
 
 /// Why the evaluation of an expression ended without its value.
 pub enum Signal {

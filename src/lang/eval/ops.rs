@@ -17,8 +17,27 @@ use super::{Eval, Frame, number};
 /// How deep `==` and printing look into values; deeper ones are cut or refused.
 pub const LOOK_DEPTH_MAX: usize = 200;
 
-/// What `"=" * n` may make.
+/// The bytes of a string, and sixteen times the items of a list: a program that doubles one in a loop ends in an error, not in the loss of the
+/// process.
 const TEXT_MAX: usize = 1 << 28;
+
+/// Refuses a string of so many bytes that a program must have gone wrong.
+pub fn check_text(len: usize) -> Result<(), Fault> {
+    if len <= TEXT_MAX {
+        return Ok(());
+    }
+    Err(Fault::new(format!("a string of {len} bytes is longer than {TEXT_MAX}")).hint("write it out in parts: `write_text`, `print`"))
+}
+
+/// Refuses a list of so many items that a program must have gone wrong.
+pub fn check_items(len: usize) -> Result<(), Fault> {
+    let most = TEXT_MAX / 16;
+    if len <= most {
+        Ok(())
+    } else {
+        Err(Fault::new(format!("a list of {len} is longer than {most} items")).hint("hold numbers in a tensor"))
+    }
+}
 
 impl Interp {
     pub(super) fn binary(&mut self, op: BinaryOp, a: &Value, b: &Value) -> Result<Value, Fault> {
@@ -325,28 +344,37 @@ fn graph_op(op: BinaryOp) -> graph::BinaryOp {
 /// Operators of strings, lists and tuples.
 fn other_binary(op: BinaryOp, a: &Value, b: &Value) -> Result<Value, Fault> {
     match (op, a, b) {
-        (BinaryOp::Add, Value::Prompt(prompt), Value::Str(text)) => Ok(joined(prompt, text, false)),
-        (BinaryOp::Add, Value::Str(text), Value::Prompt(prompt)) => Ok(joined(prompt, text, true)),
+        (BinaryOp::Add, Value::Prompt(prompt), Value::Str(text)) => {
+            check_text(prompt.text.len() + text.len())?;
+            Ok(joined(prompt, text, false))
+        }
+        (BinaryOp::Add, Value::Str(text), Value::Prompt(prompt)) => {
+            check_text(prompt.text.len() + text.len())?;
+            Ok(joined(prompt, text, true))
+        }
         (_, Value::Prompt(a), b) => other_binary(op, &Value::str(&a.text), b),
         (_, a, Value::Prompt(b)) => other_binary(op, a, &Value::str(&b.text)),
-        (BinaryOp::Add, Value::Str(a), Value::Str(b)) => Ok(Value::Str([&**a, &**b].concat().into())),
-        (BinaryOp::Add, Value::List(a), Value::List(b)) => Ok(Value::list(a.0.iter().chain(&b.0).cloned().collect())),
-        (BinaryOp::Add, Value::Tuple(a), Value::Tuple(b)) => Ok(Value::tuple(a.0.iter().chain(&b.0).cloned().collect())),
+        (BinaryOp::Add, Value::Str(a), Value::Str(b)) => {
+            check_text(a.len() + b.len())?;
+            Ok(Value::Str([&**a, &**b].concat().into()))
+        }
+        (BinaryOp::Add, Value::List(a), Value::List(b)) => {
+            check_items(a.0.len() + b.0.len()).map(|()| Value::list(a.0.iter().chain(&b.0).cloned().collect()))
+        }
+        (BinaryOp::Add, Value::Tuple(a), Value::Tuple(b)) => {
+            check_items(a.0.len() + b.0.len()).map(|()| Value::tuple(a.0.iter().chain(&b.0).cloned().collect()))
+        }
         // A repeat takes a float that is whole.
         (BinaryOp::Mul, Value::Str(_) | Value::List(_), Value::Float(n)) => other_binary(op, a, &Value::Int(number::whole(*n)?)),
         (BinaryOp::Mul, Value::Float(n), Value::Str(_)) => other_binary(op, &Value::Int(number::whole(*n)?), b),
         (BinaryOp::Mul, Value::Str(text), Value::Int(n)) | (BinaryOp::Mul, Value::Int(n), Value::Str(text)) => {
             let n = usize::try_from(*n).map_err(|_| Fault::new(format!("a string cannot stand {n} times")))?;
-            if text.len().saturating_mul(n) > TEXT_MAX {
-                return Err(Fault::new(format!("a string of {} bytes times {n} is longer than {TEXT_MAX} bytes", text.len())));
-            }
+            check_text(text.len().saturating_mul(n))?;
             Ok(Value::str(&text.repeat(n)))
         }
         (BinaryOp::Mul, Value::List(items), Value::Int(n)) => {
             let n = usize::try_from(*n).map_err(|_| Fault::new(format!("a list cannot stand {n} times")))?;
-            if items.0.len().saturating_mul(n) > TEXT_MAX / 16 {
-                return Err(Fault::new(format!("a list of {} times {n} is longer than {} items", items.0.len(), TEXT_MAX / 16)));
-            }
+            check_items(items.0.len().saturating_mul(n))?;
             // No item taken for ever is still for ever.
             let n = if items.0.is_empty() { 0 } else { n };
             Ok(Value::list(std::iter::repeat_n(&items.0, n).flatten().cloned().collect()))

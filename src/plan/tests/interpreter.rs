@@ -97,8 +97,11 @@ impl Machine<'_> {
                 let table = self.native[k.table.0 as usize].clone();
                 let vocab = (table.len() / k.width) as f64;
                 let ids = self.buf(k.ids)[..k.rows.count].to_vec();
-                let row = |id: f64| if id >= 0.0 && id < vocab { id as usize } else { 0 };
-                let data = ids.iter().flat_map(|&id| table[row(id) * k.width..(row(id) + 1) * k.width].to_vec()).collect();
+                let row = |id: f64| match id >= 0.0 && id < vocab {
+                    true => table[id as usize * k.width..][..k.width].to_vec(),
+                    false => vec![0.0; k.width],
+                };
+                let data = ids.iter().flat_map(|&id| row(id)).collect();
                 self.write(k.out, data);
             }
             Kernel::Norm(k) => {

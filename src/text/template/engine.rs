@@ -18,15 +18,13 @@ const NAME: &str = "chat template";
 
 /// Parses without rendering.
 pub fn check(source: &str) -> Result<(), TemplateError> {
-    on_large_stack(|| {
-        let source = prepare(source)?;
-        compile(&source).map(|_| ())
-    })
+    let source = prepare(source)?;
+    on_large_stack(&source, || compile(&source).map(|_| ()))
 }
 
 pub fn render(source: &str, messages: &[Message], context: &RenderContext) -> Result<String, TemplateError> {
-    on_large_stack(|| {
-        let source = prepare(source)?;
+    let source = prepare(source)?;
+    on_large_stack(&source, || {
         let compiled = compile(&source)?;
         let input_bytes = source.len() + messages.iter().map(|m| m.role.len() + m.content.len()).sum::<usize>();
         let budget = Budget::new(input_bytes, messages.len());
@@ -41,10 +39,13 @@ pub fn render(source: &str, messages: &[Message], context: &RenderContext) -> Re
 }
 
 /// Runs on a thread whose stack holds the deepest nesting that the limits allow.
-fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T, TemplateError> + Send) -> Result<T, TemplateError> {
+fn on_large_stack<T: Send>(source: &str, work: impl FnOnce() -> Result<T, TemplateError> + Send) -> Result<T, TemplateError> {
     thread::scope(|scope| {
-        let thread = thread::Builder::new().name(NAME.to_string()).stack_size(limits::STACK_BYTES).spawn_scoped(scope, work);
-        let Ok(thread) = thread else { return Err(TemplateError::Failed("no thread could be started for it".to_string())) };
+        let thread =
+            thread::Builder::new().name(NAME.to_string()).stack_size(limits::stack_bytes(source, WHITESPACE)).spawn_scoped(scope, work);
+        let Ok(thread) = thread else {
+            return Err(TemplateError::Failed("no thread could be started for it: the process has too little memory".to_string()));
+        };
         thread.join().unwrap_or_else(|_| Err(TemplateError::Failed("the template engine gave up".to_string())))
     })
 }

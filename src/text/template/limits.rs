@@ -20,8 +20,10 @@ pub const FUEL_PER_MESSAGE: u64 = 2_000;
 /// Bytes that a rendering may produce, intermediate texts included, and further ones for each byte of its input.
 pub const BUDGET_BYTES: usize = 4 << 20;
 pub const BUDGET_PER_INPUT_BYTE: usize = 256;
-/// Reserved, and used as far as the nesting goes.
-pub const STACK_BYTES: usize = 256 << 20;
+/// Stack for values and macros within one another, whatever the template; and for each word of the longest tag, since an expression may nest a
+/// level deeper with each. Reserved, and used as far as the nesting goes.
+const STACK_BYTES: usize = 32 << 20;
+const STACK_BYTES_A_WORD: usize = 12 << 10;
 /// Lists and dicts, counted as often as they are reached, in one value; and further ones for each message.
 const MAX_NODES: usize = 50_000;
 const NODES_PER_MESSAGE: usize = 16;
@@ -141,6 +143,17 @@ pub fn size(value: &Value) -> usize {
 
 pub fn fuel(n_messages: usize) -> u64 {
     FUEL + FUEL_PER_MESSAGE * n_messages as u64
+}
+
+/// The stack that compiling and rendering a template takes at most.
+pub fn stack_bytes(source: &str, whitespace: WhitespaceConfig) -> usize {
+    let (mut n_words, mut longest) = (0, 0);
+    // A template that is no sequence of words is refused before anything of it nests.
+    for token in tokenize(source, false, Default::default(), whitespace).map_while(|token| Some(token.ok()?.0)) {
+        n_words = if matches!(token, Token::VariableStart | Token::BlockStart) { 0 } else { n_words + 1 };
+        longest = n_words.max(longest);
+    }
+    STACK_BYTES + STACK_BYTES_A_WORD * longest.min(MAX_TAG_TOKENS)
 }
 
 /// Refuses a template whose constant expressions the compiler would have to expand, or whose tags are endless.

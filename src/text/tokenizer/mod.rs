@@ -124,6 +124,11 @@ impl Tokenizer {
         self.encode_protected(text, messages, false)
     }
 
+    /// The byte at which the text's last special token begins. What stands from there on has the same ids whatever stands before it.
+    pub fn last_special(&self, text: &str, messages: &[Range<usize>]) -> Option<usize> {
+        self.specials.matches(&self.vocab, text, messages).into_iter().last().map(|found| found.range.start)
+    }
+
     fn encode_protected(&self, text: &str, protected: &[Range<usize>], add_bos_eos: bool) -> Vec<TokenId> {
         let mut ids = Vec::with_capacity(text.len() / 3 + 2);
         if add_bos_eos && self.add_bos {

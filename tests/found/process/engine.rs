@@ -1,0 +1,160 @@
+//! What the engine keeps and frees, and what it refuses.
+
+use std::rc::Rc;
+
+use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, EngineHost, LoadRequest, LoadedModel};
+use tensorlogic::graph::Sampling;
+use tensorlogic::lang::{Interp, Options};
+use tensorlogic::text::TokenId;
+
+use crate::scratch::Scratch;
+use crate::support::{device_requests, fixture};
+
+fn cpu() -> Rc<Backend> {
+    Rc::new(Backend::open(&DeviceRequest { backend: BackendChoice::Cpu, ..DeviceRequest::default() }).unwrap())
+}
+
+fn interp(backend: &Rc<Backend>) -> Interp {
+    let host = Box::new(EngineHost::new(backend.clone(), LoadRequest::default()));
+    Interp::new(Options { executor: Some(backend.executor.clone()), host: Some(host), ..Options::default() }).unwrap()
+}
+
+/// The message of the error that a program ends in, where `MODEL` is a small model; nothing where it does not.
+fn message(backend: &Rc<Backend>, program: &str) -> Option<String> {
+    let program = program.replace("MODEL", &format!("load_model({:?})", fixture("tiny-f32.gguf").display().to_string()));
+    let result = interp(backend).run_source("found.tl", &program, None);
+    result.err().map(|errors| errors[0].message.clone())
+}
+
+#[test]
+fn a_callback_that_touches_its_cache_is_told_and_another_cache_works() {
+    let program = |body: &str| {
+        format!(
+            "let m = MODEL\nlet c = KVCache(m)\nlet d = KVCache(m)\n\
+             generate(m, c, [1, 5], max_tokens: 3, temperature: 0.0, on_token: fn(t) {{ {body} }})\nassert(c.position > 2)"
+        )
+    };
+    let backend = cpu();
+    for body in ["c.position", "c.clear()", "m.forward([4], c)", "generate(m, c, [4], max_tokens: 1)"] {
+        let said = message(&backend, &program(body)).unwrap();
+        assert!(said.contains("in use by the `generate`") && said.contains("KVCache(model)"), "{body}: {said}");
+    }
+    for body in ["m.forward([4], d)", "d.clear()", "generate(m, d, [4], max_tokens: 2)", "m.forward([4], KVCache(m))"] {
+        assert_eq!(message(&backend, &program(body)), None, "{body}");
+    }
+}
+
+#[test]
+fn a_cache_of_a_model_that_is_gone_is_refused_by_the_next() {
+    let backend = cpu();
+    // The next model may well lie at the address of the last.
+    let program = "fn made() { KVCache(MODEL) }\nfor i in 0..4 { let c = made()\nlet m = MODEL\nm.forward([1], c) }";
+    let said = message(&backend, program).unwrap();
+    assert!(said.contains("the cache is of another model"), "{said}");
+}
+
+#[test]
+fn ids_outside_of_the_vocabulary_are_refused() {
+    let backend = cpu();
+    for call in [
+        "m.forward([1, 2, 3, 70000], c)",
+        "m.forward([-1], c)",
+        "generate(m, c, [1, 70000])",
+        "generate(m, c, [-2])",
+        "detokenize(m, [70000])",
+        "detokenize(m, -1)",
+        "embedding([70000], m.token_embd.weight)",
+        "embedding([-1], m.token_embd.weight)",
+    ] {
+        let said = message(&backend, &format!("let m = MODEL\nlet c = KVCache(m)\n{call}")).unwrap();
+        assert!(said.contains("outside"), "{call}: {said}");
+    }
+}
+
+/// Loads a model, computes a token with it and drops it; the bytes on the device after that.
+fn load_once(path: &std::path::Path, backend: &Backend) -> u64 {
+    let model = LoadedModel::open(path, backend, &LoadRequest::default()).unwrap();
+    let mut generator = model.generator(0).unwrap();
+    let go_on = |_| std::ops::ControlFlow::Continue(());
+    generator
+        .generate(&[TokenId(1), TokenId(5)], Sampling::default(), 2, |_| false, go_on, |_| std::ops::ControlFlow::Continue(()))
+        .unwrap();
+    drop((generator, model));
+    backend.executor.borrow().counters().device_bytes
+}
+
+#[test]
+fn a_model_that_is_dropped_leaves_nothing_on_the_device() {
+    let scratch = Scratch::new("dropped");
+    let path = scratch.path("dropped-model.gguf");
+    std::fs::copy(fixture("tiny-f32.gguf"), &path).unwrap();
+    for device in device_requests(false) {
+        let backend = Backend::open(&device).unwrap();
+        let first = load_once(&path, &backend);
+        for _ in 0..4 {
+            assert_eq!(load_once(&path, &backend), first, "{}", backend.note);
+        }
+        if cfg!(target_os = "linux") {
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            assert!(!maps.contains("dropped-model.gguf"), "{}: the file is still mapped", backend.note);
+        }
+    }
+}
+
+#[test]
+fn a_weight_outlives_its_model_and_is_not_kept_for_ever() {
+    let scratch = Scratch::new("outlives");
+    let path = scratch.path("outlives-model.gguf");
+    std::fs::copy(fixture("tiny-f32.gguf"), &path).unwrap();
+    let load = format!("load_model({:?})", path.display().to_string());
+    for device in device_requests(false) {
+        let backend = Rc::new(Backend::open(&device).unwrap());
+        let mut interp = interp(&backend);
+        let program = format!(
+            "fn norm() {{ {load}.output_norm.weight }}\nfor i in 0..3 {{ let w = norm()\nassert_close(sum(w * 2.0), sum(w) * 2.0, 1e-3) }}\n{load}.name"
+        );
+        interp.run_source("weights.tl", &program, None).map_err(|e| e[0].message.clone()).unwrap();
+        drop(interp);
+        if cfg!(target_os = "linux") {
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            assert!(!maps.contains("outlives-model.gguf"), "{}: the file is still mapped", backend.note);
+        }
+    }
+}
+
+#[test]
+fn programs_of_ever_other_shapes_do_not_grow_without_bound() {
+    for device in device_requests(false) {
+        let backend = Rc::new(Backend::open(&device).unwrap());
+        let mut interp = interp(&backend);
+        let mut most = |from: usize, to: usize| {
+            let mut most = 0;
+            for n in (from..to).step_by(10) {
+                let program = format!("for n in {n}..{} {{ assert(sum(ones([n])) == float(n)) }}", n + 10);
+                interp.run_source("shapes.tl", &program, None).map_err(|e| e[0].message.clone()).unwrap();
+                most = most.max(backend.executor.borrow().counters().device_bytes);
+            }
+            most
+        };
+        // What is kept is full by then.
+        let (middle, end) = (most(1, 500), most(500, 900));
+        // The tensors themselves grow by some kB.
+        assert!(end <= middle + middle / 8 + (64 << 10), "{}: {middle} bytes at most, later {end}", backend.note);
+    }
+}
+
+#[test]
+fn texts_and_lists_that_double_end_in_an_error() {
+    let backend = cpu();
+    for (program, says) in [
+        ("let s = \"ab\"\nwhile true { s = s + s }", "bytes is longer"),
+        ("let s = \"b\" * 20000\ns.replace(\"b\", s)", "bytes is longer"),
+        ("let s = \"b\" * 200000000\n\"{}{}\".format(s, s)", "bytes is longer"),
+        ("let s = \"ab\"\nwhile true { s = [s, s].join(s) }", "bytes is longer"),
+        ("let s = \"b\" * 268435456\nstr([s])", "bytes is longer"),
+        ("let s = [1] * 9000000\ns + s", "items"),
+    ] {
+        let said = message(&backend, program).unwrap();
+        assert!(said.contains(says), "{program}: {said}");
+    }
+}
