@@ -2,6 +2,7 @@
 
 mod subject;
 mod table;
+mod verdict;
 
 use std::path::Path;
 use std::rc::Rc;
@@ -125,20 +126,22 @@ fn against(subject: &dyn Subject, traces: &[Trace], references: Vec<Reference>, 
     let (mut agrees, mut compared) = (true, 0);
     for (trace, reference) in traces.iter().zip(&references) {
         let comparison = compare(trace, reference, tolerance);
-        terminal::say_text(table::comparison(trace, reference, &comparison, &place))?;
         compared += comparison.n_compared();
-        if let Some(diagnosis) = diagnose(trace, reference, &comparison) {
-            agrees = false;
-            terminal::say_text(table::diagnosis(&comparison, &diagnosis, &place))?;
+        terminal::say(verdict::heading(&comparison))?;
+        match diagnose(trace, reference, &comparison) {
+            Some(diagnosis) => {
+                agrees = false;
+                terminal::say_text(verdict::diagnosis(&comparison, &diagnosis, &place))?;
+            }
+            None if comparison.n_compared() > 0 => terminal::say_text(verdict::agreement(&comparison, subject.is_precise()))?,
+            None => {}
         }
+        terminal::say_text(verdict::notes(reference, &comparison))?;
+        terminal::say_text(table::comparison(trace, reference, &comparison, &place))?;
     }
     if compared == 0 {
         terminal::say("nothing was compared: the reference names none of these steps; --mapping F.json says what it calls them")?;
         return Ok(false);
-    }
-    if agrees {
-        let agree = if compared == 1 { "step agrees" } else { "steps agree" };
-        terminal::say(format_args!("{compared} {agree} within {}", tolerance.describe()))?;
     }
     Ok(agrees)
 }
@@ -152,7 +155,7 @@ fn repeat(subject: &dyn Subject, first: &[Trace], runs: usize) -> Result<bool, C
             let comparison: Comparison = compare(again, &reference, Tolerance::Bits);
             if let Some(diagnosis) = diagnose(again, &reference, &comparison) {
                 terminal::say(format_args!("run {run} differs from run 1"))?;
-                terminal::say_text(table::diagnosis(&comparison, &diagnosis, &|origin| subject.place(origin)))?;
+                terminal::say_text(verdict::diagnosis(&comparison, &diagnosis, &|origin| subject.place(origin)))?;
                 return Ok(false);
             }
         }

@@ -2,6 +2,7 @@
 //! Source: the safetensors specification (Hugging Face, `safetensors` repository, README).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::path::{Component, Path};
 use std::sync::Arc;
 
@@ -29,6 +30,17 @@ pub struct Safetensors {
     pub metadata: HashMap<String, String>,
     /// Names and types of tensors whose type the engine does not read, such as `I64` counters or `F8_E4M3` weights.
     pub unread: Vec<(String, String)>,
+    wide: Vec<Wide>,
+}
+
+/// A tensor of a type that no weight may have and the host can read: a reference may be kept in it.
+#[derive(Clone, Debug)]
+struct Wide {
+    name: String,
+    dtype: Dtype,
+    shape: Shape,
+    bytes: Arc<FileBytes>,
+    range: Range<usize>,
 }
 
 impl Safetensors {
@@ -76,6 +88,28 @@ impl Safetensors {
         Some(HostTensor { shape, dtype: info.dtype, data })
     }
 
+    /// The same for a tensor of `unread`: `F64` rounded to f32, integers as i32. `None` for any other type, and where an integer does not fit.
+    pub fn host_of_wide(&self, name: &str) -> Option<HostTensor> {
+        let wide = self.wide.iter().find(|w| w.name == name)?;
+        let (bytes, shape) = (wide.bytes.get(wide.range.clone())?, wide.shape.clone());
+        let ints = |values: &mut dyn Iterator<Item = i64>| {
+            let data = values.map(|v| i32::try_from(v).ok()).collect::<Option<Vec<i32>>>()?;
+            Some(HostTensor { shape: wide.shape.clone(), dtype: DType::I32, data: HostData::I32(data) })
+        };
+        let eight = || bytes.chunks_exact(8).map(|b| [b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+        match wide.dtype {
+            Dtype::F64 => {
+                let data = eight().map(|b| f64::from_le_bytes(b) as f32).collect();
+                Some(HostTensor { shape, dtype: DType::F32, data: HostData::F32(data) })
+            }
+            Dtype::I64 => ints(&mut eight().map(i64::from_le_bytes)),
+            Dtype::U32 => ints(&mut bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]).into())),
+            Dtype::I16 => ints(&mut bytes.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]).into())),
+            Dtype::U16 => ints(&mut bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]).into())),
+            _ => None,
+        }
+    }
+
     fn open_shards(index: &Path, no_mmap: bool) -> Result<Safetensors, FormatError> {
         let json = json::read(index)?;
         let map = json.get("weight_map").and_then(|m| m.as_object());
@@ -115,14 +149,15 @@ impl Safetensors {
     }
 
     fn join(files: Vec<Parsed>) -> Result<Safetensors, FormatError> {
-        let (mut parts, mut tensors, mut unread, mut metadata) = (Vec::new(), Vec::new(), Vec::new(), None);
+        let (mut parts, mut tensors, mut unread, mut wide, mut metadata) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), None);
         for file in files {
             parts.push(file.part);
             tensors.extend(file.tensors);
             unread.extend(file.unread);
+            wide.extend(file.wide);
             metadata.get_or_insert(file.metadata);
         }
-        Ok(Safetensors { tensors: TensorDirectory::new(parts, tensors)?, metadata: metadata.unwrap_or_default(), unread })
+        Ok(Safetensors { tensors: TensorDirectory::new(parts, tensors)?, metadata: metadata.unwrap_or_default(), unread, wide })
     }
 }
 
@@ -212,6 +247,7 @@ struct Parsed {
     part: Part,
     tensors: Vec<TensorInfo>,
     unread: Vec<(String, String)>,
+    wide: Vec<Wide>,
     metadata: HashMap<String, String>,
 }
 
@@ -219,6 +255,7 @@ struct Parsed {
 /// here, since the crate adds up the untrusted end with the header's length.
 fn parse(path: &Path, bytes: FileBytes, part: usize) -> Result<Parsed, FormatError> {
     let invalid = |message: String| FormatError::invalid(path, message);
+    let bytes = Arc::new(bytes);
     let file_bytes = bytes.len();
     let Some((len, rest)) = bytes.split_first_chunk::<8>() else {
         return Err(invalid(format!("is no safetensors file: it has {file_bytes} bytes, the header's length alone takes 8")));
@@ -251,7 +288,7 @@ fn parse(path: &Path, bytes: FileBytes, part: usize) -> Result<Parsed, FormatErr
         )));
     }
 
-    let (mut tensors, mut unread) = (Vec::new(), Vec::new());
+    let (mut tensors, mut unread, mut wide) = (Vec::new(), Vec::new(), Vec::new());
     for name in header.offset_keys() {
         let Some(info) = header.info(&name) else { continue };
         if info.shape.len() > MAX_RANK {
@@ -268,6 +305,9 @@ fn parse(path: &Path, bytes: FileBytes, part: usize) -> Result<Parsed, FormatErr
             Dtype::I32 => DType::I32,
             Dtype::BOOL => DType::Bool,
             other => {
+                let range = data + info.data_offsets.0..data + info.data_offsets.1;
+                let shape = Shape::from(info.shape.as_slice());
+                wide.push(Wide { name: name.clone(), dtype: other, shape, bytes: bytes.clone(), range });
                 unread.push((name, other.to_string()));
                 continue;
             }
@@ -283,6 +323,6 @@ fn parse(path: &Path, bytes: FileBytes, part: usize) -> Result<Parsed, FormatErr
         });
     }
     let metadata = header.metadata().clone().unwrap_or_default();
-    let part = Part { path: path.to_path_buf(), bytes: Arc::new(bytes) };
-    Ok(Parsed { part, tensors, unread, metadata })
+    let part = Part { path: path.to_path_buf(), bytes };
+    Ok(Parsed { part, tensors, unread, wide, metadata })
 }

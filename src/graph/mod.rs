@@ -29,7 +29,7 @@ pub use executor::{
 };
 pub use key::GraphKey;
 pub use no_choice::NoChoice;
-pub use node::{Graph, InputId, Node, NodeId, Origin};
+pub use node::{Alias, Graph, InputId, Node, NodeId, Origin};
 pub use op::{BinaryOp, Op, RandomKind, ReduceOp, RopeRowsKind, UnaryOp};
 pub use programs::{ProgramKey, Programs};
 pub use rope::{RopeScaling, RopeSpec, RopeStyle, rope_rows};

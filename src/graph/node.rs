@@ -32,6 +32,16 @@ pub struct Node {
     pub label: Option<Rc<str>>,
 }
 
+/// A further name of a node that has one already: `let b = a` computes nothing, and is a step to whoever reads the program.
+#[derive(Clone, Debug)]
+pub struct Alias {
+    pub node: NodeId,
+    pub label: Rc<str>,
+    pub origin: Origin,
+    /// How many nodes the graph had when the name was given: where the step stands among the others.
+    pub at: u32,
+}
+
 /// An append-only arena of nodes; inputs always precede their users.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
@@ -45,6 +55,7 @@ pub struct Graph {
     pub(super) long_as_tokens: BTreeMap<NodeId, usize>,
     /// Given to nodes as they are made.
     pub(super) origin: Origin,
+    pub(super) aliases: Vec<Alias>,
 }
 
 impl Graph {
@@ -132,13 +143,24 @@ impl Graph {
     }
 
     /// Names a step, which from then on is from the current origin: where it was named, not where the library made it. A node keeps its
-    /// first name.
+    /// first name; the others are its aliases.
     pub fn set_label(&mut self, id: NodeId, label: &str) {
+        let at = self.nodes.len() as u32;
         let node = &mut self.nodes[id.0 as usize];
-        if node.label.is_none() {
-            node.label = Some(label.into());
-            node.origin = self.origin;
+        match &node.label {
+            None => {
+                node.label = Some(label.into());
+                node.origin = self.origin;
+            }
+            Some(first) if **first == *label => {}
+            Some(_) if self.aliases.last().is_some_and(|a| a.node == id && *a.label == *label) => {}
+            Some(_) => self.aliases.push(Alias { node: id, label: label.into(), origin: self.origin, at }),
         }
+    }
+
+    /// The further names of nodes, in the order in which they were given.
+    pub fn aliases(&self) -> &[Alias] {
+        &self.aliases
     }
 
     /// The part of the graph that `outputs` need, compacted in the same order, with the outputs' new ids. Inputs keep their ids,
@@ -167,6 +189,21 @@ impl Graph {
         }
         let kept = self.long_as_tokens.iter().filter(|(id, _)| needed[id.0 as usize]);
         sub.long_as_tokens = kept.map(|(id, &dim)| (new_ids[id.0 as usize], dim)).collect();
+        // Nodes that are needed, before each of the old ones.
+        let n_before: Vec<u32> = needed
+            .iter()
+            .scan(0, |n, &is_needed| {
+                let before = *n;
+                *n += u32::from(is_needed);
+                Some(before)
+            })
+            .collect();
+        let moved = |a: &Alias| Alias {
+            node: new_ids[a.node.0 as usize],
+            at: n_before.get(a.at as usize).copied().unwrap_or(sub.nodes.len() as u32),
+            ..a.clone()
+        };
+        sub.aliases = self.aliases.iter().filter(|a| needed[a.node.0 as usize]).map(moved).collect();
         sub.tokens = self.tokens.filter(|t| needed[t.0 as usize]).map(|t| new_ids[t.0 as usize]);
         (sub, outputs.iter().map(|id| new_ids[id.0 as usize]).collect())
     }

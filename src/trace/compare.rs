@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::graph::Origin;
 use crate::tensor::{HostTensor, Shape};
 
+use super::consistency::{ProgramCheck, program_checks};
 use super::measure::{Errors, measure};
 use super::record::Trace;
 use super::reference_file::{HISTORY, Reference, TOKENS};
@@ -103,6 +104,8 @@ pub struct StepComparison {
     /// The bound on `Errors::worst_row_rms`.
     pub tolerance: f64,
     pub outcome: Outcome,
+    /// The program against the reference, without this run's rounding; `None` where that could not be computed.
+    pub program: Option<ProgramCheck>,
 }
 
 impl StepComparison {
@@ -114,11 +117,16 @@ impl StepComparison {
     }
 
     pub fn agrees(&self) -> bool {
-        matches!(self.outcome, Outcome::Agrees(_))
+        matches!(self.outcome, Outcome::Agrees(_)) && !self.program_is_wrong()
+    }
+
+    /// Whether the program gives other values than the reference from the reference's own inputs.
+    pub fn program_is_wrong(&self) -> bool {
+        self.program.is_some_and(|check| check.is_wrong())
     }
 
     pub fn is_wrong(&self) -> bool {
-        matches!(self.outcome, Outcome::Differs(_) | Outcome::Shape(_))
+        matches!(self.outcome, Outcome::Differs(_) | Outcome::Shape(_)) || self.program_is_wrong()
     }
 }
 
@@ -133,12 +141,20 @@ pub struct Comparison {
     pub first_wrong: Option<usize>,
     /// Tensors of the reference that no step took.
     pub unused: Vec<String>,
+    /// Steps that hold NaN or infinity on both sides: they agree, and say nothing.
+    pub nonfinite: Vec<String>,
 }
 
 impl Comparison {
     /// Whether every step that has a reference agrees with it, and at least one has.
     pub fn agrees(&self) -> bool {
         self.first_wrong.is_none() && self.steps.iter().any(StepComparison::agrees)
+    }
+
+    /// The step that comes nearest to what it is allowed, of those that were compared.
+    pub fn nearest(&self) -> Option<(&StepComparison, &Errors)> {
+        let of = |step: &StepComparison| step.errors().map_or(0.0, |e| e.worst_row_rms / step.tolerance.max(f64::MIN_POSITIVE));
+        self.steps.iter().filter_map(|s| Some((s, s.errors()?))).max_by(|a, b| of(a.0).total_cmp(&of(b.0)))
     }
 
     pub fn n_compared(&self) -> usize {
@@ -148,10 +164,14 @@ impl Comparison {
 
 /// Holds each step against the reference's values of its name.
 pub fn compare(trace: &Trace, reference: &Reference, tolerance: Tolerance) -> Comparison {
+    let checks = match tolerance {
+        Tolerance::Relative { .. } if reference.is_foreign => program_checks(trace, reference),
+        _ => vec![None; trace.steps.len()],
+    };
     let mut depths: Vec<usize> = Vec::with_capacity(trace.steps.len());
     let mut used = HashSet::new();
     let mut steps = Vec::with_capacity(trace.steps.len());
-    for step in &trace.steps {
+    for (step, program) in trace.steps.iter().zip(checks) {
         let depth = 1 + step.inputs.iter().map(|&i| depths[i]).max().unwrap_or(0);
         depths.push(depth);
         let their_name = reference.get(&step.name).map(|(name, _)| name.to_owned());
@@ -162,12 +182,23 @@ pub fn compare(trace: &Trace, reference: &Reference, tolerance: Tolerance) -> Co
             Some(Ok(theirs)) => judge(&step.values, &theirs, tolerance, depth),
         };
         let (name, shape) = (step.name.clone(), step.shape().clone());
-        steps.push(StepComparison { name, their_name, origin: step.origin, shape, depth, tolerance: tolerance.at_depth(depth), outcome });
+        steps.push(StepComparison {
+            name,
+            their_name,
+            origin: step.origin,
+            shape,
+            depth,
+            tolerance: tolerance.at_depth(depth),
+            outcome,
+            program,
+        });
     }
     let first_wrong = steps.iter().position(StepComparison::is_wrong);
     let unused = reference.tensors().map(|(name, _)| name).filter(|name| ![TOKENS, HISTORY].contains(name) && !used.contains(*name));
     let unused = unused.map(str::to_owned).collect();
-    Comparison { ours: trace.backend.clone(), theirs: reference.name.clone(), tolerance, steps, first_wrong, unused }
+    let nonfinite = trace.steps.iter().zip(&steps).filter(|(s, c)| c.agrees() && s.stats.first_nonfinite.is_some());
+    let nonfinite = nonfinite.map(|(s, _)| s.name.clone()).collect();
+    Comparison { ours: trace.backend.clone(), theirs: reference.name.clone(), tolerance, steps, first_wrong, unused, nonfinite }
 }
 
 fn judge(ours: &HostTensor, theirs: &HostTensor, tolerance: Tolerance, depth: usize) -> Outcome {

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::graph::{
-    Binding, CacheSpec, CacheUse, CompileOptions, Executor, Graph, GraphError, InputId, Literal, Node, NodeId, Op, RunArgs, ScalarSource,
+    Binding, CacheSpec, CacheUse, CompileOptions, Executor, Graph, GraphError, InputId, KvType, Literal, Node, NodeId, Op, RunArgs,
+    ScalarSource,
 };
 use crate::reference::ReferenceExecutor;
-use crate::tensor::HostTensor;
+use crate::tensor::{HostTensor, Shape};
 
 use super::TraceError;
 use super::record::Trace;
@@ -60,10 +61,20 @@ impl Cut {
     /// What computes step `target` from the values of the steps for which `given` holds. `None` where a value that is needed was not
     /// traced whole: rows of the cache from earlier runs, a bucket in an inner dimension, a tensor of the device.
     pub fn of(trace: &Trace, target: usize, given: impl Fn(usize) -> bool) -> Option<Cut> {
+        Cut::from_values(trace, target, |i| given(i).then(|| trace.steps[i].values.clone()))
+    }
+
+    /// The same from other values of the steps: those for which `values_of` gives some, in the shape of the step's own.
+    pub fn from_values(trace: &Trace, target: usize, values_of: impl Fn(usize) -> Option<Arc<HostTensor>>) -> Option<Cut> {
         let graph = &trace.graph;
-        let step_of: HashMap<NodeId, usize> = trace.steps.iter().enumerate().map(|(i, s)| (s.node, i)).collect();
+        // A node of several names is given by the first of them that is.
+        let mut steps_of: HashMap<NodeId, Vec<usize>> = HashMap::new();
+        for (i, step) in trace.steps.iter().enumerate() {
+            steps_of.entry(step.node).or_default().push(i);
+        }
         let goal = trace.steps[target].node;
-        let stops = |id: NodeId| step_of.get(&id).copied().filter(|&i| i != target && given(i));
+        let stops =
+            |id: NodeId| steps_of.get(&id)?.iter().filter(|&&i| i != target && !(id == goal && i > target)).find_map(|&i| values_of(i));
         let mut needed = vec![false; goal.0 as usize + 1];
         let mut stack = vec![goal];
         while let Some(id) = stack.pop() {
@@ -85,9 +96,9 @@ impl Cut {
         let mut local: HashMap<NodeId, NodeId> = HashMap::new();
         for (id, node) in graph.nodes().take(needed.len()).filter(|(id, _)| needed[id.0 as usize]) {
             let node = match stops(id) {
-                Some(step) => {
+                Some(values) => {
                     let fits = dims[id.0 as usize].is_none_or(|dim| dim == 0);
-                    let values = fits.then(|| trace.steps[step].values.clone())?;
+                    let values = fits.then_some(values)?;
                     cut.input_node(node, Binding::Host(values))
                 }
                 None => cut.inner_node(node, &trace.args, &local)?,
@@ -136,6 +147,46 @@ impl Cut {
             _ => node.shape.len() as f64,
         };
         self.nodes.iter().map(of).sum()
+    }
+
+    /// Elements of the weights it reads.
+    pub fn weight_len(&self) -> usize {
+        self.nodes.iter().filter(|n| matches!(n.op, Op::Weight(_))).map(|n| n.shape.len()).sum()
+    }
+
+    /// The same with keys and values kept in f32; `None` where it reads no cache, or one that is in f32.
+    pub fn with_f32_caches(&self) -> Option<Cut> {
+        let is_rounded = |n: &Node| matches!(&n.op, Op::CacheAppend { cache, .. } if self.caches[cache.0 as usize].kv_type != KvType::F32);
+        self.nodes.iter().any(is_rounded).then(|| {
+            let mut cut = self.clone();
+            cut.caches.iter_mut().for_each(|spec| spec.kv_type = KvType::F32);
+            cut
+        })
+    }
+
+    /// The same with caches that hold every token of the run, and what they hold now; `None` where they do already.
+    pub fn with_long_caches(&self) -> Option<(Cut, CacheSpec)> {
+        let cache_of = |n: &Node| if let Op::CacheAppend { cache, .. } = &n.op { Some(cache.0 as usize) } else { None };
+        let short = *self.nodes.iter().filter_map(cache_of).map(|c| &self.caches[c]).find(|spec| spec.window < self.n_tokens)?;
+        let mut cut = self.clone();
+        let n_slots = |spec: &CacheSpec| spec.slots + self.n_tokens.next_power_of_two();
+        for node in &mut cut.nodes {
+            if let Some(cache) = cache_of(node) {
+                let mut dims = node.shape.to_vec();
+                dims[0] = n_slots(&self.caches[cache]);
+                node.shape = Shape::new(dims);
+            }
+        }
+        cut.caches.iter_mut().for_each(|spec| (spec.window, spec.slots) = (n_slots(spec), n_slots(spec)));
+        Some((cut, short))
+    }
+
+    /// The cache's type by which a step of this piece reads keys and values.
+    pub fn kv_type(&self) -> Option<KvType> {
+        self.nodes.iter().find_map(|n| match &n.op {
+            Op::CacheAppend { cache, .. } => Some(self.caches[cache.0 as usize].kv_type),
+            _ => None,
+        })
     }
 
     /// The same with another node in place `at`.

@@ -73,6 +73,45 @@ impl std::fmt::Display for StepName {
     }
 }
 
+/// The steps of a layer in the order in which a llama computes them.
+const ORDER: &[&str] = &[
+    "attn_norm",
+    "q",
+    "k",
+    "v",
+    "q_rope",
+    "k_rope",
+    "attn_out",
+    "attn_proj",
+    "ffn_inp",
+    "ffn_norm",
+    "gate",
+    "up",
+    "silu_gate",
+    "gated",
+    "ffn_out",
+    "output",
+];
+
+/// Whether the step `a` comes before `b` in a model; `None` where the names do not say.
+pub(super) fn is_before(a: &str, b: &str) -> Option<bool> {
+    let place = |name: &str| {
+        let StepName { layer_idx, step } = StepName::parse(name);
+        match (layer_idx, step.as_str()) {
+            (Some(i), step) => ORDER.iter().position(|s| *s == step).map(|at| (i + 1, at)),
+            (None, "embedding") => Some((0, 0)),
+            (None, "final_norm") => Some((usize::MAX, 0)),
+            (None, "logits") => Some((usize::MAX, 1)),
+            _ => None,
+        }
+    };
+    // Of two layers the number decides, whatever the steps are called.
+    match (StepName::parse(a).layer_idx, StepName::parse(b).layer_idx) {
+        (Some(a), Some(b)) if a != b => Some(a < b),
+        _ => Some(place(a)? < place(b)?),
+    }
+}
+
 /// Our spelling of a step's name, whoever wrote it.
 pub fn canonical(name: &str) -> String {
     StepName::parse(name).to_string()

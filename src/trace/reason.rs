@@ -38,6 +38,18 @@ pub enum ReasonKind {
     AttentionScale,
     /// Another function of the same inputs.
     Function,
+    /// Another number of heads.
+    Heads,
+    /// A step that the reference has and the program does not.
+    Missing,
+    /// Layers in another order, or one too few.
+    Layers,
+    /// Rows of the embedding, or columns of the logits, that belong to other tokens.
+    Vocabulary,
+    /// Keys and values in a type that cannot hold them.
+    CacheType,
+    /// The reference is at fault: NaN, or another layout.
+    Reference,
     /// Another weight, or a weight read otherwise.
     Weight,
     WeightFormat,

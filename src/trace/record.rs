@@ -41,6 +41,8 @@ pub struct Step {
     pub origin: Origin,
     /// Earlier steps that this one is computed from without another step between, by index in `Trace::steps`.
     pub inputs: Vec<usize>,
+    /// Whether the program gives an earlier step this name, too, and computes nothing: `let q_rope = q`.
+    pub is_alias: bool,
     pub stats: Stats,
     /// The true token rows alone.
     pub values: Arc<HostTensor>,
@@ -111,22 +113,29 @@ pub fn record(request: &Request<'_>, args: &RunArgs, executor: &mut dyn Executor
         }));
     }
     // The run's own outputs stay outputs: what they force (cache writes, samples) then happens as in any run, and literals keep their numbers.
-    let wanted: Vec<NodeId> = steps.iter().map(|(id, _)| *id).chain(outputs).collect();
+    let mut ids: Vec<NodeId> = steps.iter().map(|s| s.node).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let wanted: Vec<NodeId> = ids.iter().copied().chain(outputs).collect();
     let options = CompileOptions { fuse: false, caches: request.caches.to_vec() };
     let program = executor.compile(&graph, &wanted, &options)?;
     let tensors = executor.run(program, &args)?;
 
     let dims = token_dims(&graph);
-    let ids: Vec<NodeId> = steps.iter().map(|(id, _)| *id).collect();
-    let inputs = nearest_steps(&graph, &ids);
-    let mut recorded = Vec::with_capacity(steps.len());
-    for (((id, name), tensor), inputs) in steps.into_iter().zip(&tensors).zip(inputs) {
+    let mut values_of: HashMap<NodeId, (Stats, Arc<HostTensor>)> = HashMap::with_capacity(ids.len());
+    for (&id, tensor) in ids.iter().zip(&tensors) {
         let mut values = executor.read(tensor)?;
         if let Some(dim) = dims[id.0 as usize] {
             values = first_of_dim(&values, dim, args.n_tokens);
         }
-        recorded.push(Step { name, node: id, origin: graph.node(id).origin, inputs, stats: Stats::of(&values), values: Arc::new(values) });
+        values_of.insert(id, (Stats::of(&values), Arc::new(values)));
     }
+    let inputs = nearest_steps(&graph, &steps);
+    let recorded = steps.into_iter().zip(inputs).filter_map(|(Chosen { node, name, origin, is_alias }, inputs)| {
+        let (stats, values) = values_of.get(&node)?.clone();
+        Some(Step { name, node, origin, inputs, is_alias, stats, values })
+    });
+    let recorded = recorded.collect();
     Ok(Trace {
         backend: executor.describe(),
         steps: recorded,
@@ -147,43 +156,52 @@ pub fn with_unread_steps(graph: &Graph, output: NodeId) -> Vec<NodeId> {
 /// Whether a node has values of its own that a person may want to see. Of the leaves only the constants that a program names have.
 fn is_step(node: &Node) -> bool {
     match node.op {
-        Op::CacheAppend { .. } => false,
+        Op::CacheAppend { .. } | Op::Weight(_) | Op::Scalar(_) | Op::RopeRows { .. } => false,
         Op::Input(_) | Op::Iota | Op::Random(_) => node.label.is_some(),
-        _ => !is_leaf(&node.op),
+        _ => true,
     }
 }
 
-fn is_leaf(op: &Op) -> bool {
-    matches!(op, Op::Input(_) | Op::Weight(_) | Op::Scalar(_) | Op::RopeRows { .. } | Op::Iota | Op::Random(_))
+/// A step that is to be traced.
+struct Chosen {
+    node: NodeId,
+    name: String,
+    origin: Origin,
+    is_alias: bool,
 }
 
-/// The nodes that are steps, with their names.
-fn chosen(graph: &Graph, select: Select, layer_idx: Option<usize>) -> Vec<(NodeId, String)> {
+/// The nodes that are steps, with their names, in the order in which they are computed or named.
+fn chosen(graph: &Graph, select: Select, layer_idx: Option<usize>) -> Vec<Chosen> {
     let mut seen: HashMap<&str, usize> = HashMap::new();
     let mut steps = Vec::new();
-    for (id, node) in graph.nodes() {
-        if !is_step(node) {
-            continue;
-        }
-        let name = match (&node.label, select) {
-            (Some(label), _) => {
-                let times = seen.entry(label).or_default();
-                *times += 1;
-                if *times == 1 { label.to_string() } else { format!("{label}#{times}") }
+    let mut aliases = graph.aliases().iter().peekable();
+    let mut numbered = |label| {
+        let times = seen.entry(label).or_default();
+        *times += 1;
+        if *times == 1 { label.to_owned() } else { format!("{label}#{times}") }
+    };
+    for i in 0..=graph.len() {
+        while let Some(alias) = aliases.next_if(|a| a.at as usize <= i) {
+            if is_step(graph.node(alias.node)) {
+                steps.push(Chosen { node: alias.node, name: numbered(&alias.label), origin: alias.origin, is_alias: true });
             }
+        }
+        let id = NodeId(i as u32);
+        let Some(node) = (i < graph.len()).then(|| graph.node(id)).filter(|node| is_step(node)) else { continue };
+        let name = match (&node.label, select) {
+            (Some(label), _) => numbered(label),
             (None, Select::EveryOp) => format!("%{} {}", id.0, op_name(&node.op)),
             (None, Select::Labelled) => continue,
         };
-        if layer_idx.is_none() || StepName::parse(&name).layer_idx == layer_idx {
-            steps.push((id, name));
-        }
+        steps.push(Chosen { node: id, name, origin: node.origin, is_alias: false });
     }
+    steps.retain(|s| layer_idx.is_none() || StepName::parse(&s.name).layer_idx == layer_idx);
     steps
 }
 
-/// For each step, the steps that are reached from it through nodes that are none.
-fn nearest_steps(graph: &Graph, steps: &[NodeId]) -> Vec<Vec<usize>> {
-    let index: HashMap<NodeId, usize> = steps.iter().enumerate().map(|(i, &id)| (id, i)).collect();
+/// For each step, the steps that are reached from it through nodes that are none. An alias is reached from the step whose node it names.
+fn nearest_steps(graph: &Graph, steps: &[Chosen]) -> Vec<Vec<usize>> {
+    let index: HashMap<NodeId, usize> = steps.iter().enumerate().filter(|(_, s)| !s.is_alias).map(|(i, s)| (s.node, i)).collect();
     // Shared and carried forward node by node: nothing is walked twice.
     let mut reached: Vec<BTreeSet<usize>> = Vec::with_capacity(graph.len());
     let mut inputs = vec![Vec::new(); steps.len()];
@@ -196,6 +214,13 @@ fn nearest_steps(graph: &Graph, steps: &[NodeId]) -> Vec<Vec<usize>> {
             }
             None => reached.push(below),
         }
+    }
+    for (i, alias) in steps.iter().enumerate().filter(|(_, s)| s.is_alias) {
+        inputs[i] = match index.get(&alias.node) {
+            Some(&first) => vec![first],
+            // The first name belongs to another layer than the one that is traced.
+            None => reached[alias.node.0 as usize].iter().copied().filter(|&j| j < i).collect(),
+        };
     }
     inputs
 }

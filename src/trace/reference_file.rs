@@ -24,19 +24,31 @@ pub struct Reference {
     by_name: HashMap<String, usize>,
     /// By our spelling; a file's `exact.*` wins over its other spellings of one step.
     by_canonical: HashMap<String, usize>,
+    /// Names and types of a file's tensors that are of no type that is read.
+    pub unread: Vec<(String, String)>,
+    /// Whether something other than this program may have made it: a file. Then the program is held against it, too.
+    pub is_foreign: bool,
     mapping: HashMap<String, String>,
 }
 
 impl Reference {
-    /// Reads every tensor of a safetensors file. Names as in `names`, or mapped by [`Reference::with_mapping`].
+    /// Reads every tensor of a safetensors file, of f64 rounded to f32, of 64-bit integers where they fit 32. Names as in `names`, or mapped by [`Reference::with_mapping`].
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn from_file(path: &Path) -> Result<Self, TraceError> {
         let file = Safetensors::open(path, false)?;
         let names: Vec<String> = file.tensors.tensors().iter().map(|t| t.name.clone()).collect();
-        let tensors = names.into_iter().filter_map(|name| file.host(&name).map(|values| (name, values))).collect();
-        Ok(Reference::new(path.display().to_string(), tensors))
+        let mut tensors: Vec<(String, HostTensor)> =
+            names.into_iter().filter_map(|name| file.host(&name).map(|values| (name, values))).collect();
+        let mut unread = Vec::new();
+        for (name, dtype) in &file.unread {
+            match file.host_of_wide(name) {
+                Some(values) => tensors.push((name.clone(), values)),
+                None => unread.push((name.clone(), dtype.clone())),
+            }
+        }
+        Ok(Reference { unread, is_foreign: true, ..Reference::new(path.display().to_string(), tensors) })
     }
 
     pub fn from_trace(trace: &Trace) -> Self {
@@ -44,6 +56,7 @@ impl Reference {
     }
 
     pub fn new(name: String, tensors: Vec<(String, HostTensor)>) -> Self {
+        let tensors: Vec<(String, HostTensor)> = tensors.into_iter().map(with_ids_as_integers).collect();
         let by_name = tensors.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)).collect();
         let mut by_canonical = HashMap::new();
         for (i, (name, _)) in tensors.iter().enumerate() {
@@ -53,7 +66,7 @@ impl Reference {
                 by_canonical.entry(canonical(name)).or_insert(i);
             }
         }
-        Reference { name, tensors, by_name, by_canonical, mapping: HashMap::new() }
+        Reference { name, tensors, by_name, by_canonical, unread: Vec::new(), is_foreign: false, mapping: HashMap::new() }
     }
 
     /// Takes the names of a mapping: a JSON object from our name to theirs, `{"blk.0.q": "model.layers.0.q"}`.
@@ -122,20 +135,36 @@ impl Reference {
     }
 }
 
+/// Ids that were written as floats, as integers.
+fn with_ids_as_integers((name, tensor): (String, HostTensor)) -> (String, HostTensor) {
+    let ids = tensor.as_f32().filter(|_| [TOKENS, HISTORY].contains(&name.as_str()));
+    let whole = ids.filter(|ids| ids.iter().all(|&v| v >= 0.0 && v.fract() == 0.0 && v < 16_777_216.0));
+    match whole.map(|ids| ids.iter().map(|&v| v as i32).collect()) {
+        Some(ids) => (name, HostTensor::i32(tensor.shape.clone(), ids)),
+        None => (name, tensor),
+    }
+}
+
 fn shaped_as(theirs: &HostTensor, ours: &Shape, position: usize) -> Result<HostTensor, Shape> {
-    if theirs.len() == ours.len() {
+    // A batch of one is no dimension of ours.
+    let n_ones = theirs.shape.dims().iter().take_while(|&&d| d == 1).count().min(theirs.shape.rank().saturating_sub(ours.rank()));
+    let dims = &theirs.shape.dims()[n_ones..];
+    let n = ours.dims().first().copied().unwrap_or(1);
+    let is_row = |dims: &[usize]| match ours.rank() {
+        0 => dims.iter().product::<usize>() == 1,
+        // Another grouping of a row's values is the same row: `[T, H, D]` is `[T, H * D]`. Another order of dimensions is not.
+        rank if dims.len() == rank => dims[1..] == ours.dims()[1..],
+        _ => dims.iter().skip(1).product::<usize>() == ours.dims()[1..].iter().product::<usize>(),
+    };
+    if theirs.len() == ours.len() && (dims.first() == ours.dims().first() && is_row(dims) || dims.len() <= 1 && n == 1 || ours.rank() == 0)
+    {
         return Ok(HostTensor { shape: ours.clone(), ..theirs.clone() });
     }
-    let n = ours.dims().first().copied().unwrap_or(1);
-    let fits = theirs
-        .shape
-        .dims()
-        .first()
-        .is_some_and(|&all| all >= position + n && n > 0 && theirs.len() / all == ours.len() / n && theirs.len().is_multiple_of(all));
-    if !fits {
-        return Err(theirs.shape.clone());
+    if dims.first().is_some_and(|&all| all >= position + n && n > 0) && is_row(dims) {
+        let theirs = HostTensor { shape: Shape::from(dims), ..theirs.clone() };
+        return Ok(HostTensor { shape: ours.clone(), ..rows(&theirs, position, n) });
     }
-    Ok(HostTensor { shape: ours.clone(), ..rows(theirs, position, n) })
+    Err(theirs.shape.clone())
 }
 
 #[cfg(test)]

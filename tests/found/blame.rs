@@ -1,1 +1,7 @@
-//! What `tl trace` blames when a model or a program is wrong.
+//! Planted faults and what `tl trace` says of them: the step to blame, the reason, and how it is shown.
+
+mod further;
+mod named;
+mod planted;
+mod references;
+mod shown;

@@ -8,6 +8,7 @@
 )]
 
 pub mod bounds;
+pub mod damaged;
 pub mod faulty;
 pub mod matrices;
 pub mod parts;

@@ -11,6 +11,7 @@ use tensorlogic::text::TokenId;
 use tensorlogic::trace::{Diagnosis, Reference, Rounding, Select, Tolerance, Trace, compare, diagnose, to_safetensors};
 
 use crate::scratch::Scratch;
+use crate::support::damaged::File;
 use crate::support::fixture;
 
 /// What is other than in the good program or the good file.
@@ -35,45 +36,6 @@ fn program(name: &'static str, edits: &'static [(&'static str, &'static str)], s
 
 fn file(name: &'static str, model: &'static str, edit: fn(&mut File), step: &'static str, says: &'static str) -> Mistake {
     Mistake { name, model, plant: Plant::File(edit), step, says }
-}
-
-/// A GGUF file's bytes, and where things are in them.
-struct File {
-    bytes: Vec<u8>,
-    good: ModelFile,
-}
-
-impl File {
-    fn open(model: &str) -> Self {
-        let path = fixture(&format!("{model}.gguf"));
-        File { bytes: std::fs::read(&path).unwrap(), good: ModelFile::open(&path, true).unwrap() }
-    }
-
-    fn find(&self, text: &str) -> usize {
-        let framed: Vec<u8> = (text.len() as u64).to_le_bytes().into_iter().chain(text.bytes()).collect();
-        self.bytes.windows(framed.len()).position(|w| w == framed).unwrap_or_else(|| panic!("no {text}")) + framed.len()
-    }
-
-    /// Where the directory keeps the offset of a tensor of two dimensions.
-    fn offset_of(&self, tensor: &str) -> usize {
-        self.find(tensor) + 4 + 2 * 8 + 4
-    }
-
-    fn swap(&mut self, a: &str, b: &str) {
-        let (a, b) = (self.offset_of(a), self.offset_of(b));
-        (0..8).for_each(|i| self.bytes.swap(a + i, b + i));
-    }
-
-    /// A metadata value of type f32.
-    fn set_f32(&mut self, key: &str, value: f32) {
-        let at = self.find(key) + 4;
-        self.bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
-    }
-
-    fn data(&mut self, tensor: &str) -> &mut [u8] {
-        let info = self.good.tensors().get(tensor).unwrap();
-        &mut self.bytes[info.offset..info.offset + info.len_bytes]
-    }
 }
 
 /// Rows as transformers has them: a head's first halves, then its second halves.

@@ -39,6 +39,11 @@ pub trait Subject {
     /// What its own backend rounds to.
     fn rounding(&self) -> Rounding;
 
+    /// Whether nothing is rounded below f32: no mode sees more.
+    fn is_precise(&self) -> bool {
+        self.rounding() == Rounding::F32
+    }
+
     /// What another backend rounds to.
     fn rounding_on(&self, backend: &Backend) -> Rounding;
 

@@ -4,7 +4,15 @@ use std::fmt::Write;
 
 use super::super::columns::aligned;
 use crate::graph::Origin;
-use crate::trace::{Comparison, Diagnosis, Outcome, Reference, Stats, Trace};
+use crate::trace::{Comparison, Outcome, Reference, Stats, Step, StepComparison, Trace};
+
+/// What the first column says.
+const MARKS: &[(&str, &str)] = &[
+    ("->", "-> the first step that differs"),
+    ("!", "! differs, too"),
+    ("p", "p within what this mode allows, but the program gives other values than the reference from the reference's own inputs"),
+    ("?", "? not in the reference"),
+];
 
 /// Values shown of each step.
 const FIRST: usize = 4;
@@ -13,7 +21,7 @@ const FIRST: usize = 4;
 pub fn values(trace: &Trace, places: bool, place: &dyn Fn(Origin) -> Option<String>) -> String {
     let mut rows =
         vec![row(["step", "shape", "sum", "min", "max", "rms", "nan", "inf", "first values", if places { "place" } else { "" }])];
-    for step in &trace.steps {
+    for step in trace.steps.iter().filter(|s| !s.is_alias) {
         let s = &step.stats;
         let first: Vec<String> = step.first_values(FIRST).into_iter().map(number).collect();
         rows.push(vec![
@@ -34,13 +42,15 @@ pub fn values(trace: &Trace, places: bool, place: &dyn Fn(Origin) -> Option<Stri
 
 /// One line a step: its error beside what is allowed, and both sides' rms and first values. The first one that is wrong is marked.
 pub fn comparison(trace: &Trace, reference: &Reference, comparison: &Comparison, place: &dyn Fn(Origin) -> Option<String>) -> String {
-    let mut out = format!("compared with {}, tolerance {}\n", comparison.theirs, comparison.tolerance.describe());
     let mut rows =
         vec![row(["", "step", "shape", "error", "allowed", "largest", "rms", "their rms", "first values", "their first values"])];
-    for (i, (step, compared)) in trace.steps.iter().zip(&comparison.steps).enumerate() {
+    // An alias that the reference does not know says nothing.
+    let is_shown = |(_, (step, compared)): &(usize, (&Step, &StepComparison))| !step.is_alias || compared.outcome != Outcome::Absent;
+    for (i, (step, compared)) in trace.steps.iter().zip(&comparison.steps).enumerate().filter(is_shown) {
         let theirs = reference.values(&step.name, step.shape(), trace.position()).and_then(Result::ok);
         let mark = match &compared.outcome {
             _ if comparison.first_wrong == Some(i) => "->",
+            Outcome::Agrees(_) if compared.program_is_wrong() => "p",
             Outcome::Agrees(_) => "",
             Outcome::Absent => "?",
             Outcome::Differs(_) | Outcome::Shape(_) => "!",
@@ -68,46 +78,17 @@ pub fn comparison(trace: &Trace, reference: &Reference, comparison: &Comparison,
         }
         rows.push(cells);
     }
-    out += &aligned(&rows, 3..8);
-    if !comparison.unused.is_empty() {
-        let names: Vec<&str> = comparison.unused.iter().map(String::as_str).collect();
+    let mut out = aligned(&rows, 3..8);
+    let shown: Vec<&str> = MARKS.iter().filter(|(mark, _)| rows[1..].iter().any(|row| row[0] == *mark)).map(|(_, says)| *says).collect();
+    if !shown.is_empty() {
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "not compared of the reference: {}", listed(&names));
+        let _ = writeln!(out, "marks: {}", shown.join("; "));
     }
+    out.push_str("error and allowed: root mean square of the difference by that of the reference, in the worst row; largest: the largest difference\n");
     out
 }
 
-/// The step to blame and the likely reasons.
-pub fn diagnosis(comparison: &Comparison, diagnosis: &Diagnosis, place: &dyn Fn(Origin) -> Option<String>) -> String {
-    let mut out = String::new();
-    if let Some(first) = comparison.first_wrong.map(|i| &comparison.steps[i]) {
-        out += &format!("first step that differs: {}{}\n", first.name, at(place(first.origin)));
-        if first.name != diagnosis.name {
-            out += &format!("the step to blame: {}{}\n", diagnosis.name, at(place(diagnosis.origin)));
-        }
-    }
-    if let Some(error) = diagnosis.local_error {
-        out += &format!("its own error, on the inputs that it had: {}\n", scientific(error));
-    }
-    if !diagnosis.unknown.is_empty() {
-        let names: Vec<&str> = diagnosis.unknown.iter().map(|&i| comparison.steps[i].name.as_str()).collect();
-        out += &format!("steps before it that the reference does not have: {}\n", listed(&names));
-    }
-    out += "likely reasons, the likeliest first:\n";
-    for (i, reason) in diagnosis.reasons.iter().enumerate() {
-        out += &format!("  {}. {reason}\n", i + 1);
-    }
-    out
-}
-
-/// The first few of many names.
-fn listed(names: &[&str]) -> String {
-    const SHOWN: usize = 6;
-    let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
-    names[..names.len().min(SHOWN)].join(", ") + &more
-}
-
-fn at(place: Option<String>) -> String {
+pub(super) fn at(place: Option<String>) -> String {
     place.map_or(String::new(), |place| format!(" at {place}"))
 }
 
@@ -130,7 +111,7 @@ fn number(v: f64) -> String {
     }
 }
 
-fn scientific(v: f64) -> String {
+pub(super) fn scientific(v: f64) -> String {
     if v == 0.0 { "0".to_owned() } else { format!("{v:.1e}") }
 }
 

@@ -68,7 +68,7 @@ fn variants(n_heads: usize, n_groups: usize, head_dim: usize, window: usize) -> 
         scale(format!("the factor 1 / √{head_dim} of its scale once more"), 1.0 / d.sqrt()),
     ];
     if window > 0 {
-        all.push(mask("its window ignored", Box::new(|p, k| k <= p)));
+        all.push(mask(&format!("its window of {window} keys ignored"), Box::new(|p, k| k <= p)));
     }
     if n_groups > 1 && per_group > 1 {
         all.push(groups(format!("head h reading key-value head h mod {n_groups}, not h / {per_group}"), Box::new(move |h| h % n_groups)));

@@ -10,7 +10,7 @@ use super::super::reason::ReasonKind;
 use super::{Hypothesis, Others};
 
 /// Values tried for each operand. The right one was made near by.
-const MAX_TRIED: usize = 16;
+const MAX_TRIED: usize = 24;
 
 pub(super) fn about(cut: &Cut, at: usize, others: &Others) -> Vec<Hypothesis> {
     // Asked once for a piece.

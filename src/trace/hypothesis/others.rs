@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::graph::{Op, Weight};
 use crate::tensor::HostTensor;
 
-use super::super::names::StepName;
+use super::super::consistency::finite_values;
+use super::super::names::{StepName, is_before};
 use super::super::record::Trace;
 use super::super::reference_file::Reference;
 
@@ -39,11 +40,35 @@ impl Others {
         Others { weights, values }
     }
 
-    /// The same with what the reference holds of this step's layer, and of none, and the trace does not.
+    /// The same with the reference's values in the place of this run's, without those of later steps, and the streams of other layers first:
+    /// these are far away where layers are in another order.
+    pub fn of_reference(mut self, trace: &Trace, step: usize, reference: &Reference) -> Self {
+        let own = &trace.steps[step].name;
+        let is_stream = |name: &str| StepName::parse(name).step == "output";
+        let index = |name: &str| trace.steps.iter().position(|s| s.name == name);
+        self.values.retain(|(name, _)| is_before(name, own).unwrap_or(index(name) < Some(step)));
+        for (name, values) in &mut self.values {
+            if let Some(theirs) = index(name).and_then(|i| finite_values(trace, reference, i)) {
+                *values = theirs;
+            }
+        }
+        self.values.sort_by_key(|(name, _)| !is_stream(name));
+        self
+    }
+
+    /// The same with what the reference holds of this step's layer, of the one before, and of none, and the trace does not.
     pub fn with_unused(mut self, trace: &Trace, step: usize, reference: &Reference, unused: &[String]) -> Self {
-        let own = StepName::parse(&trace.steps[step].name).layer_idx;
-        let near = |name: &&String| StepName::parse(name).layer_idx.is_none_or(|layer| Some(layer) == own);
-        let of_reference = |name: &String| Some((format!("the reference's {name}"), Arc::new(reference.get(name)?.1.clone())));
+        let name = &trace.steps[step].name;
+        let own = StepName::parse(name).layer_idx;
+        let near = |other: &&String| {
+            let layer = StepName::parse(other).layer_idx;
+            (layer.is_none_or(|layer| Some(layer) == own || Some(layer + 1) == own) || own.is_none())
+                && is_before(other, name) != Some(false)
+        };
+        let of_reference = |name: &String| {
+            let values = reference.get(name)?.1.clone();
+            values.dtype.is_float().then(|| (format!("the reference's {name}"), Arc::new(values)))
+        };
         self.values.splice(0..0, unused.iter().filter(near).filter_map(of_reference));
         self
     }

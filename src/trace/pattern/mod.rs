@@ -5,6 +5,9 @@ mod order;
 mod precision;
 mod rows;
 
+pub(super) use order::permuted;
+pub(super) use precision::reference_rounded;
+
 use crate::tensor::{HostTensor, Shape};
 
 use super::measure::rms;
@@ -114,6 +117,7 @@ const PATTERNS: &[Pattern] = &[
     order::transposed,
     order::rope_order,
     order::heads_permuted,
+    order::columns_shifted,
     rows::shifted,
     rows::stale,
     precision::rounded,

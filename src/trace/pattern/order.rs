@@ -31,7 +31,12 @@ pub(super) fn transposed(e: &Evidence<'_>) -> Option<Reason> {
     for &d in e.head_dims.iter().filter(|&&d| d > 0 && e.width().is_multiple_of(d)) {
         shapes.push(vec![e.n_rows(), e.width() / d, d]);
     }
-    for dims in shapes.iter().filter(|s| (2..=3).contains(&s.len())) {
+    // Values may also lie in another order than their shape says.
+    let stored =
+        |dims: &Vec<usize>| orders(dims.len()).iter().map(|axes| axes.iter().map(|&a| dims[a]).collect()).collect::<Vec<Vec<usize>>>();
+    shapes.retain(|s| (2..=3).contains(&s.len()));
+    shapes.extend(shapes.clone().iter().flat_map(stored));
+    for dims in &shapes {
         for axes in orders(dims.len()) {
             let read = permuted(&e.theirs, dims, axes);
             if read != e.theirs && e.close(&e.ours, &read) {
@@ -50,7 +55,8 @@ fn orders(rank: usize) -> &'static [&'static [usize]] {
     }
 }
 
-fn permuted(values: &[f64], dims: &[usize], axes: &[usize]) -> Vec<f64> {
+/// The values of a tensor of these dimensions with the dimensions in the order `axes`.
+pub(in super::super) fn permuted(values: &[f64], dims: &[usize], axes: &[usize]) -> Vec<f64> {
     let strides = crate::tensor::Shape::from(dims).strides();
     let (out_dims, out_strides): (Vec<usize>, Vec<usize>) = axes.iter().map(|&a| (dims[a], strides[a])).unzip();
     let mut index = vec![0; dims.len()];
@@ -66,6 +72,33 @@ fn permuted(values: &[f64], dims: &[usize], axes: &[usize]) -> Vec<f64> {
         }
     }
     out
+}
+
+/// Column j holds the reference's column j + k, for all columns that have one.
+pub(super) fn columns_shifted(e: &Evidence<'_>) -> Option<Reason> {
+    let width = e.width() as isize;
+    for k in [-1, 1, -2, 2, -3, 3, -4, 4] {
+        if width < 4 * k {
+            continue;
+        }
+        let kept: Vec<isize> = (0..width).filter(|j| (0..width).contains(&(j + k))).collect();
+        let columns = |values: &[f64], by: isize| {
+            (0..e.n_rows())
+                .flat_map(|t| kept.iter().map(move |j| (t, j)))
+                .map(|(t, j)| e.row(values, t)[(j + by) as usize])
+                .collect::<Vec<f64>>()
+        };
+        let (ours, theirs, own) = (columns(&e.ours, 0), columns(&e.theirs, k), columns(&e.theirs, 0));
+        if theirs != own && e.close(&ours, &theirs) {
+            let text = format!(
+                "columns are shifted: column j holds the reference's column j {} {}; of logits the vocabulary is shifted",
+                if k < 0 { '-' } else { '+' },
+                k.abs()
+            );
+            return Some(Reason::new(ReasonKind::Vocabulary, text));
+        }
+    }
+    None
 }
 
 /// Equal after the pairs of each head are regrouped between (2i, 2i + 1) and (i, i + D / 2).

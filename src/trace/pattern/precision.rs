@@ -27,17 +27,35 @@ pub(super) fn f16_overflow(e: &Evidence<'_>) -> Option<Reason> {
 
 /// Every value is a number of f16, or of bf16, that the reference's are not, and no further off than its rounding.
 pub(super) fn rounded(e: &Evidence<'_>) -> Option<Reason> {
-    let rounds_to = |round: fn(f64) -> f64, half_ulp: f64| {
-        let holds = e.ours.iter().all(|&v| v.is_finite() && round(v) == v) && e.theirs.iter().any(|&v| round(v) != v);
-        // Rounded once a value is off by half a step; sums of rounded values by a few.
-        holds && relative(&e.ours, &e.theirs) < 8.0 * half_ulp
-    };
+    let rounds_to = |round: fn(f64) -> f64, half_ulp: f64| is_rounded(&e.ours, &e.theirs, round, half_ulp);
     // A bf16 number within f16's range may be an f16 number too: the coarser type is the answer.
     if rounds_to(|v| bf16::from_f64(v).to_f64(), 2f64.powi(-9)) {
         return Some(Reason::new(ReasonKind::Bf16Rounding, "rounded to bf16: every value is a bf16 number"));
     }
     rounds_to(|v| f16::from_f64(v).to_f64(), 2f64.powi(-12))
         .then(|| Reason::new(ReasonKind::F16Rounding, "rounded to f16: every value is an f16 number"))
+}
+
+/// Whether `a` holds numbers of a type alone and `b` does not, and the two are no further apart than its rounding.
+fn is_rounded(a: &[f64], b: &[f64], round: fn(f64) -> f64, half_ulp: f64) -> bool {
+    let holds = a.iter().all(|&v| v.is_finite() && round(v) == v) && b.iter().any(|&v| round(v) != v);
+    // Rounded once a value is off by half a step; sums of rounded values by a few.
+    holds && relative(a, b) < 8.0 * half_ulp
+}
+
+/// The same of the reference: it was made in a narrower type than this run.
+pub(in super::super) fn reference_rounded(ours: &[f64], theirs: &[f64]) -> Option<Reason> {
+    let said = |name: &str| {
+        let text = format!(
+            "the reference is rounded to {name}: every value of it is a {name} number, and the difference is of that size; make it in f32, or \
+             compare in the default mode"
+        );
+        Reason::new(ReasonKind::Reference, text)
+    };
+    if is_rounded(theirs, ours, |v| bf16::from_f64(v).to_f64(), 2f64.powi(-9)) {
+        return Some(said("bf16"));
+    }
+    is_rounded(theirs, ours, |v| f16::from_f64(v).to_f64(), 2f64.powi(-12)).then(|| said("f16"))
 }
 
 /// Errors in every row like those of f16 sums: small, without a mean, in no relation to the values.
