@@ -36,7 +36,8 @@ fn piped(interp: &mut Interp) -> CliResult {
     let cannot = |e| CliError::failed(format!("cannot read standard input: {e}"));
     for line_nr in 1.. {
         // A statement may read standard input itself, so it is not held in between.
-        let wrong = match read_line(&mut stdin().lock(), INPUT_BYTES_MAX - text.len()).map_err(cannot)? {
+        let input = read_line(&mut stdin().lock(), INPUT_BYTES_MAX - text.len()).map_err(cannot)?;
+        let wrong = match input {
             Input::Text(line) => {
                 text.push_str(&line);
                 text.push('\n');

@@ -152,7 +152,7 @@ fn texts_and_lists_that_double_end_in_an_error() {
         ("let s = \"b\" * 200000000\n\"{}{}\".format(s, s)", "bytes is longer"),
         ("let s = \"ab\"\nwhile true { s = [s, s].join(s) }", "bytes is longer"),
         ("let s = \"b\" * 268435456\nstr([s])", "bytes is longer"),
-        ("let s = [1] * 9000000\ns + s", "items"),
+        ("let s = [\"a\"] * 9000000\ns + s", "items"),
     ] {
         let said = message(&backend, program).unwrap();
         assert!(said.contains(says), "{program}: {said}");

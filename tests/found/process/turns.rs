@@ -92,32 +92,3 @@ fn a_turn_feeds_its_own_tokens_however_long_the_conversation_is() {
     assert!(last <= first + 4, "{first} tokens at most in the first turns, {last} in the last");
     assert_eq!(session.messages().len(), 280, "nothing is dropped");
 }
-
-/// Bytes of memory that the process holds.
-#[cfg(target_os = "linux")]
-fn resident_bytes() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
-
-/// Long, so it is run by `.ci/full`, alone and without other load.
-#[cfg(target_os = "linux")]
-#[test]
-#[ignore = "two thousand turns; .ci/full runs it"]
-fn two_thousand_turns_cost_no_more_at_the_end() {
-    for model in [tiny(256), load(demo::open().unwrap(), None)] {
-        let mut session = talk(&model, None, 16, None);
-        // The window fills in the first turns.
-        turns(&mut session, 100);
-        let (first, fed_first) = turns(&mut session, 100);
-        let bytes_first = resident_bytes();
-        turns(&mut session, 1700);
-        let (last, fed_last) = turns(&mut session, 100);
-        let bytes = resident_bytes();
-        println!("{}: {first:?} a turn, then {last:?}; {} MB, then {} MB", model.config.name, bytes_first >> 20, bytes >> 20);
-        assert!(fed_last <= fed_first + 4, "{fed_first} tokens fed, then {fed_last}");
-        assert!(last <= first + first / 10, "{first:?} a turn, then {last:?}");
-        // The messages themselves are kept, for `/save`: some hundred bytes a turn.
-        assert!(bytes <= bytes_first + (8 << 20), "{bytes_first} bytes, then {bytes}");
-    }
-}
