@@ -1,13 +1,14 @@
 //! Runs plans in f64, one loop a kernel: what shows that a plan computes what its graph says, without a backend.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::graph::philox::{philox4x32, unit};
 use crate::graph::{
-    BinaryOp, Binding, CacheId, CacheIdx, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, NodeId, Origin,
-    ProgramId, RandomKind, ReduceOp, Released, RopeRowsKind, RopeStyle, RunArgs, UnaryOp, math, rope_rows,
+    BinaryOp, Binding, CacheId, CacheIdx, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, NoChoice, NodeId,
+    Origin, ProgramId, RandomKind, ReduceOp, Released, RopeRowsKind, RopeStyle, RunArgs, UnaryOp, math, rope_rows,
 };
 use crate::plan::{
     Attention, Buf, CacheStore, Elementwise, Epilogue, ExprOp, Kernel, Linear, Plan, RopeTable, ScalarRef, Storage, Target, View, compile,
@@ -139,7 +140,7 @@ impl Machine<'_> {
             Kernel::Softmax(k) => {
                 let mut data = self.buf(k.x)[..k.outer * k.len * k.inner].to_vec();
                 for line in lines(k.outer, k.len, k.inner) {
-                    let max = line.iter().map(|&at| data[at]).fold(f64::MIN, f64::max);
+                    let max = line.iter().map(|&at| data[at]).fold(f64::NEG_INFINITY, f64::max);
                     let total: f64 = line.iter().map(|&at| (data[at] - max).exp()).sum();
                     line.iter().for_each(|&at| data[at] = (data[at] - max).exp() / total);
                 }
@@ -181,7 +182,11 @@ impl Machine<'_> {
                 let mut order = Vec::new();
                 for line in self.buf(*x)[..rows * len].chunks(*len) {
                     let mut at: Vec<usize> = (0..*len).collect();
-                    at.sort_by(|&a, &b| if *descending { line[b].total_cmp(&line[a]) } else { line[a].total_cmp(&line[b]) });
+                    // NaN comes last either way.
+                    let key = |i: usize| if *descending { -line[i] } else { line[i] };
+                    at.sort_by(|&a, &b| {
+                        line[a].is_nan().cmp(&line[b].is_nan()).then(key(a).partial_cmp(&key(b)).unwrap_or(Ordering::Equal))
+                    });
                     order.extend(at.into_iter().map(|i| i as f64));
                 }
                 self.write(*out, order);
@@ -213,11 +218,11 @@ impl Machine<'_> {
                     let history = &self.ring(cache).0.history;
                     (position.saturating_sub(last_n)..position).filter_map(|p| history.get(&p).copied()).collect()
                 });
-                let id = choose(&logits, &settings, &recent).unwrap().id;
+                let id = choose(&logits, &settings, &recent).map_or_else(NoChoice::id, |choice| choice.id as i32);
                 if let Some(cache) = k.history {
-                    self.ring(cache).0.history.insert(position, id as i32);
+                    self.ring(cache).0.history.insert(position, id);
                 }
-                self.write(k.out, vec![id as f64]);
+                self.write(k.out, vec![f64::from(id)]);
             }
         }
     }
@@ -419,15 +424,18 @@ fn rotate(head: &mut [f64], row: &[f64], style: RopeStyle, n_dims: usize) {
 }
 
 fn reduce(op: ReduceOp, index: bool, line: Vec<f64>) -> f64 {
-    let extremum = |better: fn(f64, f64) -> bool| (1..line.len()).fold(0, |best, i| if better(line[i], line[best]) { i } else { best });
+    let is_first_nan = |i: usize, best: usize| line[i].is_nan() && !line[best].is_nan();
+    let extremum = |better: fn(f64, f64) -> bool| {
+        (1..line.len()).fold(0, |best, i| if better(line[i], line[best]) || is_first_nan(i, best) { i } else { best })
+    };
     match op {
         ReduceOp::Sum => line.iter().sum(),
         ReduceOp::Mean => line.iter().sum::<f64>() / line.len() as f64,
         ReduceOp::Prod => line.iter().product(),
         ReduceOp::Max if index => extremum(|a, b| a > b) as f64,
         ReduceOp::Min if index => extremum(|a, b| a < b) as f64,
-        ReduceOp::Max => line.iter().copied().fold(f64::from(f32::MIN), f64::max),
-        ReduceOp::Min => line.iter().copied().fold(f64::from(f32::MAX), f64::min),
+        ReduceOp::Max => line.into_iter().fold(f64::NEG_INFINITY, math::max_f64),
+        ReduceOp::Min => line.into_iter().fold(f64::INFINITY, math::min_f64),
     }
 }
 
@@ -456,12 +464,12 @@ fn unary(op: UnaryOp, x: f64) -> f64 {
         UnaryOp::Sigmoid => 1.0 / (1.0 + (-x).exp()),
         UnaryOp::Silu => x / (1.0 + (-x).exp()),
         UnaryOp::Gelu => 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh()),
-        UnaryOp::Relu => x.max(0.0),
+        UnaryOp::Relu => math::max_f64(x, 0.0),
         UnaryOp::Erf => libm::erf(x),
-        UnaryOp::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+        UnaryOp::Softplus => math::max_f64(x, 0.0) + (-x.abs()).exp().ln_1p(),
         UnaryOp::Neg => -x,
         UnaryOp::Abs => x.abs(),
-        UnaryOp::Sign => f64::from(x > 0.0) - f64::from(x < 0.0),
+        UnaryOp::Sign => math::sign_f64(x),
         UnaryOp::Floor => x.floor(),
         UnaryOp::Ceil => x.ceil(),
         UnaryOp::Round => x.round_ties_even(),
@@ -477,8 +485,8 @@ fn binary(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Div => a / b,
         BinaryOp::Rem => a - b * (a / b).floor(),
         BinaryOp::Pow => a.powf(b),
-        BinaryOp::Min => a.min(b),
-        BinaryOp::Max => a.max(b),
+        BinaryOp::Min => math::min_f64(a, b),
+        BinaryOp::Max => math::max_f64(a, b),
         _ => f64::from(math::binary_f32(op, a as f32, b as f32)),
     }
 }
