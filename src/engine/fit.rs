@@ -133,7 +133,10 @@ pub(super) fn unfit(error: ProgramError, file: &ModelFile, program: &str, arch: 
     {
         return ModelError(text).into();
     }
-    let at = first.span().and_then(|span| Some((error.sources.file(span.file)?.name(), error.sources.location(span)?)));
+    // The line of the architecture, where a function that it shares with others failed.
+    let spans = || first.labels.iter().map(|label| label.span);
+    let in_program = spans().find(|span| error.sources.file(span.file).is_some_and(|file| file.name() == program));
+    let at = in_program.or(first.span()).and_then(|span| Some((error.sources.file(span.file)?.name(), error.sources.location(span)?)));
     let at = at.map_or_else(String::new, |(name, at)| format!(" ({name}:{}:{})", at.line, at.column));
     ModelError(format!("{}{}{at}; `tl inspect` shows what the file holds", place(file), first.message)).into()
 }

@@ -8,6 +8,14 @@ use super::op::{BinaryOp, Op, UnaryOp};
 
 type Inferred = Result<(Shape, DType), GraphError>;
 
+/// A value's shape, behind the name of a model's tensor: `blk.0.attn_q.weight (64, 32)`.
+fn named(graph: &Graph, id: NodeId) -> String {
+    match &graph.node(id).op {
+        Op::Weight(weight) => format!("{} {}", weight.name, weight.shape),
+        _ => graph.shape(id).to_string(),
+    }
+}
+
 /// The shape and dtype of `op` applied to `inputs`. Ops whose shape is given by their maker are not asked here.
 pub(super) fn infer(graph: &Graph, op: &Op, inputs: &[NodeId]) -> Inferred {
     let shape = |i: usize| graph.shape(inputs[i]);
@@ -89,10 +97,12 @@ pub(super) fn infer(graph: &Graph, op: &Op, inputs: &[NodeId]) -> Inferred {
         Op::Linear => {
             let (x, w) = (shape(0), shape(1));
             if w.rank() != 2 || x.rank() == 0 {
-                return Err(GraphError::new(format!("linear takes x (..., K) and w (N, K), not {x} and {w}")));
+                return Err(GraphError::new(format!("linear takes x (..., K) and w (N, K), not {x} and {}", named(graph, inputs[1]))));
             }
             if x.last_dim() != w[1] {
-                return Err(GraphError::new(format!("cannot apply weight {w} to {x}: inner sizes {} and {} differ", w[1], x.last_dim())));
+                let weight = named(graph, inputs[1]);
+                let (theirs, ours) = (w[1], x.last_dim());
+                return Err(GraphError::new(format!("cannot apply weight {weight} to {x}: inner sizes {theirs} and {ours} differ")));
             }
             let mut dims = x[..x.rank() - 1].to_vec();
             dims.push(w[0]);
@@ -101,7 +111,7 @@ pub(super) fn infer(graph: &Graph, op: &Op, inputs: &[NodeId]) -> Inferred {
         Op::Embedding => {
             int(dtype(0), "embedding's ids")?;
             if shape(1).rank() != 2 {
-                return Err(GraphError::new(format!("embedding takes a table (V, C), not {}", shape(1))));
+                return Err(GraphError::new(format!("embedding takes a table (V, C), not {}", named(graph, inputs[1]))));
             }
             let mut dims = shape(0).dims().to_vec();
             dims.push(shape(1)[1]);
@@ -113,7 +123,7 @@ pub(super) fn infer(graph: &Graph, op: &Op, inputs: &[NodeId]) -> Inferred {
                     "rms_norm of {} takes a weight ({},), not {}",
                     shape(0),
                     shape(0).last_dim(),
-                    shape(1)
+                    named(graph, inputs[1])
                 )));
             }
             Ok((shape(0).clone(), DType::F32))
