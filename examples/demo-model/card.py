@@ -35,7 +35,7 @@ def figures(report):
     rows += [f"| {text} | {share(values[key])} | {f'{BARS[key]:.0%}' if key in BARS else ''} |" for key, text in SETS.items() if key in values]
     warm = values["warm"]
     rows += [
-        f"| {SETS[key]}: words that training answers do not have | {values[key]['unknown words']} | none |"
+        f"| {SETS[key].removesuffix(': right answers')}: words that training answers do not have | {values[key]['unknown words']} | none |"
         for key in ("long", "long warm") if key in values
     ]
     false = sum(tally.get("false facts", 0) for tally in values.values() if isinstance(tally, dict))
