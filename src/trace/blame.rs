@@ -60,6 +60,8 @@ pub(super) fn blame_program(diagnosis: &mut Diagnosis, trace: &Trace, reference:
     let allowed = comparison.steps[step].program.map_or(1e-4, |c| c.allowed);
     // What an explanation may leave: what the reference's own precision leaves, and little of the error.
     let slack = (2.0 * allowed).min(0.05 * error).max(1e-6);
+    // What may remain of rounding, and is little beside a small error.
+    let rounding = (allowed / 20.0).min(error / 50.0);
     let context = context(trace, reference, comparison, step);
     let missing = missing::before(trace, step, (reference, &comparison.unused), &cut, &theirs, &context, slack);
     let values = |t: &HostTensor| (0..t.len()).map(|i| t.value(i)).collect::<Vec<f64>>();
@@ -67,7 +69,7 @@ pub(super) fn blame_program(diagnosis: &mut Diagnosis, trace: &Trace, reference:
     let shape = trace.steps[step].shape();
     let target = |values| Target { values, shape, slack };
     let others = Others::around(trace, step).of_reference(trace, step, reference).with_unused(trace, step, reference, &comparison.unused);
-    let mut found = hypothesis::reasons(&cut, &others, Side::Theirs, &theirs, &predicted, allowed / 20.0);
+    let mut found = hypothesis::reasons(&cut, &others, Side::Theirs, &theirs, &predicted, rounding);
     found.extend(told(&target(&their_values), &target(&our_values), &context));
     found.splice(0..0, cache_type::too_short(&cut, &theirs, slack));
     if let Some(missing) = missing {
@@ -83,7 +85,7 @@ pub(super) fn blame_program(diagnosis: &mut Diagnosis, trace: &Trace, reference:
     let steps = earlier.iter().map(|(name, values)| (*name, &**values));
     let evidence = Evidence {
         our_steps: steps.chain(between.iter().map(|(name, values)| (*name, values))).collect(),
-        ..evidence(trace, &other_values, step, &predicted, &theirs, allowed / 20.0)
+        ..evidence(trace, &other_values, step, &predicted, &theirs, rounding)
     };
     diagnosis.reasons.extend(in_order(pattern::reasons(&evidence), found));
     let text = format!(

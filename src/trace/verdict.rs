@@ -28,7 +28,7 @@ impl Verdict {
             Verdict::Backend => "the backend is wrong: it does not compute what the program says",
             Verdict::Setting => "a setting of this run is to blame, not the program and not the kernels",
             Verdict::Accumulated => "no step alone is wrong: errors grow from step to step",
-            Verdict::Unknown => "it cannot be told whether the program or the backend is wrong",
+            Verdict::Unknown => "it cannot be told from these values what is wrong",
         }
     }
 }

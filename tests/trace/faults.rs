@@ -272,7 +272,7 @@ fn edits() -> Vec<Planted> {
             }),
             "blk.1.ffn_inp",
             K::Function,
-            "its first operand left out",
+            "operand of a sum",
         ),
         planted("gate and up added", binary("blk.0.gated", BinaryOp::Add), "blk.0.gated", K::Function, "a sum for the product"),
         planted(

@@ -194,7 +194,7 @@ fn norms(theirs: &Norm, ours: &Norm) -> (ReasonKind, String) {
     if theirs.weight != ours.weight {
         return (ReasonKind::NormWeight, format!("another weight of the norm: {plain}"));
     }
-    (ReasonKind::NormEps, format!("an eps of {:e} for {:e}: {plain}", theirs.eps, ours.eps))
+    (ReasonKind::NormEps, format!("an eps of {:e} for {:e}: {plain}", theirs.eps as f32, ours.eps as f32))
 }
 
 fn kind_of(what: &What) -> ReasonKind {

@@ -94,11 +94,18 @@ fn binary(cut: &Cut, at: usize, op: BinaryOp) -> Vec<Hypothesis> {
     let node = &cut.nodes[at];
     let mut found = Vec::new();
     let mut with = |text: &str, cut: Cut| found.push(Hypothesis::new(ReasonKind::Function, text, cut));
-    let operand_names = ["its first operand", "its second operand"];
-    for (side, name) in operand_names.iter().enumerate() {
+    let result = match op {
+        BinaryOp::Add => "sum",
+        BinaryOp::Sub => "difference",
+        BinaryOp::Mul => "product",
+        BinaryOp::Div => "quotient",
+        _ => "op",
+    };
+    for (side, name) in ["first", "second"].iter().enumerate() {
         let x = node.inputs[1 - side];
         if cut.node(x).shape == node.shape {
-            with(&format!("{name} left out"), cut.with_alias(at, x));
+            let left_out = cut.node(node.inputs[side]).label.as_ref().map_or(String::new(), |label| format!(", {label},"));
+            with(&format!("the {name} operand of a {result}{left_out} left out"), cut.with_alias(at, x));
         }
     }
     let other = |op| cut.with_op(at, Op::Binary(op));

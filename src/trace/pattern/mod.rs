@@ -118,6 +118,7 @@ const PATTERNS: &[Pattern] = &[
     order::rope_order,
     order::heads_permuted,
     order::columns_shifted,
+    order::columns_permuted,
     rows::shifted,
     rows::stale,
     precision::rounded,

@@ -3,6 +3,7 @@
 use super::super::reason::{Reason, ReasonKind};
 use super::{Evidence, relative};
 use crate::tensor::HostTensor;
+use crate::trace::measure::rms;
 
 /// The step holds what the reference calls another step.
 pub(super) fn swapped(e: &Evidence<'_>) -> Option<Reason> {
@@ -99,6 +100,46 @@ pub(super) fn columns_shifted(e: &Evidence<'_>) -> Option<Reason> {
         }
     }
     None
+}
+
+/// Most columns of a step whose order is looked for: each is held against all others.
+const MAX_COLUMNS: usize = 4096;
+
+/// Every column is some column of the reference, not always its own: the rows of a weight are in another order.
+pub(super) fn columns_permuted(e: &Evidence<'_>) -> Option<Reason> {
+    let width = e.width();
+    let is_told = || columns_shifted(e).or_else(|| rope_order(e)).or_else(|| heads_permuted(e)).is_some();
+    if !(2..=MAX_COLUMNS).contains(&width) || e.n_rows() < 3 || is_told() {
+        return None;
+    }
+    let column = |values: &[f64], j: usize| (0..e.n_rows()).map(|t| e.row(values, t)[j]).collect::<Vec<f64>>();
+    let ours: Vec<Vec<f64>> = (0..width).map(|j| column(&e.ours, j)).collect();
+    let theirs: Vec<Vec<f64>> = (0..width).map(|j| column(&e.theirs, j)).collect();
+    // By their first values, so that few are compared.
+    let mut order: Vec<usize> = (0..width).collect();
+    order.sort_by(|&a, &b| theirs[a][0].total_cmp(&theirs[b][0]));
+    let slack = |v: f64| 1e-4 * v.abs() + 8.0 * e.tolerance * rms(theirs.iter().map(|c| c[0]));
+    let source = |j: usize| {
+        if e.close(&ours[j], &theirs[j]) {
+            return Some(j);
+        }
+        let (first, by) = (ours[j][0], slack(ours[j][0]));
+        let from = order.partition_point(|&i| theirs[i][0] < first - by);
+        order[from..].iter().copied().take_while(|&i| theirs[i][0] <= first + by).find(|&i| e.close(&ours[j], &theirs[i]))
+    };
+    let sources: Vec<usize> = (0..width).map(source).collect::<Option<_>>()?;
+    let mut used = vec![false; width];
+    if sources.iter().any(|&i| std::mem::replace(&mut used[i], true)) {
+        return None;
+    }
+    let moved: Vec<String> = sources.iter().enumerate().filter(|(j, i)| j != *i).take(4).map(|(j, i)| format!("{j} holds {i}")).collect();
+    (!moved.is_empty()).then(|| {
+        let text = format!(
+            "columns are in another order (column {}, …): the rows of a weight are permuted, as for another number of heads or the other pairs of RoPE",
+            moved.join(", ")
+        );
+        Reason::new(ReasonKind::HeadOrder, text)
+    })
 }
 
 /// Equal after the pairs of each head are regrouped between (2i, 2i + 1) and (i, i + D / 2).
@@ -205,6 +246,19 @@ mod tests {
         assert_eq!(kind(heads_permuted, &from([1, 0, 3, 2]), &x), Some(ReasonKind::HeadOrder));
         assert_eq!(kind(heads_permuted, &from([0, 1, 0, 1]), &x), Some(ReasonKind::HeadGroups));
         assert_eq!(kind(heads_permuted, &x, &x), None);
+    }
+
+    #[test]
+    fn any_order_of_columns_is_told_from_columns_that_are_lost() {
+        let x = noise(&[3, 8], 1);
+        let from = |sources: [usize; 8]| {
+            let v = values(&x);
+            tensor(&[3, 8], (0..24).map(|i| v[i / 8 * 8 + sources[i % 8]]).collect())
+        };
+        let reason = columns_permuted(&Evidence::new(&from([0, 3, 2, 1, 4, 7, 5, 6]), &x, 1e-6)).unwrap();
+        assert!(reason.text.contains("(column 1 holds 3, 3 holds 1, 5 holds 7, 6 holds 5, …)"), "{reason}");
+        assert_eq!(kind(columns_permuted, &from([0, 3, 2, 3, 4, 7, 5, 6]), &x), None, "one is there twice");
+        assert_eq!(kind(columns_permuted, &x, &x), None);
     }
 
     #[test]

@@ -125,6 +125,19 @@ fn planted() -> Vec<Planted> {
             "blk.0.up",
             &["columns are wrong: 31", "column 31"],
         ),
+        file(
+            "rows of a weight permuted",
+            |f| {
+                let old = f.data("blk.0.attn_k.weight").to_vec();
+                let row = 32 * 4;
+                for i in 0..16 {
+                    let from = i * 5 % 16 * row;
+                    f.data("blk.0.attn_k.weight")[i * row..(i + 1) * row].copy_from_slice(&old[from..from + row]);
+                }
+            },
+            "blk.0.k",
+            &["columns are in another order (column 1 holds 5, 2 holds 10, 3 holds 15"],
+        ),
         file("a base that no model has", |f| f.set_f32("llama.rope.freq_base", 23456.0), "blk.0.q_rope", &["a base of 10000"]),
         file(
             "a weight in sixteen steps",

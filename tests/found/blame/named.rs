@@ -228,3 +228,51 @@ fn a_cache_that_cannot_hold_its_values_is_no_fault_of_the_backend() {
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
+
+/// What the cache loses stands before the fault, and is not all that is told.
+#[test]
+fn a_cache_that_cannot_hold_its_values_hides_no_fault_of_the_program() {
+    let scratch = Scratch::new("blame-cache-and-program");
+    let damage: fn(&mut File) = |f| times(f, "blk.0.attn_v.weight", 1e-8);
+    let good = Planted { kv: KvType::F32, ..file("good", damage, "", &[]) };
+    let good = super::planted::trace_of(&super::planted::faulty(&good, &tensorlogic::engine::Backend::exact(), &scratch));
+    let path = scratch.path("exact.safetensors");
+    tensorlogic::trace::to_safetensors(&good, &path).unwrap();
+    let reference = tensorlogic::trace::Reference::from_file(&path).unwrap();
+    let says = &["silu for gelu"];
+    let planted = Planted { kv: KvType::F16, file: damage, ..program("gelu", &[("silu(gate)", "gelu(gate)")], "blk.0.silu_gate", says) };
+    for mode in [Mode::Precise, Mode::Default] {
+        let diagnosis = examined(&planted, mode, &reference, &scratch);
+        let (hit, text) = judged(&planted, diagnosis.as_ref());
+        let diagnosis = diagnosis.unwrap();
+        assert!(hit.step && hit.reason && diagnosis.verdict == Verdict::Program, "{mode:?}: {text}");
+        assert!(diagnosis.reasons.last().unwrap().text.contains("--kv f32"), "{mode:?}: {text}");
+    }
+}
+
+/// A fault of a few parts in a hundred thousand is in one step: nothing grows before it.
+#[test]
+fn a_small_fault_is_no_growth_of_errors() {
+    let scratch = Scratch::new("blame-small");
+    let reference = reference(&scratch, super::planted::MODEL);
+    let cases = [
+        file(
+            "an eps of 1e-5 more",
+            |f| f.set_f32("llama.attention.layer_norm_rms_epsilon", 2e-5),
+            "blk.0.attn_norm",
+            &["with an eps of 1e-5"],
+        ),
+        file(
+            "one number of a norm",
+            |f| f.map("blk.0.attn_norm.weight", |i, v| if i == 17 { v * 1.0003 } else { v }),
+            "blk.0.attn_norm",
+            &["column is off", "columns are wrong: 17"],
+        ),
+    ];
+    for planted in cases {
+        let diagnosis = examined(&planted, Mode::Precise, &reference, &scratch);
+        let (hit, text) = judged(&planted, diagnosis.as_ref());
+        assert!(hit.step && hit.reason, "{text}");
+        assert!(!text.contains("errors grow"), "{text}");
+    }
+}
