@@ -22,9 +22,11 @@ mod terminal;
 mod tokenize;
 mod trace;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::error::ContextKind;
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, CommandFactory, FromArgMatches};
 
 use crate::environment;
@@ -72,11 +74,17 @@ pub fn main() -> ExitCode {
 
 /// The arguments as typed. Every value may be a negative number, so that the flag says what is wrong with it.
 fn parse() -> Result<Cli, clap::Error> {
-    let args = std::env::args_os().map(|arg| if arg == "-ngl" { "--n-gpu-layers".into() } else { arg });
+    let args: Vec<OsString> = std::env::args_os().map(|arg| if arg == "-ngl" { "--n-gpu-layers".into() } else { arg }).collect();
     let command = Cli::command().mut_subcommands(|command| {
         let takes_value = |arg: &Arg| !arg.is_allow_hyphen_values_set() && arg.get_action().takes_values();
         command.mut_args(|arg| if takes_value(&arg) { arg.allow_negative_numbers(true) } else { arg })
     });
+    let is_command = |arg: &OsString| command.get_subcommands().any(|c| arg == c.get_name());
+    if let Some(path) = args.get(1).filter(|arg| !is_command(arg)).map(Path::new).filter(|path| path.exists()) {
+        let wanted = if path.extension().is_some_and(|e| e == "tl") { "run" } else { "chat" };
+        let text = format!("`{0}` is a file or folder, not a command: type `tl {wanted} {0}`", path.display());
+        return Err(Cli::command().error(ErrorKind::InvalidSubcommand, text));
+    }
     command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|mut error| {
         // `-x` is never meant as a value, as clap would have it.
         error.remove(ContextKind::Suggested);

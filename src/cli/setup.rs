@@ -142,7 +142,10 @@ pub fn open_model(path: &Path, no_mmap: bool) -> Result<ModelFile, CliError> {
 /// What a path that leads nowhere says: a bare name may be meant as a model to be fetched, which `tl` does not do.
 fn no_model(path: &Path) -> CliError {
     let shown = path.display();
-    if path.components().count() > 1 || path.extension().is_some() {
+    let text = path.to_string_lossy();
+    // `owner/name`, and what a browser shows.
+    let is_on_a_site = text.contains("://") || path.is_relative() && path.components().count() == 2 && path.extension().is_none();
+    if !is_on_a_site && (path.components().count() > 1 || path.extension().is_some()) {
         return CliError::failed(format!("there is no file or folder `{shown}`"));
     }
     CliError::failed(format!(

@@ -7,7 +7,7 @@ mod unix {
     use std::sync::OnceLock;
 
     use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-    use signal_hook::consts::{SIGABRT, SIGBUS, SIGHUP, SIGTERM};
+    use signal_hook::consts::{SIGABRT, SIGBUS, SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
     use signal_hook::low_level::{emulate_default_handler, exit, register};
 
     /// As the terminal was before a line editor changed it.
@@ -28,13 +28,15 @@ mod unix {
         }
         on(SIGBUS, || end(LOST_FILE));
         on(SIGABRT, || end(ABORTED));
+        // A file that grows past a limit is an error of the write, after which its unfinished part is removed.
+        on(SIGXFSZ, || {});
     }
 
     pub fn keep_terminal() {
         if let Ok(found) = tcgetattr(rustix::stdio::stdin())
             && FOUND.set(found).is_ok()
         {
-            for signal in [SIGTERM, SIGHUP] {
+            for signal in [SIGTERM, SIGHUP, SIGQUIT] {
                 on(signal, move || {
                     restore_terminal();
                     // The caller sees the signal that ended us.

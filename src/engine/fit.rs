@@ -46,7 +46,11 @@ pub fn built_in_program(file: &Arc<ModelFile>) -> Result<String, String> {
 pub(super) fn fit(file: &Arc<ModelFile>, arch: Option<&Path>, on: Option<(SharedExecutor, Box<dyn Write>)>) -> Result<Fitted, EngineError> {
     refuse_other_kinds(file)?;
     // An architecture that nobody knows says more than the keys it lacks.
-    let (name, text) = program_text(ModelConfig::architecture_of(file.metadata())?, arch)?;
+    let (name, text) = program_text(ModelConfig::architecture_of(file.metadata())?, arch).map_err(|e| match experts_of(file) {
+        Some(n) => ModelError(format!("{}is a mixture of {n} experts, which no program here computes: {e}", place(file))).into(),
+        None => e,
+    })?;
+    refuse_missing_experts(file, arch)?;
     let config = ModelConfig::from_file(file)?;
     let executor = on.as_ref().map(|(executor, _)| executor.clone());
     let source = Rc::new(FileSource { weights: ModelWeights::from_file(file), file: file.clone(), executor });
@@ -115,10 +119,26 @@ fn refuse_unused(unused: &[String], file: &ModelFile, program: &str, config: &Mo
     )))
 }
 
+/// How many experts a file says that it has.
+fn experts_of(file: &ModelFile) -> Option<u64> {
+    let meta = file.metadata();
+    meta.u64(&format!("{}.expert_count", meta.str("general.architecture")?)).filter(|&n| n > 0)
+}
+
+/// A mixture of experts without their tensors would run as a model that it is not.
+fn refuse_missing_experts(file: &ModelFile, arch: Option<&Path>) -> Result<(), ModelError> {
+    let has_one = || file.tensors().tensors().iter().any(|t| t.name.contains("_exps") || t.name.contains("_inp."));
+    match experts_of(file) {
+        Some(n) if arch.is_none() && !has_one() => {
+            Err(ModelError(format!("{}says that it has {n} experts and holds none of their tensors; convert the model again", place(file))))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What is said of a mixture of experts where the program knows none.
 fn experts(file: &ModelFile, program: &str) -> Option<String> {
-    let meta = file.metadata();
-    let n = meta.u64(&format!("{}.expert_count", meta.str("general.architecture")?)).filter(|&n| n > 0)?;
+    let n = experts_of(file)?;
     Some(format!(
         "{}is a mixture of {n} experts, which {program} does not compute; give a program that does with --arch FILE.tl",
         place(file)

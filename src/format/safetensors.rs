@@ -19,6 +19,8 @@ const MAX_HEADER_BYTES: u64 = 16 << 20;
 const MAX_SHARDS: usize = 1_000;
 /// More than any model has; broadcasting and printing take any rank, so this bounds nothing but nonsense.
 const MAX_RANK: usize = 16;
+/// What the header calls its table of strings.
+const METADATA: &str = "__metadata__";
 /// The index of shards in a folder.
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -201,6 +203,11 @@ pub fn save_safetensors(
 ) -> Result<(), FormatError> {
     let output = output.into();
     let path = output.path();
+    let mut names = HashSet::new();
+    if let Some((name, _)) = tensors.iter().find(|(name, _)| name == METADATA || !names.insert(name)) {
+        let why = if name == METADATA { "is what the format calls its own table" } else { "names two tensors" };
+        return Err(FormatError::invalid(path, format!("cannot be written: `{name}` {why}; give each tensor a name of its own")));
+    }
     // Wide types first, so that every tensor is aligned to its type.
     let mut order: Vec<&(String, HostTensor)> = tensors.iter().collect();
     order.sort_by_key(|(_, tensor)| std::cmp::Reverse(stored_type(tensor.dtype).bitsize()));

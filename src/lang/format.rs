@@ -37,6 +37,8 @@ impl Interp {
             out.push('…');
             return Ok(());
         }
+        // Values may hold each other many times over.
+        check_text(out.len())?;
         match value {
             Value::Unit => out.push_str("none"),
             Value::Int(v) => out.push_str(&v.to_string()),

@@ -155,14 +155,21 @@ fn flags_have_the_names_that_fingers_know() {
 fn what_is_no_file_or_another_kind_of_file_says_what_to_type() {
     let scratch = Scratch::new("kinds");
     for command in ["chat", "inspect"] {
-        let run = tl(&[command, "llama3"]);
-        assert_contains(run.refusal(1), &["no file or folder `llama3`", "GGUF", "https://", "`tl chat` alone"]);
+        for name in ["llama3", "owner/model", "https://huggingface.co/owner/model"] {
+            let run = tl(&[command, name]);
+            assert_contains(run.refusal(1), &[&format!("no file or folder `{name}`"), "GGUF", "https://", "`tl chat` alone"]);
+        }
         let line = tl(&[command, "/nowhere/m.gguf"]);
         let line = line.refusal(1);
         assert!(line.contains("no file or folder `/nowhere/m.gguf`") && !line.contains("https"), "{line}");
     }
     let (model, program) = (tiny("f32"), scratch.path("p.tl"));
     std::fs::write(&program, "print(1)").unwrap();
+    for (path, command) in [(&model[..], "chat"), (program.to_str().unwrap(), "run")] {
+        let run = tl(&[path]);
+        assert_eq!(run.code, Some(2));
+        assert_contains(&run.stderr, &["not a command", &format!("`tl {command} {path}`")]);
+    }
     let bare = scratch.path("model");
     std::fs::copy(&model, &bare).unwrap();
     for path in [&model[..], bare.to_str().unwrap()] {

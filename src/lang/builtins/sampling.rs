@@ -6,6 +6,7 @@ use crate::lang::interp::Interp;
 use crate::lang::session::Tensor;
 use crate::lang::value::{Fault, Value};
 use crate::tensor::HostTensor;
+use crate::text::{SamplingOverrides, SamplingParams};
 
 use super::args::Args;
 use super::{Builtin, Failure, Outcome, Run};
@@ -119,6 +120,17 @@ struct Settings {
 impl Settings {
     /// Nothing is cut.
     const ALL: Settings = Settings { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0 };
+
+    /// Holds them to what the commands take.
+    fn check(&self) -> Result<(), Fault> {
+        if self.top_k < 0 {
+            return Err(Fault::new(format!("`top_k` is {}, but must be a whole number from 0, which keeps all", self.top_k)));
+        }
+        let of = |v: f64| Some(v as f32);
+        let given =
+            SamplingOverrides { temperature: of(self.temperature), top_p: of(self.top_p), min_p: of(self.min_p), ..Default::default() };
+        SamplingParams::merge(&given, &SamplingOverrides::default()).map(|_| ()).map_err(|e| Fault::new(e.of_argument()))
+    }
 }
 
 /// The last row of logits as a vector.
@@ -136,9 +148,7 @@ fn last_row(interp: &mut Interp, args: &Args) -> Result<Tensor, Failure> {
 }
 
 fn draw(interp: &mut Interp, args: &Args, row: &Tensor, settings: Settings, seed_at: usize) -> Outcome {
-    if !settings.temperature.is_finite() || settings.temperature < 0.0 {
-        return Err(args.fail(1, Fault::new(format!("a temperature is 0 or more, not {:?}", settings.temperature))));
-    }
+    settings.check()?;
     let seed = args.seed_or_next(interp, seed_at)? as i32;
     let top_k = i32::try_from(settings.top_k).unwrap_or(i32::MAX).max(0);
     let chosen = interp.session.build(&[row], |g, n| {

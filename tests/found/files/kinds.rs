@@ -185,6 +185,11 @@ fn a_mixture_of_experts_is_named_where_the_program_knows_none() {
         assert_contains(&refusal(&path), &["is a mixture of 4 experts, which std/llama.tl does not compute", "--arch FILE.tl"]);
         assert_contains(&inspected(&path), &["architecture   llama", "cannot run     is a mixture of 4 experts"]);
     }
+    let none = experts(Parts::of("tiny-f32")).save(scratch.path("none.gguf"));
+    assert_contains(&refusal(&none), &["says that it has 4 experts and holds none of their tensors"]);
+    let unknown = Parts::of("tiny-f32").set("general.architecture", "abacus").set("abacus.expert_count", 4u32);
+    let unknown = unknown.save(scratch.path("unknown.gguf"));
+    assert_contains(&refusal(&unknown), &["is a mixture of 4 experts, which no program here computes", "architecture `abacus` is unknown"]);
 }
 
 #[test]

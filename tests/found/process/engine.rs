@@ -153,8 +153,61 @@ fn texts_and_lists_that_double_end_in_an_error() {
         ("let s = \"ab\"\nwhile true { s = [s, s].join(s) }", "bytes is longer"),
         ("let s = \"b\" * 268435456\nstr([s])", "bytes is longer"),
         ("let s = [\"a\"] * 9000000\ns + s", "items"),
+        ("let xs = []\nfor i in 0..60 { xs = [xs, xs] }\nstr(xs)", "bytes is longer"),
     ] {
         let said = message(&backend, program).unwrap();
         assert!(said.contains(says), "{program}: {said}");
     }
+}
+
+#[test]
+fn two_tensors_of_one_name_are_not_written() {
+    let backend = cpu();
+    let scratch = Scratch::new("twice");
+    let path = scratch.path("out.safetensors");
+    for (tensors, says) in [
+        ("[(\"x\", [1.0]), (\"x\", [2.0])]", "`x` names two tensors"),
+        ("[(\"a\", [1.0]), (\"b\", [1.0]), (\"a\", [2.0])]", "`a` names two tensors"),
+        ("[(\"__metadata__\", [1.0])]", "`__metadata__` is what the format calls its own table"),
+    ] {
+        let said = message(&backend, &format!("save({:?}, {tensors})", path.display().to_string())).unwrap();
+        assert!(said.contains(says), "{tensors}: {said}");
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn draws_take_what_the_commands_take() {
+    let backend = cpu();
+    for (call, says) in [
+        ("sample([1.0, 2.0], top_p: 3.0)", "`top_p` is 3, but must be above 0 and at most 1"),
+        ("sample([1.0, 2.0], min_p: 7.0)", "`min_p` is 7"),
+        ("sample([1.0, 2.0], top_k: -3)", "`top_k` is -3"),
+        ("sample([1.0, 2.0], temperature: -1.0)", "`temperature` is -1"),
+        ("top_p_sample([1.0, 2.0], 0.0)", "`top_p` is 0"),
+    ] {
+        let said = message(&backend, call).unwrap_or_default();
+        assert!(said.contains(says), "{call}: {said}");
+    }
+}
+
+/// NaN is below no bound: a filter that would hide it would make the draw a guess.
+#[test]
+fn filters_of_logits_keep_nan() {
+    let backend = cpu();
+    let nan = "let nan = sqrt([-1.0])[0]\nlet x = [1.0, nan, 3.0]\n";
+    for call in ["temperature_sample(top_k(x, 2))", "sample(min_p(x, 0.1))", "sample(top_k(min_p(x, 0.5), 1))"] {
+        let said = message(&backend, &format!("{nan}{call}")).unwrap_or_default();
+        assert!(said.contains("NaN"), "{call}: {said}");
+    }
+    assert_eq!(message(&backend, "assert(all(top_k([1.0, 5.0, 3.0], 2) == [-1e30, 5.0, 3.0]))"), None);
+}
+
+/// Rows that are sorted in pieces on all threads: equal values keep their order where pieces meet.
+#[test]
+fn long_rows_are_sorted_and_stable() {
+    let program = "let n = 1300001\nlet x = floor(rand([n]) * 50.0)\nlet (sorted, order) = sort(x)\n\
+        let (a, b) = (sorted[0..n - 1], sorted[1..n])\nassert(all(a <= b))\nassert(all(gather(x, order) == sorted))\n\
+        assert(all((a < b) or (order[0..n - 1] < order[1..n])))";
+    assert_eq!(message(&cpu(), program), None);
 }

@@ -38,9 +38,20 @@ fn a_model_that_is_cut_short_while_it_runs_is_one_sentence() {
 
 #[test]
 fn one_long_evaluation_is_interrupted() {
+    interrupts("let x = rand([6000, 6000])\nprint(sum(x))\nprint(sum(x @ x))\n");
+}
+
+/// One row, which is sorted in pieces.
+#[test]
+fn one_long_row_is_interrupted() {
+    interrupts("let x = rand([40000000])\nprint(sum(x))\nlet (sorted, order) = sort(x)\nprint(sum(sorted))\n");
+}
+
+/// Interrupts a program half a second after its first line, and expects no other.
+fn interrupts(text: &str) {
     let scratch = Scratch::new("long");
     let program = scratch.path("long.tl");
-    std::fs::write(&program, "let x = rand([6000, 6000])\nprint(sum(x))\nprint(sum(x @ x))\n").unwrap();
+    std::fs::write(&program, text).unwrap();
     let mut child = spawn(&["run", program.to_str().unwrap()]);
     let mut output = BufReader::new(child.stdout.take().unwrap());
     output.read_line(&mut String::new()).unwrap();
