@@ -1,5 +1,5 @@
 //! Indices that sort the last axis of x [rows, len], stable, NaN last in either direction: a bitonic network (Batcher, AFIPS 1968) in the form
-//! whose comparisons all put what comes first at the lower place, so that places past the end stay empty. Elements are compared by value and
+//! in which every comparison moves the smaller element to the lower place, so that places past the end stay empty. Elements are compared by value and
 //! then by index, so that no two are equal. One dispatch sorts blocks; then, for each twice as high a half of the network, one dispatch
 //! a stride and one for all strides within blocks.
 //! Grid: `blocks` workgroups a row, folded over x and y; an invocation has one comparison of each stage. Exact. Needs: nothing.

@@ -1,4 +1,4 @@
-//! `tl doc`: the library's documentation, of what is built in and of what is written in the language.
+//! `tl doc`: the documentation of the library's functions, both built-in ones and those written in the language.
 
 use crate::lang::doc::{DocEntry, documentation, lookup};
 

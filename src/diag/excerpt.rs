@@ -14,7 +14,7 @@ const BEFORE: usize = 60;
 const SHOWN: usize = 240;
 const CUT: &str = "…";
 
-/// Files whose long lines are cut around what is labelled in them. Places are given as they are in the whole file.
+/// Source files with their long lines cut around the labels. Line and column are those of the whole file.
 pub(super) struct Excerpt {
     sources: SourceMap,
     /// By file, line and bytes: what was cut at the start of the line, in characters.

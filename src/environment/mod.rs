@@ -117,7 +117,7 @@ pub fn fault(text: &str) -> Option<(&str, u64)> {
 /// Checks every variable whose name begins with `TL_`, and returns a sentence for each that nothing reads.
 ///
 /// # Errors
-/// When one holds what it may not, or its name is nearly that of one that is read.
+/// When a variable has a value that is not allowed, or a name that is a misspelling of a known one.
 pub fn check() -> Result<Vec<String>, EnvironmentError> {
     check_all(std::env::vars_os())
 }

@@ -1,4 +1,4 @@
-//! Files that are found in a model's place: what they are, by their first bytes, and what to do about it.
+//! Files that are no models: their first bytes say which kind of file each is, and the message what to do.
 
 /// So many bytes of a file tell what it is.
 pub const START: usize = 1024;

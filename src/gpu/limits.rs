@@ -25,7 +25,7 @@ pub fn check(plan: &Plan, dispatches: &[Dispatch], scratch_bytes: &[usize], caps
     Ok(())
 }
 
-/// One line: what is too long, by how much, and what helps.
+/// One line that names the tensor, its size, the limit, and a way out.
 pub fn refusal(step: &str, what: &str, bytes: u64, limit: u64) -> String {
     let mb = |bytes: u64| if bytes < 10_000_000 { format!("{:.1}", bytes as f64 / 1e6) } else { (bytes / 1_000_000).to_string() };
     format!(

@@ -41,7 +41,7 @@ impl Pipeline {
         if self.is_immediate { bytemuck::cast_slice(step) } else { &[] }
     }
 
-    /// Holds a step's numbers against what the module takes, but for the padding at the end of a struct.
+    /// Compares the length of a step's numbers with the struct that the module declares; padding at the struct's end may be absent.
     ///
     /// # Errors
     /// Where they are more or fewer: a kernel would read another number than was meant.
@@ -382,7 +382,7 @@ mod tests {
     use super::*;
     use crate::plan::Off;
 
-    /// Of every kernel whose numbers come with the dispatch, and of those whose numbers lie in a buffer.
+    /// For kernels that read the step's numbers as immediates, and for those that read them from a buffer.
     #[test]
     fn a_step_of_another_length_is_an_error() {
         for kernels in [Off::NONE, Off::of(&[Variant::Immediates])] {

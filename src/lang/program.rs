@@ -78,7 +78,7 @@ impl ModelProgram {
     }
 
     /// The same on an executor, which computes the tensors of the program's top level, once. They are constants of every trace. The program
-    /// prints to `out`: what its statements print once, what `forward` prints each time it is traced.
+    /// prints to `out`: its top-level statements once, `forward` at each trace.
     ///
     /// # Errors
     /// As `load`, and those of the executor.

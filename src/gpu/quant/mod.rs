@@ -37,7 +37,7 @@ static FORMATS: &[(&str, &WeightFormat)] = &[
 static ADDED: RwLock<Vec<(&'static str, &'static WeightFormat, &'static str)>> = RwLock::new(Vec::new());
 
 /// Adds the layout of a block format of this name for the life of the process, with the text of the fragment that `format.fragments` names
-/// last. What the fragment gives is what those of `shaders/wgsl/quant` give to `quant/common`. Kernels with it are compiled with run-time
+/// last. The fragment defines the same functions as the fragments in `shaders/wgsl/quant`, which `quant/common` calls. Kernels with it are compiled with run-time
 /// checks, so that no text reaches past its buffers.
 ///
 /// # Errors
