@@ -192,9 +192,11 @@ fn names_follow_gguf() {
         ("model.layers.0.mystery.weight", "model.layers.0.mystery.weight"),
         ("model.layers.x.mlp.up_proj.weight", "model.layers.x.mlp.up_proj.weight"),
     ] {
-        assert_eq!(gguf_name(hf).as_deref(), Some(gguf));
+        assert_eq!(gguf_name("llama", hf).as_deref(), Some(gguf));
     }
-    assert_eq!(gguf_name("model.layers.0.self_attn.rotary_emb.inv_freq"), None);
+    assert_eq!(gguf_name("llama", "model.layers.0.self_attn.rotary_emb.inv_freq"), None);
+    assert_eq!(gguf_name("olmo2", "model.layers.0.post_attention_layernorm.weight").as_deref(), Some("blk.0.post_attention_norm.weight"));
+    assert_eq!(gguf_name("unheard", "model.layers.0.self_attn.o_proj.weight").as_deref(), Some("blk.0.attn_output.weight"));
 }
 
 #[test]

@@ -45,6 +45,9 @@ pub fn built_in_program(file: &Arc<ModelFile>) -> Result<String, String> {
 /// as not needed.
 pub(super) fn fit(file: &Arc<ModelFile>, arch: Option<&Path>, on: Option<(SharedExecutor, Box<dyn Write>)>) -> Result<Fitted, EngineError> {
     refuse_other_kinds(file)?;
+    if let (None, Some(why)) = (arch, file.refusal()) {
+        return Err(ModelError(format!("{}{why}", place(file))).into());
+    }
     // An architecture that nobody knows says more than the keys it lacks.
     let (name, text) = program_text(ModelConfig::architecture_of(file.metadata())?, arch).map_err(|e| match experts_of(file) {
         Some(n) => ModelError(format!("{}is a mixture of {n} experts, which no program here computes: {e}", place(file))).into(),

@@ -13,6 +13,7 @@ pub struct ModelFile {
     tokenizer_json: Option<PathBuf>,
     unread: Vec<(String, String)>,
     folder: Option<PathBuf>,
+    refusal: Option<String>,
 }
 
 impl ModelFile {
@@ -73,9 +74,16 @@ impl ModelFile {
         &self.unread
     }
 
+    /// Why no built-in program computes a Hugging Face folder, as what comes after its path in a sentence. A GGUF file says so by its
+    /// architecture.
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
+    }
+
     fn from_folder(path: &Path, folder: &Path, no_mmap: bool) -> Result<ModelFile, FormatError> {
-        let hf::Folder { metadata, tensors, tokenizer_json, unread } = hf::open(folder, no_mmap)?;
-        Ok(ModelFile { path: path.to_path_buf(), metadata, tensors, tokenizer_json, unread, folder: Some(folder.to_path_buf()) })
+        let hf::Folder { metadata, tensors, tokenizer_json, unread, refusal } = hf::open(folder, no_mmap)?;
+        let folder = Some(folder.to_path_buf());
+        Ok(ModelFile { path: path.to_path_buf(), metadata, tensors, tokenizer_json, unread, folder, refusal })
     }
 
     fn from_gguf(path: &Path, gguf: Gguf) -> ModelFile {
@@ -86,6 +94,7 @@ impl ModelFile {
             tokenizer_json: None,
             unread: Vec::new(),
             folder: None,
+            refusal: None,
         }
     }
 }

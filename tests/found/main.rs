@@ -10,6 +10,7 @@
 
 mod blame;
 mod files;
+mod folders;
 mod kernels;
 mod language;
 mod models;

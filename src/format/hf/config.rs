@@ -4,22 +4,17 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::families::{Family, at, unknown};
 use crate::format::{FormatError, Metadata, MetadataArray};
 
 /// The parsed files of a folder.
 pub(super) struct Sources<'a> {
-    pub config: &'a Value,
+    pub config: Value,
     pub generation: Option<&'a Value>,
     pub tokenizer: Option<&'a Value>,
     /// The text of `chat_template.jinja`, which wins over the template in `tokenizer_config.json`.
     pub template: Option<String>,
 }
-
-/// Model types whose program has another name.
-const ARCHITECTURES: [(&str, &str); 1] = [("mistral", "llama")];
-
-/// Model types whose `sliding_window` holds only with `use_sliding_window`.
-const SWITCHED_WINDOWS: [&str; 2] = ["qwen2", "qwen3"];
 
 /// Layers that a list of windows may have: the bound of what can run.
 const MAX_LISTED_LAYERS: u64 = 4096;
@@ -56,11 +51,20 @@ const ROPE_SCALING: [(&str, &str); 6] = [
 const SAMPLING: [(&str, &str); 5] =
     [("temperature", "temp"), ("top_k", "top_k"), ("top_p", "top_p"), ("min_p", "min_p"), ("repetition_penalty", "penalty_repeat")];
 
+/// The metadata of a folder.
+pub(super) struct Read {
+    pub metadata: Metadata,
+    /// The entry of its model type, if it has one.
+    pub family: Option<&'static Family>,
+    /// Why no built-in program computes it.
+    pub refusal: Option<String>,
+}
+
 /// Builds the metadata; `path` stands for the folder's `config.json` in errors.
-pub(super) fn metadata(path: &Path, sources: &Sources) -> Result<Metadata, FormatError> {
-    let config = sources.config;
+pub(super) fn metadata(path: &Path, mut sources: Sources) -> Result<Read, FormatError> {
+    let config = &mut sources.config;
     let invalid = |message: String| Err(FormatError::invalid(path, message));
-    let Some(model_type) = config.get("model_type").and_then(Value::as_str) else {
+    let Some(model_type) = config.get("model_type").and_then(Value::as_str).map(str::to_owned) else {
         return invalid("has no string `model_type`; it is no configuration of a language model".to_owned());
     };
     if let Some(method) = config.get("quantization_config").filter(|q| !q.is_null()) {
@@ -69,29 +73,33 @@ pub(super) fn metadata(path: &Path, sources: &Sources) -> Result<Metadata, Forma
             "says the weights are quantized by {method}, which is not read; use the unquantized folder or a GGUF file"
         ));
     }
-    let arch = ARCHITECTURES.iter().find(|(hf, _)| *hf == model_type).map_or(model_type, |(_, arch)| arch);
-    if let (Some(act), "llama" | "qwen2" | "qwen3") = (config.get("hidden_act").and_then(Value::as_str), arch)
-        && act != "silu"
-    {
-        return invalid(format!("has hidden_act `{act}`, {model_type} models are computed with `silu`"));
-    }
+    let family = Family::find(&model_type);
+    let (arch, rope_order, refusal) = match family {
+        Some(family) => {
+            family.fill(config);
+            (family.architecture.as_str(), family.rope_order.as_deref(), family.refusal(&model_type, config))
+        }
+        // Most checkpoints rotate element i with i + D/2.
+        None => (model_type.as_str(), Some("neox"), Some(unknown(&model_type))),
+    };
 
     let mut metadata = Metadata::new();
     metadata.set("general.architecture", arch);
-    // Hugging Face checkpoints rotate element i with i + D/2, GGUF files of llama have been reordered to pairs.
-    metadata.set("tl.rope_order", "neox");
-    put_model(&mut metadata, arch, path, config)?;
+    if let Some(order) = rope_order {
+        metadata.set("tl.rope_order", order);
+    }
+    put_model(&mut metadata, arch, path, family, config)?;
     put_rope(&mut metadata, arch, path, config)?;
-    put_tokenizer(&mut metadata, sources);
+    put_tokenizer(&mut metadata, &sources);
     if let Some(generation) = sources.generation
         && generation.get("do_sample").and_then(Value::as_bool) != Some(false)
     {
         put_numbers(&mut metadata, "general.sampling.", &SAMPLING, generation);
     }
-    Ok(metadata)
+    Ok(Read { metadata, family, refusal })
 }
 
-fn put_model(metadata: &mut Metadata, arch: &str, path: &Path, config: &Value) -> Result<(), FormatError> {
+fn put_model(metadata: &mut Metadata, arch: &str, path: &Path, family: Option<&Family>, config: &Value) -> Result<(), FormatError> {
     for (key, gguf) in COUNTS {
         match config.get(key).filter(|v| !v.is_null()) {
             None => {}
@@ -103,6 +111,9 @@ fn put_model(metadata: &mut Metadata, arch: &str, path: &Path, config: &Value) -
         }
     }
     put_numbers(metadata, &format!("{arch}."), &NUMBERS, config);
+    if let Some(family) = family {
+        put_own(metadata, arch, family, config);
+    }
 
     let heads = metadata.u64(&format!("{arch}.attention.head_count"));
     if let (Some(heads), None) = (heads, metadata.u64(&format!("{arch}.attention.head_count_kv"))) {
@@ -116,7 +127,22 @@ fn put_model(metadata: &mut Metadata, arch: &str, path: &Path, config: &Value) -
         let rotated = rotary_share(config).map_or(head_size, |part| (head_size as f64 * part) as u64);
         metadata.set(format!("{arch}.rope.dimension_count"), rotated);
     }
-    put_window(metadata, arch, config)
+    put_window(metadata, arch, family, config);
+    Ok(())
+}
+
+/// What only the model type has.
+fn put_own(metadata: &mut Metadata, arch: &str, family: &Family, config: &Value) {
+    for (gguf, &value) in &family.constants {
+        metadata.set(format!("{arch}.{gguf}"), value);
+    }
+    for (key, gguf) in &family.keys {
+        let Some(value) = at(config, key) else { continue };
+        put_number(metadata, &format!("{arch}.{gguf}"), value);
+        if let Some(value) = value.as_bool() {
+            metadata.set(format!("{arch}.{gguf}"), value);
+        }
+    }
 }
 
 /// A number for each layer, where they differ.
@@ -127,25 +153,27 @@ fn counts_by_layer(value: &Value) -> Option<Vec<u32>> {
 /// The share of a head that rotates, where it is not all.
 fn rotary_share(config: &Value) -> Option<f64> {
     let within = || config.get("rope_parameters")?.get("partial_rotary_factor");
-    config.get("partial_rotary_factor").or_else(within).and_then(Value::as_f64)
+    within().or_else(|| config.get("partial_rotary_factor")).and_then(Value::as_f64)
 }
 
 /// The window of attention, and which layers have it.
-fn put_window(metadata: &mut Metadata, arch: &str, config: &Value) -> Result<(), FormatError> {
+fn put_window(metadata: &mut Metadata, arch: &str, family: Option<&Family>, config: &Value) {
     // Some model types state a window that they use only where a switch says so; an absent switch is off.
     let first_layer = config.get("max_window_layers").and_then(Value::as_u64);
-    let is_switched = first_layer.is_some() || SWITCHED_WINDOWS.contains(&arch);
+    let is_switched = first_layer.is_some() || family.is_some_and(|f| f.window_switch);
     let is_on = config.get("use_sliding_window").and_then(Value::as_bool).unwrap_or(!is_switched);
-    let Some(window) = config.get("sliding_window").and_then(Value::as_u64).filter(|_| is_on) else { return Ok(()) };
+    let Some(window) = config.get("sliding_window").and_then(Value::as_u64).filter(|_| is_on) else { return };
     metadata.set(format!("{arch}.attention.sliding_window"), window);
     let n_layers = metadata.u64(&format!("{arch}.block_count")).unwrap_or(0).min(MAX_LISTED_LAYERS);
+    let is_windowed = |layer_type: &str| layer_type == "sliding_attention";
+    let own_types = family.map_or(&[][..], |f| &f.layer_types);
     let by_layer: Vec<bool> = match (config.get("layer_types").and_then(Value::as_array), first_layer) {
-        (Some(types), _) => types.iter().map(|t| t.as_str() == Some("sliding_attention")).collect(),
+        (Some(types), _) => types.iter().map(|t| t.as_str().is_some_and(is_windowed)).collect(),
         (None, Some(first)) => (0..n_layers).map(|i| i >= first).collect(),
-        (None, None) => return Ok(()),
+        (None, None) if own_types.is_empty() => return,
+        (None, None) => own_types.iter().cycle().take(n_layers as usize).map(|t| is_windowed(t)).collect(),
     };
     metadata.set(format!("{arch}.attention.sliding_window_pattern"), MetadataArray::from_bools(&by_layer));
-    Ok(())
 }
 
 /// Older files have `rope_scaling` beside `rope_theta`, newer ones both in `rope_parameters`, also by the type of the layer.
@@ -194,6 +222,14 @@ fn put_scaling(metadata: &mut Metadata, arch: &str, path: &Path, config: &Value,
     if kind == "default" {
         return Ok(());
     }
+    let number = |key: &str| rope.get(key).and_then(Value::as_f64).filter(|&v| v != 0.0);
+    if let (Some(alpha), "dynamic") = (number("alpha"), kind) {
+        // With a fixed alpha the base is all that is stretched, whatever the length (HunYuan, "NTK-aware alpha").
+        let base = metadata.f64(&format!("{arch}.rope.freq_base")).unwrap_or(10000.0);
+        let dims = metadata.u64(&format!("{arch}.rope.dimension_count")).filter(|&d| d > 2).unwrap_or(128) as f64;
+        metadata.set(format!("{arch}.rope.freq_base"), base * alpha.powf(dims / (dims - 2.0)));
+        return Ok(());
+    }
     let prefix = format!("{arch}.rope.scaling.");
     metadata.set(format!("{prefix}type"), kind);
     // Some files keep the trained length beside, not inside, `rope_scaling`.
@@ -201,7 +237,6 @@ fn put_scaling(metadata: &mut Metadata, arch: &str, path: &Path, config: &Value,
     put_numbers(metadata, &prefix, &ROPE_SCALING, rope);
     let attention = if kind == "yarn" { "yarn_attn_factor" } else { "attn_factor" };
     put_numbers(metadata, &prefix, &[("attention_factor", attention)], rope);
-    let number = |key: &str| rope.get(key).and_then(Value::as_f64).filter(|&v| v != 0.0);
     if let (Some(one), Some(all), Some(factor)) = (number("mscale"), number("mscale_all_dim"), number("factor"))
         && kind == "yarn"
         && metadata.get(&format!("{prefix}yarn_attn_factor")).is_none()
@@ -278,12 +313,17 @@ fn put_template(metadata: &mut Metadata, template: Option<&str>) {
 
 fn put_numbers(metadata: &mut Metadata, prefix: &str, keys: &[(&str, &str)], from: &Value) {
     for (key, gguf) in keys {
-        let Some(value) = from.get(key) else { continue };
-        if let Some(whole) = value.as_u64() {
-            metadata.set(format!("{prefix}{gguf}"), whole);
-        } else if let Some(number) = value.as_f64() {
-            metadata.set(format!("{prefix}{gguf}"), number);
+        if let Some(value) = from.get(key) {
+            put_number(metadata, &format!("{prefix}{gguf}"), value);
         }
+    }
+}
+
+fn put_number(metadata: &mut Metadata, key: &str, value: &Value) {
+    if let Some(whole) = value.as_u64() {
+        metadata.set(key, whole);
+    } else if let Some(number) = value.as_f64() {
+        metadata.set(key, number);
     }
 }
 
