@@ -43,6 +43,7 @@ impl VocabSpec {
         };
         let scores = array(metadata, "tokenizer.ggml.scores", ValueType::F32)?;
         let token_types = array(metadata, "tokenizer.ggml.token_type", ValueType::I32)?;
+        let charsmap = array(metadata, "tokenizer.ggml.precompiled_charsmap", ValueType::U8)?;
         let id = |name: &str| id(metadata, &format!("tokenizer.ggml.{name}_token_id"));
         let flag = |name: &str| metadata.bool(&format!("tokenizer.ggml.{name}"));
         Ok(VocabSpec {
@@ -57,9 +58,16 @@ impl VocabSpec {
             eot: id("eot"),
             eom: id("eom"),
             unknown: id("unknown"),
+            cls: id("cls"),
+            // The key is spelled so.
+            separator: id("seperator"),
             add_bos: flag("add_bos_token"),
             add_eos: flag("add_eos_token"),
             add_space_prefix: flag("add_space_prefix"),
+            remove_extra_whitespaces: flag("remove_extra_whitespaces"),
+            precompiled_charsmap: charsmap.and_then(MetadataArray::ints).into_iter().flatten().map(|v| v as u8).collect(),
+            lowercase: flag("normalizer.lowercase"),
+            strip_accents: flag("normalizer.strip_accents"),
             architecture: metadata.str("general.architecture").map(str::to_string),
             name: metadata.str("general.name").map(str::to_string),
         })
@@ -155,6 +163,25 @@ mod tests {
         assert_eq!((context.bos_token.as_deref(), context.eos_token.as_deref()), (Some("<s>"), Some("</s>")));
         let sampling = SamplingOverrides::from_metadata(&metadata()).expect("good values");
         assert_eq!((sampling.temperature, sampling.top_k, sampling.top_p), (Some(0.5), Some(7), None));
+    }
+
+    #[test]
+    fn the_keys_of_bert_and_t5_are_read() {
+        let mut bert = metadata();
+        bert.set("tokenizer.ggml.cls_token_id", 4u32);
+        bert.set("tokenizer.ggml.seperator_token_id", 5u32);
+        bert.set("tokenizer.ggml.normalizer.lowercase", false);
+        bert.set("tokenizer.ggml.normalizer.strip_accents", true);
+        let spec = VocabSpec::from_metadata(&bert).expect("a spec");
+        assert_eq!((spec.cls, spec.separator, spec.lowercase, spec.strip_accents), (Some(4), Some(5), Some(false), Some(true)));
+        let mut t5 = metadata();
+        t5.set("tokenizer.ggml.remove_extra_whitespaces", false);
+        // The bytes are of either sign.
+        t5.set("tokenizer.ggml.precompiled_charsmap", MetadataArray::from_i32s(&[4, 255, -1]));
+        let spec = VocabSpec::from_metadata(&t5).expect("a spec");
+        assert_eq!((spec.remove_extra_whitespaces, spec.precompiled_charsmap), (Some(false), vec![4, 255, 255]));
+        t5.set("tokenizer.ggml.precompiled_charsmap", MetadataArray::from_f32s(&[1.0]));
+        assert!(VocabSpec::from_metadata(&t5).is_err());
     }
 
     #[test]

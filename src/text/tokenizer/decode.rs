@@ -10,7 +10,7 @@ pub struct Decoder<'a> {
     vocab: &'a Vocab,
     /// Bytes that begin a character and are not enough for it yet: at most 3 between calls.
     pending: Vec<u8>,
-    /// Whether the next text is the first, whose leading space a SentencePiece vocabulary drops.
+    /// Whether the next text is the first, whose leading space vocabularies drop that put one in front of each word.
     at_start: bool,
     show_specials: bool,
 }
@@ -32,7 +32,8 @@ impl<'a> Decoder<'a> {
         self.append_bytes(id);
         if before == 0 && self.at_start && !self.pending.is_empty() {
             self.at_start = false;
-            if self.vocab.style == (VocabStyle::SentencePiece { space_prefix: true }) && self.pending[0] == b' ' {
+            let prefixed = matches!(self.vocab.style, VocabStyle::SentencePiece { space_prefix: true } | VocabStyle::WordPiece { .. });
+            if prefixed && self.pending[0] == b' ' {
                 self.pending.remove(0);
             }
         }
@@ -55,7 +56,7 @@ impl<'a> Decoder<'a> {
             TokenKind::Control | TokenKind::Unknown if !self.show_specials && !THINK_MARKS.contains(&text) => {}
             TokenKind::Control | TokenKind::Unknown => self.pending.extend(text.bytes()),
             TokenKind::Byte => self.pending.extend(self.vocab.byte(id)),
-            TokenKind::UserDefined if self.vocab.style == VocabStyle::ByteLevel => self.pending.extend(text.bytes()),
+            TokenKind::UserDefined if !matches!(self.vocab.style, VocabStyle::SentencePiece { .. }) => self.pending.extend(text.bytes()),
             _ => match self.vocab.style {
                 VocabStyle::ByteLevel => append_byte_level(text, &mut self.pending),
                 VocabStyle::SentencePiece { .. } => {
@@ -64,6 +65,14 @@ impl<'a> Decoder<'a> {
                         let c = if c == '▁' { ' ' } else { c };
                         self.pending.extend(c.encode_utf8(&mut utf8).bytes());
                     }
+                }
+                VocabStyle::WordPiece { marks } => {
+                    let (piece, begins_word) = marks.split(text);
+                    // These stand at the word before them, as the `tokenizers` crate decodes them.
+                    if begins_word && !matches!(piece, "." | "?" | "!" | ",") {
+                        self.pending.push(b' ');
+                    }
+                    self.pending.extend(piece.bytes());
                 }
             },
         }

@@ -1,4 +1,4 @@
-//! `tokenizer.json` of Hugging Face folders: BPE models with the normalizers and pre-tokenizers of the `tokenizers` crate.
+//! `tokenizer.json` of Hugging Face folders: BPE and WordPiece models with the normalizers and pre-tokenizers of the `tokenizers` crate.
 //!
 //! The parts are taken from the file one by one instead of handing it to the crate whole: special tokens must be recognised in template text
 //! alone, truncation and padding have no place here, and each part is checked against a list of kinds that bound their own work.
@@ -6,11 +6,11 @@
 use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::models::bpe::{BPE, Merges, Vocab as BpeVocab};
-use tokenizers::{Model, NormalizedString, Normalizer, NormalizerWrapper, OffsetReferential, OffsetType};
-use tokenizers::{PreTokenizedString, PreTokenizer, PreTokenizerWrapper};
 
+use super::pipeline::Pipeline;
 use super::spec::{MAX_MERGES, MAX_TOKEN_BYTES, MAX_TOKENS, check_limit};
-use super::vocab::{NamedIds, TokenKind, Vocab, VocabStyle};
+use super::vocab::{NamedIds, TokenKind, Vocab, VocabStyle, WordMarks};
+use super::wordpiece::{self, CONTINUATION, MAX_WORD_CHARS};
 use super::{TokenId, TokenizerError};
 
 /// What the other files of a Hugging Face folder say about special tokens; all of it may be absent.
@@ -30,19 +30,9 @@ pub struct JsonSpecials {
 
 pub struct Parsed {
     pub vocab: Vocab,
-    pub pipeline: JsonPipeline,
+    pub pipeline: Pipeline,
     pub add_bos: bool,
     pub add_eos: bool,
-}
-
-/// Normalizer, pre-tokenizer and model, applied to text without special tokens.
-pub struct JsonPipeline {
-    normalizer: Option<NormalizerWrapper>,
-    /// For the start of a text.
-    pre_tokenizer: Option<PreTokenizerWrapper>,
-    /// For what follows a special token: a space that is prepended to the first piece alone is not prepended here.
-    pre_tokenizer_within: Option<PreTokenizerWrapper>,
-    bpe: BPE,
 }
 
 /// The largest published file has 34 MB.
@@ -58,8 +48,10 @@ const MAX_REPLACEMENT: usize = 32;
 /// replacements of one letter by eight would fill any memory.
 const MAX_GROWTH: usize = 64;
 
-const NORMALIZERS: [&str; 10] = ["Sequence", "Prepend", "Replace", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Strip", "StripAccents"];
-const PRE_TOKENIZERS: [&str; 8] = ["Sequence", "Split", "ByteLevel", "Digits", "Metaspace", "Whitespace", "WhitespaceSplit", "Punctuation"];
+const NORMALIZERS: [&str; 11] =
+    ["Sequence", "Prepend", "Replace", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Strip", "StripAccents", "BertNormalizer"];
+const PRE_TOKENIZERS: [&str; 9] =
+    ["Sequence", "Split", "ByteLevel", "Digits", "Metaspace", "Whitespace", "WhitespaceSplit", "Punctuation", "BertPreTokenizer"];
 
 #[derive(Deserialize)]
 struct TokenizerFile {
@@ -73,7 +65,7 @@ struct TokenizerFile {
     post_processor: Value,
     #[serde(default)]
     decoder: Value,
-    model: BpeModel,
+    model: JsonModel,
 }
 
 #[derive(Deserialize)]
@@ -89,7 +81,7 @@ struct AddedToken {
 }
 
 #[derive(Deserialize)]
-struct BpeModel {
+struct JsonModel {
     #[serde(rename = "type")]
     kind: Option<String>,
     #[serde(default)]
@@ -99,6 +91,7 @@ struct BpeModel {
     unk_token: Option<String>,
     continuing_subword_prefix: Option<String>,
     end_of_word_suffix: Option<String>,
+    max_input_chars_per_word: Option<usize>,
     #[serde(default)]
     fuse_unk: bool,
     #[serde(default)]
@@ -119,50 +112,40 @@ pub fn parse(bytes: &[u8], specials: &JsonSpecials) -> Result<Parsed, TokenizerE
     check_limit("bytes of tokenizer.json", bytes.len(), MAX_BYTES)?;
     let file: TokenizerFile = serde_json::from_slice(bytes).map_err(json)?;
     let model = file.model;
-    if let Some(kind) = model.kind.as_deref().filter(|&kind| kind != "BPE") {
-        return Err(TokenizerError::Json(format!("model `{kind}` is not supported; supported is `BPE`")));
-    }
+    let is_word_piece = match model.kind.as_deref() {
+        None | Some("BPE") => false,
+        Some("WordPiece") => true,
+        Some(kind) => return Err(TokenizerError::Json(format!("model `{kind}` is not supported; supported are `BPE` and `WordPiece`"))),
+    };
     let affix = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
-    if affix(&model.continuing_subword_prefix) || affix(&model.end_of_word_suffix) {
+    if !is_word_piece && (affix(&model.continuing_subword_prefix) || affix(&model.end_of_word_suffix)) {
         return Err(TokenizerError::Json("word prefixes and suffixes in a BPE model are not supported".to_string()));
     }
-    let style = style(&file.decoder, &file.pre_tokenizer, &file.normalizer);
+    if let Some(prefix) = model.continuing_subword_prefix.as_deref().filter(|&prefix| is_word_piece && prefix != CONTINUATION) {
+        return Err(TokenizerError::Json(format!(
+            "the prefix `{prefix}` in a WordPiece model is not supported; supported is `{CONTINUATION}`"
+        )));
+    }
+    let marks = WordMarks::Continuations;
+    let style = match is_word_piece {
+        true => VocabStyle::WordPiece { marks },
+        false => style(&file.decoder, &file.pre_tokenizer, &file.normalizer),
+    };
     let vocab = read_vocab(&model, &file.added_tokens, style, specials)?;
-    let bpe = build_bpe(model, &vocab)?;
-    let pipeline = JsonPipeline {
+    let model = match is_word_piece {
+        true => wordpiece::model(&vocab, marks, model.max_input_chars_per_word.unwrap_or(MAX_WORD_CHARS))?.into(),
+        false => build_bpe(model, &vocab)?.into(),
+    };
+    let pipeline = Pipeline {
         normalizer: read_step(file.normalizer, &NORMALIZERS)?,
         pre_tokenizer_within: read_step(without_first_prefix(file.pre_tokenizer.clone()), &PRE_TOKENIZERS)?,
         pre_tokenizer: read_step(file.pre_tokenizer, &PRE_TOKENIZERS)?,
-        bpe,
+        model,
     };
     let adds = |token: Option<TokenId>| token.is_some_and(|id| template_adds(&file.post_processor, vocab.text(id).unwrap_or("")));
     let add_bos = specials.add_bos.unwrap_or_else(|| adds(vocab.bos));
     let add_eos = specials.add_eos.unwrap_or_else(|| vocab.eos != vocab.bos && adds(vocab.eos));
     Ok(Parsed { vocab, pipeline, add_bos, add_eos })
-}
-
-impl JsonPipeline {
-    pub fn encode(&self, fragment: &str, at_start: bool, ids: &mut Vec<TokenId>) {
-        if self.try_encode(fragment, at_start, ids).is_err() {
-            log::warn!("a fragment of {} bytes could not be encoded and was left out", fragment.len());
-        }
-    }
-
-    fn try_encode(&self, fragment: &str, at_start: bool, ids: &mut Vec<TokenId>) -> tokenizers::Result<()> {
-        let mut normalized = NormalizedString::from(fragment);
-        if let Some(normalizer) = &self.normalizer {
-            normalizer.normalize(&mut normalized)?;
-        }
-        let mut pieces = PreTokenizedString::from(normalized);
-        let pre_tokenizer = if at_start { &self.pre_tokenizer } else { &self.pre_tokenizer_within };
-        if let Some(pre_tokenizer) = pre_tokenizer {
-            pre_tokenizer.pre_tokenize(&mut pieces)?;
-        }
-        for (piece, _, _) in pieces.get_splits(OffsetReferential::Normalized, OffsetType::None) {
-            ids.extend(self.bpe.tokenize(piece)?.iter().map(|token| TokenId(token.id)));
-        }
-        Ok(())
-    }
 }
 
 fn json(error: serde_json::Error) -> TokenizerError {
@@ -201,11 +184,13 @@ fn without_first_prefix(mut step: Value) -> Value {
 /// Whether the post-processor puts `token` around a single text.
 fn template_adds(processor: &Value, token: &str) -> bool {
     has_step(processor, &|step| {
-        step["single"].as_array().is_some_and(|pieces| pieces.iter().any(|piece| piece["SpecialToken"]["id"] == token))
+        // `BertProcessing` and `RobertaProcessing` have a pair of the token and its id each.
+        let pair = step["cls"][0] == token || step["sep"][0] == token;
+        pair || step["single"].as_array().is_some_and(|pieces| pieces.iter().any(|piece| piece["SpecialToken"]["id"] == token))
     })
 }
 
-fn read_vocab(model: &BpeModel, added: &[AddedToken], style: VocabStyle, specials: &JsonSpecials) -> Result<Vocab, TokenizerError> {
+fn read_vocab(model: &JsonModel, added: &[AddedToken], style: VocabStyle, specials: &JsonSpecials) -> Result<Vocab, TokenizerError> {
     let map = model.vocab.as_object().ok_or_else(|| TokenizerError::Json("the model has no `vocab`".to_string()))?;
     let mut n_tokens = 0;
     let mut entries = Vec::with_capacity(map.len());
@@ -234,9 +219,11 @@ fn read_vocab(model: &BpeModel, added: &[AddedToken], style: VocabStyle, special
         kinds[token.id as usize] = if token.special { TokenKind::Control } else { TokenKind::UserDefined };
     }
     let find = |text: &Option<String>| texts.iter().position(|&t| Some(t) == text.as_deref() && !t.is_empty()).map(|i| i as u32);
+    // BERT's configuration names these `cls_token` and `sep_token`.
+    let of_bert = |name: &str| if matches!(style, VocabStyle::WordPiece { .. }) { find(&Some(name.to_string())) } else { None };
     let ids = NamedIds {
-        bos: find(&specials.bos_token).or(specials.bos_id),
-        eos: find(&specials.eos_token).or(specials.eos_id),
+        bos: find(&specials.bos_token).or(specials.bos_id).or_else(|| of_bert("[CLS]")),
+        eos: find(&specials.eos_token).or(specials.eos_id).or_else(|| of_bert("[SEP]")),
         unknown: find(&model.unk_token).or(find(&specials.unk_token)),
         end: specials.end_ids.clone(),
     };
@@ -247,7 +234,7 @@ fn read_vocab(model: &BpeModel, added: &[AddedToken], style: VocabStyle, special
     Ok(vocab)
 }
 
-fn build_bpe(model: BpeModel, vocab: &Vocab) -> Result<BPE, TokenizerError> {
+fn build_bpe(model: JsonModel, vocab: &Vocab) -> Result<BPE, TokenizerError> {
     check_limit("number of merges", model.merges.len(), MAX_MERGES)?;
     // Tokens of structure stay outside of the model, so that no merge can arrive at one; its own unknown token must be inside.
     let inside = |id: TokenId| vocab.is_mergeable(id) || vocab.byte(id).is_some() || vocab.text(id) == model.unk_token.as_deref();
@@ -324,6 +311,8 @@ fn growth(kind: &str, step: &Value) -> usize {
             }
         }
         "ByteLevel" => 2,
+        // A space on each side of a Chinese character; and decomposition, of which only the marks above letters are removed.
+        "BertNormalizer" => 3,
         "Metaspace" => len(&step["replacement"]).max(1),
         _ => 1,
     }

@@ -1,13 +1,19 @@
 //! Text to token ids and back, as the vocabulary in a model's file says.
 //!
-//! A text is cut at special tokens first; what lies between is encoded by one of three encoders: SentencePiece-style BPE by score, byte-level
-//! BPE behind a pre-tokenizer, or the pipeline that a `tokenizer.json` describes. Decoding is one rule per vocabulary style.
+//! A text is cut at special tokens first; what lies between is encoded by one of five encoders: SentencePiece-style BPE by score, Gemma 4's
+//! BPE by a list of merges, byte-level BPE behind a pre-tokenizer, SentencePiece's unigram model, or a pipeline of the `tokenizers` crate, which
+//! a `tokenizer.json` describes and BERT's WordPiece is. Decoding is one rule per vocabulary style.
 
 mod byte_level;
+mod charsmap;
 mod decode;
 mod error;
+mod escaped;
+mod gemma;
 mod json;
 mod merge;
+mod merge_list;
+mod pipeline;
 mod pre_tokenizer;
 mod sentencepiece;
 mod spec;
@@ -16,7 +22,9 @@ mod special;
 mod tests;
 mod text_index;
 mod texts;
+mod unigram;
 mod vocab;
+mod wordpiece;
 
 use std::ops::Range;
 
@@ -26,12 +34,15 @@ pub use json::JsonSpecials;
 pub use pre_tokenizer::names as pre_tokenizer_names;
 pub use spec::VocabSpec;
 pub use texts::Texts;
-pub use vocab::{TokenKind, VocabStyle};
+pub use vocab::{TokenKind, VocabStyle, WordMarks};
 
 use byte_level::ByteLevelBpe;
-use json::JsonPipeline;
+use gemma::GemmaBpe;
+use pipeline::Pipeline;
 use sentencepiece::SentencePieceBpe;
+use spec::ModelKind;
 use special::SpecialIndex;
+use unigram::Unigram;
 use vocab::Vocab;
 
 /// The index of a token in the vocabulary, and of its row in the embedding.
@@ -60,33 +71,31 @@ pub struct Tokenizer {
 enum Encoder {
     SentencePiece(SentencePieceBpe),
     ByteLevel(Box<ByteLevelBpe>),
-    Json(Box<JsonPipeline>),
+    Gemma(Box<GemmaBpe>),
+    Unigram(Box<Unigram>),
+    Pipeline(Box<Pipeline>),
 }
 
 impl Tokenizer {
     /// Builds the tokenizer of a GGUF file from its metadata.
     pub fn from_spec(mut spec: VocabSpec) -> Result<Tokenizer, TokenizerError> {
         spec.check()?;
-        let add_bos = spec.adds_bos();
-        let add_eos = spec.add_eos.unwrap_or(false);
-        match spec.style()? {
-            VocabStyle::SentencePiece { .. } => {
-                let vocab = Vocab::from_spec(&mut spec)?;
-                let encoder = Encoder::SentencePiece(SentencePieceBpe::new(&vocab, &spec.scores));
-                Tokenizer::assemble(vocab, encoder, add_bos, add_eos)
-            }
-            VocabStyle::ByteLevel => {
-                let vocab = Vocab::from_spec(&mut spec)?;
-                let encoder = Encoder::ByteLevel(Box::new(ByteLevelBpe::new(&vocab, &spec)?));
-                Tokenizer::assemble(vocab, encoder, add_bos, add_eos)
-            }
-        }
+        let (add_bos, add_eos) = (spec.adds_bos()?, spec.adds_eos()?);
+        let vocab = Vocab::from_spec(&mut spec)?;
+        let encoder = match spec.kind()? {
+            ModelKind::Llama => Encoder::SentencePiece(SentencePieceBpe::new(&vocab, &spec.scores)),
+            ModelKind::Gpt2 => Encoder::ByteLevel(Box::new(ByteLevelBpe::new(&vocab, &spec)?)),
+            ModelKind::Gemma4 => Encoder::Gemma(Box::new(GemmaBpe::new(&vocab, &spec)?)),
+            ModelKind::Bert => Encoder::Pipeline(Box::new(wordpiece::pipeline(&vocab, &spec)?)),
+            ModelKind::T5 => Encoder::Unigram(Box::new(Unigram::new(&vocab, &spec)?)),
+        };
+        Tokenizer::assemble(vocab, encoder, add_bos, add_eos)
     }
 
     /// Builds the tokenizer of a Hugging Face folder from the bytes of its `tokenizer.json` and what its other files say.
     pub fn from_json(tokenizer_json: &[u8], specials: &JsonSpecials) -> Result<Tokenizer, TokenizerError> {
         let parsed = json::parse(tokenizer_json, specials)?;
-        Tokenizer::assemble(parsed.vocab, Encoder::Json(Box::new(parsed.pipeline)), parsed.add_bos, parsed.add_eos)
+        Tokenizer::assemble(parsed.vocab, Encoder::Pipeline(Box::new(parsed.pipeline)), parsed.add_bos, parsed.add_eos)
     }
 
     fn assemble(vocab: Vocab, encoder: Encoder, add_bos: bool, add_eos: bool) -> Result<Tokenizer, TokenizerError> {
@@ -156,7 +165,9 @@ impl Tokenizer {
         match &self.encoder {
             Encoder::SentencePiece(bpe) => bpe.encode(&self.vocab, fragment, ids),
             Encoder::ByteLevel(bpe) => bpe.encode(&self.vocab, fragment, ids),
-            Encoder::Json(pipeline) => pipeline.encode(fragment, at_start, ids),
+            Encoder::Gemma(bpe) => bpe.encode(&self.vocab, fragment, ids),
+            Encoder::Unigram(unigram) => unigram.encode(&self.vocab, fragment, ids),
+            Encoder::Pipeline(pipeline) => pipeline.encode(fragment, at_start, ids),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Source: Kudo and Richardson, SentencePiece (2018), and its `bpe_model`, whose order of merges llama.cpp follows too.
 
 use super::TokenId;
+use super::escaped::{escape_spaces, parts, push_bytes};
 use super::merge::{Merger, NONE, Piece, Union};
 use super::vocab::{Vocab, VocabStyle};
 
@@ -12,9 +13,6 @@ pub struct SentencePieceBpe {
 }
 
 const NEVER: u32 = u32::MAX;
-
-/// Positions are kept in 32 bits; longer texts are encoded in parts of this many bytes, cut at a character.
-const PART_BYTES: usize = 1 << 28;
 
 impl SentencePieceBpe {
     /// `scores` is empty, which makes all tokens equally urgent, or has one for each token.
@@ -36,16 +34,8 @@ impl SentencePieceBpe {
     /// Appends the ids of `fragment`, with a space in front of it where the vocabulary asks for one.
     pub fn encode(&self, vocab: &Vocab, fragment: &str, ids: &mut Vec<TokenId>) {
         let prefix = vocab.style == VocabStyle::SentencePiece { space_prefix: true };
-        let mut text = String::with_capacity(fragment.len() + fragment.len() / 2 + 3);
-        if prefix {
-            text.push('▁');
-        }
-        text.extend(fragment.chars().map(|c| if c == ' ' { '▁' } else { c }));
-        let mut rest = text.as_str();
-        while !rest.is_empty() {
-            let (part, after) = rest.split_at(rest.floor_char_boundary(PART_BYTES));
+        for part in parts(&escape_spaces(fragment, prefix)) {
             self.encode_part(vocab, part, ids);
-            rest = after;
         }
     }
 
@@ -67,14 +57,5 @@ impl SentencePieceBpe {
                 id => ids.push(TokenId(id)),
             }
         }
-    }
-}
-
-/// The byte tokens of a character without a token of its own, or the unknown token.
-fn push_bytes(vocab: &Vocab, character: &[u8], ids: &mut Vec<TokenId>) {
-    let bytes: Option<Vec<TokenId>> = character.iter().map(|&byte| vocab.byte_id(byte)).collect();
-    match bytes {
-        Some(bytes) => ids.extend(bytes),
-        None => ids.extend(vocab.unknown),
     }
 }

@@ -2,12 +2,12 @@
 
 use super::pre_tokenizer;
 use super::texts::Texts;
-use super::{TokenizerError, VocabStyle};
+use super::{TokenizerError, VocabStyle, WordMarks};
 
 /// What `tokenizer.ggml.*` says. `None` and empty stand for keys that the file does not have.
 #[derive(Clone, Debug, Default)]
 pub struct VocabSpec {
-    /// `tokenizer.ggml.model`: `llama` or `gpt2`.
+    /// `tokenizer.ggml.model`: `llama`, `gpt2`, `gemma4`, `bert` or `t5`.
     pub model: String,
     /// `tokenizer.ggml.pre`: the pre-tokenizer's name; used with `gpt2`.
     pub pre: Option<String>,
@@ -22,13 +22,33 @@ pub struct VocabSpec {
     pub eot: Option<u32>,
     pub eom: Option<u32>,
     pub unknown: Option<u32>,
+    /// What BERT begins and ends a text with.
+    pub cls: Option<u32>,
+    pub separator: Option<u32>,
     pub add_bos: Option<bool>,
     pub add_eos: Option<bool>,
     pub add_space_prefix: Option<bool>,
+    /// Whether a `t5` vocabulary makes one space of several.
+    pub remove_extra_whitespaces: Option<bool>,
+    /// The table of character replacements of a `t5` vocabulary, as SentencePiece writes it.
+    pub precompiled_charsmap: Vec<u8>,
+    /// Whether a `bert` vocabulary is of lower-case words, and of words without accents (as the former, where absent).
+    pub lowercase: Option<bool>,
+    pub strip_accents: Option<bool>,
     /// `general.architecture`.
     pub architecture: Option<String>,
     /// `general.name`.
     pub name: Option<String>,
+}
+
+/// What `tokenizer.ggml.model` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelKind {
+    Llama,
+    Gpt2,
+    Gemma4,
+    Bert,
+    T5,
 }
 
 /// Real vocabularies reach 262,144 tokens and as many merges; these leave room and bound the memory a crafted file can ask for.
@@ -56,21 +76,41 @@ impl VocabSpec {
         Ok(())
     }
 
-    pub(super) fn style(&self) -> Result<VocabStyle, TokenizerError> {
+    pub(super) fn kind(&self) -> Result<ModelKind, TokenizerError> {
         match self.model.as_str() {
-            "llama" => Ok(VocabStyle::SentencePiece { space_prefix: self.add_space_prefix.unwrap_or(true) }),
-            "gpt2" => Ok(VocabStyle::ByteLevel),
+            "llama" => Ok(ModelKind::Llama),
+            "gpt2" => Ok(ModelKind::Gpt2),
+            "gemma4" => Ok(ModelKind::Gemma4),
+            "bert" => Ok(ModelKind::Bert),
+            "t5" => Ok(ModelKind::T5),
             other => Err(TokenizerError::UnknownModel(other.to_string())),
         }
     }
 
-    /// The file's rule, or the one its kind of vocabulary was published with: SentencePiece ones begin with BOS, byte-level ones where their
-    /// pre-tokenizer's family does.
-    pub(super) fn adds_bos(&self) -> bool {
-        self.add_bos.unwrap_or_else(|| match self.model.as_str() {
-            "llama" => true,
-            _ => self.pre.as_deref().is_some_and(pre_tokenizer::adds_bos),
+    pub(super) fn style(&self) -> Result<VocabStyle, TokenizerError> {
+        Ok(match self.kind()? {
+            ModelKind::Llama | ModelKind::T5 => VocabStyle::SentencePiece { space_prefix: self.add_space_prefix.unwrap_or(true) },
+            ModelKind::Gemma4 => VocabStyle::SentencePiece { space_prefix: false },
+            ModelKind::Gpt2 => VocabStyle::ByteLevel,
+            ModelKind::Bert => VocabStyle::WordPiece { marks: WordMarks::Starts },
         })
+    }
+
+    /// The file's rule, or the one its kind of vocabulary was published with: byte-level ones begin with BOS where their pre-tokenizer's family
+    /// does, T5 does not. Gemma 4 always does: early files say otherwise by mistake, and llama.cpp does not believe them either.
+    pub(super) fn adds_bos(&self) -> Result<bool, TokenizerError> {
+        let published = match self.kind()? {
+            ModelKind::Gemma4 => return Ok(true),
+            ModelKind::Llama | ModelKind::Bert => true,
+            ModelKind::Gpt2 => self.pre.as_deref().is_some_and(pre_tokenizer::adds_bos),
+            ModelKind::T5 => false,
+        };
+        Ok(self.add_bos.unwrap_or(published))
+    }
+
+    /// As `adds_bos`: BERT and T5 end a text.
+    pub(super) fn adds_eos(&self) -> Result<bool, TokenizerError> {
+        Ok(self.add_eos.unwrap_or(matches!(self.kind()?, ModelKind::Bert | ModelKind::T5)))
     }
 
     /// Phi-3's marks swallow the white space that follows them. GGUF has no key for that, so the model is known by its name.

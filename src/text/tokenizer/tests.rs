@@ -187,6 +187,135 @@ fn the_first_space_is_dropped_at_the_start_only() {
     assert_eq!(ids.iter().filter_map(|&id| decoder.push(id)).collect::<String>(), " a a");
 }
 
+/// Control tokens, bytes and pieces, whose merges are a list.
+fn gemma(pieces: &[&str], merges: &[&str]) -> VocabSpec {
+    let control = ["<pad>", "<eos>", "<bos>", "<unk>"];
+    let bytes = (0..256).map(|byte| format!("<0x{byte:02X}>"));
+    let mut tokens: Texts = control.iter().collect();
+    tokens.extend(bytes);
+    tokens.extend(pieces);
+    let token_types = (0..tokens.len())
+        .map(|id| {
+            if id < 4 {
+                3
+            } else if id < 260 {
+                6
+            } else {
+                1
+            }
+        })
+        .collect();
+    VocabSpec {
+        model: "gemma4".to_string(),
+        merges: merges.iter().collect(),
+        bos: Some(2),
+        eos: Some(1),
+        unknown: Some(3),
+        tokens,
+        token_types,
+        ..VocabSpec::default()
+    }
+}
+
+#[test]
+fn gemma4_merges_by_its_list_without_cutting_at_spaces() {
+    let list = ["▁", "a", "b", "\n", "\n\n", "ab", "▁ab", "b▁", "</s>", "<", "/s>", "<turn|>", "<|tool_response>"];
+    let tokenizer = build(gemma(&list, &["\n \n", "b ▁", "a b", "▁ ab", "< /s>", "< unk>"]));
+    assert_eq!(encode(&tokenizer, "ab ab\n\n\n", Specials::Plain), ["a", "b▁", "ab", "\n\n", "\n"]);
+    assert_eq!(encode(&tokenizer, " ab", Specials::Plain), ["▁ab"]);
+    assert_eq!(encode(&tokenizer, "aé", Specials::Plain), ["a", "<0xC3>", "<0xA9>"]);
+    for text in ["  ab é🦙\n\n\n\nb ", "<unk>", ""] {
+        let ids = tokenizer.encode(text, Specials::Plain, true);
+        assert_eq!((ids[0], tokenizer.decode(&ids).as_str()), (TokenId(2), text));
+    }
+    // `</s>` is a word of HTML here.
+    assert_eq!(pieces(&tokenizer, &tokenizer.eog_ids()), ["<eos>", "<turn|>", "<|tool_response>"]);
+    // Early files say so by mistake.
+    let spec = VocabSpec { add_bos: Some(false), ..gemma(&list, &["a b"]) };
+    assert_eq!(build(spec).encode("ab", Specials::Plain, true).len(), 2);
+}
+
+fn word_piece() -> VocabSpec {
+    let texts = [
+        "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "▁un", "aff", "able", "▁a", "▁b", "b", "▁.", "▁'", "▁東", "▁京", "▁café", "▁cafe",
+        "▁C",
+    ];
+    let token_types = (0..texts.len()).map(|id| if id < 5 { 3 } else { 1 }).collect();
+    VocabSpec { model: "bert".to_string(), tokens: texts.iter().collect(), token_types, ..VocabSpec::default() }
+}
+
+#[test]
+fn word_piece_takes_the_longest_pieces_of_normalized_words() {
+    let tokenizer = build(word_piece());
+    let encode = |text: &str| encode(&tokenizer, text, Specials::Plain).join(" ");
+    assert_eq!(encode("UNaffable\t a\u{0}b."), "▁un aff able ▁a b ▁.");
+    assert_eq!(encode("Café cafe\u{301} CAFE"), "▁cafe ▁cafe ▁cafe");
+    assert_eq!(encode("東京a'b"), "▁東 ▁京 ▁a ▁' ▁b");
+    assert_eq!(encode("unx x un"), "[UNK] [UNK] ▁un");
+    assert_eq!(encode(&format!("a{} a{}", "b".repeat(99), "b".repeat(100))), format!("▁a {}[UNK]", "b ".repeat(99)));
+    assert_eq!(encode("  \n "), "");
+    let ids = tokenizer.encode("unaffable a . B'a", Specials::Plain, true);
+    assert_eq!(pieces(&tokenizer, &[ids[0], ids[ids.len() - 1]]), ["[CLS]", "[SEP]"]);
+    assert_eq!(tokenizer.decode(&ids), "unaffable a. b ' a");
+    assert_eq!(pieces(&tokenizer, &tokenizer.encode("a [MASK]b", Specials::Parsed, false)), ["▁a", "[MASK]", "▁b"]);
+    assert!(!tokenizer.encode("[CLS]", Specials::Plain, false).contains(&ids[0]));
+}
+
+#[test]
+fn word_piece_follows_the_metadata() {
+    let cased = VocabSpec { lowercase: Some(false), add_bos: Some(false), add_eos: Some(false), ..word_piece() };
+    let tokenizer = build(cased.clone());
+    assert_eq!(encode(&tokenizer, "café cafe A", Specials::Plain), ["▁café", "▁cafe", "[UNK]"]);
+    assert_eq!(tokenizer.encode("a", Specials::Plain, true).len(), 1);
+    let tokenizer = build(VocabSpec { strip_accents: Some(true), ..cased });
+    assert_eq!(encode(&tokenizer, "café", Specials::Plain), ["▁cafe"]);
+    let mut without = word_piece();
+    without.tokens = without.tokens.iter().map(|text| if text == "[UNK]" { "[unused]" } else { text }).collect();
+    assert_eq!(encode(&build(without), "a x b", Specials::Plain), ["▁a", "▁b"]);
+}
+
+#[test]
+fn unigram_gives_the_ids_that_sentencepiece_gives() {
+    let list: Vec<serde_json::Value> = serde_json::from_str(include_str!("../../../tests/fixtures/unigram.json")).expect("JSON");
+    let mut n_checked = 0;
+    for file in &list {
+        let array = |key: &str| file[key].as_array().expect(key).iter();
+        let hex = file["precompiled_charsmap"].as_str().expect("hex");
+        let spec = VocabSpec {
+            model: "t5".to_string(),
+            tokens: array("tokens").filter_map(|text| text.as_str()).collect(),
+            scores: array("scores").filter_map(|score| score.as_f64()).map(|score| score as f32).collect(),
+            token_types: array("token_type").filter_map(|kind| kind.as_i64()).map(|kind| kind as i32).collect(),
+            add_space_prefix: file["add_space_prefix"].as_bool(),
+            remove_extra_whitespaces: file["remove_extra_whitespaces"].as_bool(),
+            precompiled_charsmap: (0..hex.len() / 2).filter_map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()).collect(),
+            ..VocabSpec::default()
+        };
+        let tokenizer = build(spec);
+        for case in array("cases") {
+            let text = case["text"].as_str().expect("a text");
+            let ids: Vec<u64> = tokenizer.encode(text, Specials::Plain, false).iter().map(|id| id.0.into()).collect();
+            assert_eq!(serde_json::json!(ids), case["ids"], "{text:?}");
+            n_checked += 1;
+        }
+        let ids = tokenizer.encode("The old lighthouse", Specials::Plain, true);
+        assert_eq!(tokenizer.decode(&ids), "The old lighthouse");
+        assert_eq!(ids.last(), Some(&TokenId(1)));
+    }
+    assert_eq!(n_checked, 316);
+}
+
+#[test]
+fn unigram_is_calm_where_scores_are_not() {
+    let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, -0.0];
+    for score in odd {
+        let list = [("▁", score), ("a", -1.0), ("aa", score), ("▁a", f32::NAN)];
+        let tokenizer = build(VocabSpec { model: "t5".to_string(), unknown: Some(0), ..sentencepiece(&list, true) });
+        let ids = tokenizer.encode(&"aé ".repeat(50), Specials::Plain, true);
+        assert_eq!(tokenizer.decode(&ids), "aé ".repeat(50).trim_end());
+    }
+}
+
 #[test]
 fn unusable_vocabularies_are_refused_in_one_line() {
     let error = |spec: VocabSpec| match Tokenizer::from_spec(spec) {
@@ -194,12 +323,20 @@ fn unusable_vocabularies_are_refused_in_one_line() {
         Err(error) => error.to_string(),
     };
     let good = byte_level(&["a b"], &[]);
-    assert!(error(VocabSpec { model: "t5".to_string(), ..good.clone() }).contains("`t5` is not supported"));
+    assert!(error(VocabSpec { model: "rwkv".to_string(), ..good.clone() }).contains("`rwkv` is not supported"));
     assert!(error(VocabSpec { pre: Some("martian".to_string()), ..good.clone() }).contains("`martian`"));
     assert!(error(VocabSpec { tokens: Texts::default(), ..good.clone() }).contains("empty"));
     assert!(error(VocabSpec { token_types: vec![1; 3], ..good.clone() }).contains("`tokenizer.ggml.token_type` has 3 entries"));
     assert!(error(VocabSpec { merges: ["ab"].iter().collect(), ..good.clone() }).contains("merge 0 is `ab`"));
     assert!(error(VocabSpec { merges: Texts::default(), ..good.clone() }).contains("merges"));
+    let charsmap = |bytes: &[u8]| error(VocabSpec { model: "t5".to_string(), precompiled_charsmap: bytes.to_vec(), ..good.clone() });
+    assert!(charsmap(&[1, 2]).contains("`tokenizer.ggml.precompiled_charsmap` cannot be used: it is too short"));
+    assert!(charsmap(&[9, 0, 0, 0, 1]).contains("longer than the array"));
+    assert!(charsmap(&[0; 8]).contains("empty"));
+    assert!(charsmap(&[4, 0, 0, 0, 1, 2, 3, 4, 0xff]).contains("UTF-8"));
+    assert!(charsmap(&[&[4, 0, 0, 0, 1, 2, 3, 4], &[b'a'; 200][..]].concat()).contains("limit of 128"));
+    let long = VocabSpec { model: "t5".to_string(), tokens: ["a".repeat(2000)].iter().collect(), ..VocabSpec::default() };
+    assert!(error(long).contains("limit of 1024"));
     // Ids outside of the vocabulary occur in published files and are not used.
     assert_eq!(build(VocabSpec { bos: Some(u32::MAX), add_bos: Some(true), ..good }).encode("ab", Specials::Plain, true).len(), 1);
 }
@@ -245,6 +382,33 @@ fn a_json_sentencepiece_tokenizer_prefixes_the_start_alone() {
 }
 
 #[test]
+fn a_json_word_piece_tokenizer_equals_the_one_from_metadata() {
+    let spec = word_piece();
+    let text = |i: usize, text: &str| match text.strip_prefix('▁') {
+        Some(word) => word.to_string(),
+        None if i < 5 => text.to_string(),
+        None => format!("##{text}"),
+    };
+    let vocab: serde_json::Map<_, _> = spec.tokens.iter().enumerate().map(|(i, t)| (text(i, t), i.into())).collect();
+    let added: Vec<_> = (0..5).map(|id| serde_json::json!({"id": id, "content": spec.tokens.get(id), "special": true})).collect();
+    let file = serde_json::json!({
+        "added_tokens": added,
+        "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": vocab},
+    });
+    let from_json = Tokenizer::from_json(file.to_string().as_bytes(), &JsonSpecials::default()).expect("a tokenizer");
+    let from_spec = build(spec);
+    for text in ["UNaffable a.", "Café 東京 xyz", "[CLS] a [SEP]", ""] {
+        let ids = from_json.encode(text, Specials::Plain, true);
+        assert_eq!(ids, from_spec.encode(text, Specials::Plain, true), "{text}");
+        assert_eq!(from_json.decode(&ids), from_spec.decode(&ids), "{text}");
+    }
+}
+
+#[test]
 fn unusable_json_is_refused_in_one_line() {
     let error = |text: &str| match Tokenizer::from_json(text.as_bytes(), &JsonSpecials::default()) {
         Ok(_) => panic!("{text} was taken"),
@@ -252,6 +416,9 @@ fn unusable_json_is_refused_in_one_line() {
     };
     assert!(error("").starts_with("tokenizer.json: "));
     assert!(error(r#"{"model": {"type": "Unigram", "vocab": []}}"#).contains("`Unigram` is not supported"));
+    let word_piece = |rest: &str| error(&format!(r#"{{"model": {{"type": "WordPiece", "vocab": {{"a": 0}}, {rest}}}}}"#));
+    assert!(word_piece(r#""continuing_subword_prefix": "@@""#).contains("`@@`"));
+    assert!(word_piece(r#""max_input_chars_per_word": 100000"#).contains("limit of 256"));
     assert!(error(r#"{"model": {"type": "BPE"}}"#).contains("no `vocab`"));
     assert!(error(r#"{"model": {"type": "BPE", "vocab": {"a": 4294967295}}}"#).contains("exceeds the limit"));
     assert!(error(r#"{"model": {"type": "BPE", "vocab": {"a": 0}}, "normalizer": {"type": "Precompiled"}}"#).contains("`Precompiled`"));

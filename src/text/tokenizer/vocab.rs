@@ -1,8 +1,9 @@
 //! The vocabulary: each token's text and kind, and what a token's name says about it.
 
-use super::spec::VocabSpec;
+use super::spec::{ModelKind, VocabSpec};
 use super::text_index::TextIndex;
 use super::texts::Texts;
+use super::wordpiece::CONTINUATION;
 use super::{TokenId, TokenizerError};
 
 /// How a token's text stands for bytes.
@@ -12,6 +13,27 @@ pub enum VocabStyle {
     SentencePiece { space_prefix: bool },
     /// Each character stands for one byte, as in GPT-2.
     ByteLevel,
+    /// Normalized words and parts of words. The ids do not keep what stood between two words, so decoding puts a space there.
+    WordPiece { marks: WordMarks },
+}
+
+/// How a WordPiece vocabulary tells the first piece of a word from the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WordMarks {
+    /// `▁` in front of the first, as in GGUF files.
+    Starts,
+    /// `##` in front of the others, as in `tokenizer.json`.
+    Continuations,
+}
+
+impl WordMarks {
+    /// A token's text without its mark, and whether it begins a word.
+    pub fn split(self, text: &str) -> (&str, bool) {
+        match self {
+            WordMarks::Starts => text.strip_prefix('▁').map_or((text, false), |piece| (piece, true)),
+            WordMarks::Continuations => text.strip_prefix(CONTINUATION).map_or((text, true), |piece| (piece, false)),
+        }
+    }
 }
 
 /// GGUF's token types.
@@ -70,7 +92,7 @@ pub struct NamedIds {
 }
 
 /// Tokens that end a generation whatever the metadata says, by the names that published vocabularies give them.
-const END_NAMES: [&str; 20] = [
+const END_NAMES: [&str; 22] = [
     "</s>",
     "<eos>",
     "<EOT>",
@@ -90,8 +112,13 @@ const END_NAMES: [&str; 20] = [
     "<|end_of_text|>",
     "<end_of_turn>",
     "<end_of_utterance>",
+    "<turn|>",
+    TOOL_RESPONSE,
     "<｜end▁of▁sentence｜>",
 ];
+
+/// Gemma 4 ends with this where the answer of a tool is to follow.
+const TOOL_RESPONSE: &str = "<|tool_response>";
 
 /// Marks of a model's thinking. They are text to be shown (dimmed), even where a file calls them control tokens.
 pub const THINK_MARKS: [&str; 6] = ["<think>", "</think>", "[THINK]", "[/THINK]", "<|START_THINKING|>", "<|END_THINKING|>"];
@@ -104,17 +131,19 @@ impl Vocab {
             false => spec.token_types.iter().map(|&t| TokenKind::from_gguf(t)).collect(),
         };
         let style = spec.style()?;
-        // The defaults are those of the SentencePiece trainer, which files made in 2023 leave out.
-        let default = |id: Option<u32>, trainer_default: u32| match style {
-            VocabStyle::SentencePiece { .. } => id.or(Some(trainer_default)),
-            VocabStyle::ByteLevel => id,
+        let named = |name: &str| spec.tokens.iter().position(|text| text == name).map(|id| id as u32);
+        // The defaults are those of the SentencePiece trainer, which files made in 2023 leave out, of T5, and BERT's names.
+        let (bos, eos, unknown) = match spec.kind()? {
+            ModelKind::Llama => (spec.bos.or(Some(1)), spec.eos.or(Some(2)), spec.unknown.or(Some(0))),
+            ModelKind::T5 => (spec.bos, spec.eos.or(Some(1)), spec.unknown.or(Some(2))),
+            ModelKind::Bert => (
+                spec.cls.or(spec.bos).or_else(|| named("[CLS]")),
+                spec.separator.or(spec.eos).or_else(|| named("[SEP]")),
+                spec.unknown.or_else(|| named("[UNK]")),
+            ),
+            ModelKind::Gpt2 | ModelKind::Gemma4 => (spec.bos, spec.eos, spec.unknown),
         };
-        let ids = NamedIds {
-            bos: default(spec.bos, 1),
-            eos: default(spec.eos, 2),
-            unknown: default(spec.unknown, 0),
-            end: spec.eot.into_iter().chain(spec.eom).collect(),
-        };
+        let ids = NamedIds { bos, eos, unknown, end: spec.eot.into_iter().chain(spec.eom).collect() };
         let mut vocab = Vocab::new(style, std::mem::take(&mut spec.tokens), kinds, &ids);
         if spec.specials_strip_right() {
             for i in 0..vocab.tokens.len() {
@@ -163,7 +192,9 @@ impl Vocab {
         for id in vocab.eos.into_iter().chain(ids.end.iter().filter_map(|&id| in_range(Some(id), "end"))).collect::<Vec<_>>() {
             vocab.mark_end(id);
         }
-        for id in END_NAMES.iter().filter_map(|name| vocab.id(name)).collect::<Vec<_>>() {
+        // Gemma 4 has `</s>` among its words of HTML.
+        let is_html = |name: &str| name == "</s>" && vocab.id(TOOL_RESPONSE).is_some();
+        for id in END_NAMES.iter().filter(|name| !is_html(name)).filter_map(|name| vocab.id(name)).collect::<Vec<_>>() {
             vocab.mark_end(id);
         }
         vocab.keep_message_ends_apart();
