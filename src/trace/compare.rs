@@ -151,7 +151,7 @@ impl Comparison {
         self.first_wrong.is_none() && self.steps.iter().any(StepComparison::agrees)
     }
 
-    /// The step that comes nearest to what it is allowed, of those that were compared.
+    /// The compared step whose error is the largest share of its bound.
     pub fn nearest(&self) -> Option<(&StepComparison, &Errors)> {
         let of = |step: &StepComparison| step.errors().map_or(0.0, |e| e.worst_row_rms / step.tolerance.max(f64::MIN_POSITIVE));
         self.steps.iter().filter_map(|s| Some((s, s.errors()?))).max_by(|a, b| of(a.0).total_cmp(&of(b.0)))

@@ -5,7 +5,7 @@ use half::{bf16, f16};
 use super::{Context, Known, Target, What};
 use crate::graph::Weight;
 
-/// `x · wᵀ`, with what is done to w and what is added.
+/// `x · wᵀ`, with a change of w's form and a bias.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Projection {
     pub x: String,

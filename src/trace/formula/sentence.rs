@@ -11,7 +11,7 @@ use crate::graph::RopeStyle;
 use crate::trace::names::{StepName, canonical, is_before};
 use crate::trace::reason::{Reason, ReasonKind};
 
-/// The difference between what the reference has and what the program gives from the reference's inputs.
+/// How the reference's values differ from those that the program gives from the reference's inputs.
 pub(in crate::trace) fn told(theirs: &Target<'_>, ours: &Target<'_>, context: &Context<'_>) -> Option<Reason> {
     let their_formula = explain(theirs, context);
     let our_formula = explain(ours, context);

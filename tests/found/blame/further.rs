@@ -148,7 +148,7 @@ fn planted() -> Vec<Planted> {
     ]
 }
 
-/// Name and mode of those whose reason is not said rightly.
+/// Name and mode of each fault whose reason the diagnosis gets wrong.
 const MISSED: &[(&str, Mode)] = &[];
 
 #[test]
