@@ -98,13 +98,15 @@ impl Transcript {
     }
 
     /// The conversation up to where the answer begins. What the last answer's ids were is kept: text that a model draws need not encode to the
-    /// same ids again.
+    /// same ids again. They are given away, until [`Transcript::answered`] gives them back.
     pub fn prompt(&mut self) -> Result<Rendered, TemplateError> {
         let prompt = self.rendered(self.base)?;
-        if let Some(held) = &self.held
+        // The ids are moved, not copied: a long conversation has many.
+        if let Some(mut held) = self.held.take()
             && let Some(Mark { byte, n_ids }) = held.prefix_of(&prompt.text)
         {
-            return Ok(self.encoded(prompt, byte, held.ids[..n_ids].to_vec()));
+            held.ids.truncate(n_ids);
+            return Ok(self.encoded(prompt, byte, held.ids));
         }
         let prompt = if self.base > 0 { self.rendered(0)? } else { prompt };
         self.forget();
