@@ -7,6 +7,7 @@ mod bad_flags;
 mod bad_models;
 mod demo_model;
 mod environment;
+mod examples;
 mod faults;
 mod kept;
 mod models;
