@@ -46,8 +46,11 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Show the documentation of the library
     Doc {
-        /// A function or module
+        /// A function; without one all of them are listed
         name: Option<String>,
+        /// The whole library as a page in Markdown
+        #[arg(long, conflicts_with = "name")]
+        markdown: bool,
     },
     /// Format programs
     Fmt {

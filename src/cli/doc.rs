@@ -1,6 +1,6 @@
 //! `tl doc`: the documentation of the library's functions, both built-in ones and those written in the language.
 
-use crate::lang::doc::{DocEntry, documentation, lookup};
+use crate::lang::doc::{DocEntry, documentation, lookup, markdown};
 
 use super::error::{CliError, CliResult};
 use super::terminal;
@@ -19,6 +19,11 @@ pub fn run(name: Option<&str>) -> CliResult {
         }
     }
     Ok(())
+}
+
+/// The library as a page.
+pub fn page() -> CliResult {
+    terminal::say_text(markdown())
 }
 
 /// Every function by section.

@@ -117,7 +117,8 @@ fn run(command: &Command) -> CliResult {
         Command::Explain(args) => explain::run(args),
         Command::Devices(args) => commands::devices(args),
         Command::Doctor(args) => doctor::run(args),
-        Command::Doc { name } => doc::run(name.as_deref()),
+        Command::Doc { markdown: true, .. } => doc::page(),
+        Command::Doc { name, .. } => doc::run(name.as_deref()),
         Command::Fmt { paths, check } => fmt::run(paths, *check),
     }
 }

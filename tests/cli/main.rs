@@ -6,6 +6,7 @@ mod answers;
 mod bad_flags;
 mod bad_models;
 mod demo_model;
+mod documents;
 mod environment;
 mod examples;
 mod faults;
