@@ -1,7 +1,9 @@
-//! The `tl` binary: all it does is call the command line.
+//! The `tl` binary: the command line over the library. All it does is call it.
+
+mod cli;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    tensorlogic::cli::main()
+    cli::main()
 }

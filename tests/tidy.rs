@@ -201,3 +201,33 @@ fn has_word(text: &str, word: &str) -> bool {
     let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     text.match_indices(word).any(|(at, _)| !part(text[..at].chars().next_back()) && !part(text[at + word.len()..].chars().next()))
 }
+
+/// What only the command line uses: the feature `cli` brings it, so that a program that embeds the engine has none of it.
+const OF_THE_COMMAND_LINE: &[&str] = &["clap", "ctrlc", "env_logger", "indicatif", "libc", "rustyline", "signal-hook"];
+
+#[test]
+fn the_library_needs_no_command_line() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let mut wrong = Vec::new();
+    for name in OF_THE_COMMAND_LINE {
+        if !manifest.contains(&format!("\"dep:{name}\"")) {
+            wrong.push(format!("Cargo.toml: the feature `cli` does not bring {name}"));
+        }
+        let used = format!("{}::", name.replace('-', "_"));
+        for path in files(&root().join("src"), "rs").into_iter().map(|path| relative(&path)).filter(|path| !path.starts_with("src/cli")) {
+            if path != "src/main.rs" && fs::read_to_string(root().join(&path)).unwrap().contains(&used) {
+                wrong.push(format!("{path}: the library uses {name}"));
+            }
+        }
+    }
+    for path in files(&root().join("src"), "rs") {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for at in (0..lines.len()).filter(|&at| lines[at].contains("include_bytes!(") && lines[at].contains("demo.gguf")) {
+            if at == 0 || lines[at - 1] != "#[cfg(feature = \"demo\")]" {
+                wrong.push(format!("{}:{}: the built-in model is there without the feature `demo`", relative(&path), at + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -5,10 +5,10 @@ mod blocks;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::bench::{Report, Verdict, against_baseline, markdown, plot};
-use crate::engine::{BenchRequest, measure};
-use crate::graph::{TuneReport, Tuned};
-use crate::output::{FileKind, Output, OutputError};
+use tensorlogic::bench::{Report, Verdict, against_baseline, markdown, plot};
+use tensorlogic::engine::{BenchRequest, measure};
+use tensorlogic::graph::{TuneReport, Tuned};
+use tensorlogic::output::{FileKind, Output, OutputError};
 
 use super::args::BenchArgs;
 use super::columns::aligned;

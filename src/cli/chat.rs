@@ -6,11 +6,11 @@ use std::io::{Write, stdin, stdout};
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
-use crate::engine::{EngineError, ModelSteps};
-use crate::model::{Answer, ChatError, ChatEvent, ChatSession, ChatSettings, StepPrograms};
-use crate::output::FileKind;
-use crate::source::{Line, read_line, skip_line};
-use crate::text::{AnswerPart, ChatTemplate};
+use tensorlogic::engine::{EngineError, ModelSteps, demo};
+use tensorlogic::model::{Answer, ChatError, ChatEvent, ChatSession, ChatSettings, StepPrograms};
+use tensorlogic::output::FileKind;
+use tensorlogic::source::{Line, read_line, skip_line};
+use tensorlogic::text::{AnswerPart, ChatTemplate};
 
 use super::args::ChatArgs;
 use super::error::{CliError, CliResult};
@@ -22,7 +22,7 @@ type Session = ChatSession<ModelSteps>;
 
 pub fn run(args: &ChatArgs) -> CliResult {
     if let Some(path) = &args.save_default {
-        output(path, args.force)?.of_kind(FileKind::GGUF)?.write_bytes(crate::engine::demo::BYTES)?;
+        output(path, args.force)?.of_kind(FileKind::GGUF)?.write_bytes(demo::bytes()?)?;
         terminal::note(format_args!("wrote {}", path.display()));
         return Ok(());
     }

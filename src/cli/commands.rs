@@ -1,6 +1,6 @@
 //! Commands of a few lines.
 
-use crate::engine::Backend;
+use tensorlogic::engine::Backend;
 
 use super::args::DeviceArgs;
 use super::error::CliResult;

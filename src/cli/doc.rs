@@ -1,6 +1,6 @@
 //! `tl doc`: the documentation of the library's functions, both built-in ones and those written in the language.
 
-use crate::lang::doc::{DocEntry, documentation, lookup, markdown};
+use tensorlogic::lang::doc::{DocEntry, documentation, lookup, markdown};
 
 use super::error::{CliError, CliResult};
 use super::terminal;

@@ -1,6 +1,6 @@
 //! `tl doctor`: every kernel on this adapter against its definition, and whether the whole can be trusted.
 
-use crate::engine::{Backend, examine};
+use tensorlogic::engine::{Backend, examine};
 
 use super::args::DoctorArgs;
 use super::error::{CliError, CliResult};

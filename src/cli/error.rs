@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::output::OutputError;
+use tensorlogic::output::OutputError;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]

@@ -5,12 +5,12 @@ use std::io::{IsTerminal, Write, stdout};
 use std::path::Path;
 use std::rc::Rc;
 
-use crate::engine::Backend;
-use crate::explain::{dot, unfused};
-use crate::gpu::{Language, translate};
-use crate::graph::CompileOptions;
-use crate::model::StepPrograms;
-use crate::plan::{self, Choice, Plan};
+use tensorlogic::engine::Backend;
+use tensorlogic::explain::{dot, unfused};
+use tensorlogic::gpu::{Language, translate};
+use tensorlogic::graph::CompileOptions;
+use tensorlogic::model::StepPrograms;
+use tensorlogic::plan::{self, Choice, Plan};
 
 use super::args::ExplainArgs;
 use super::error::{CliError, CliResult};

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::diag::pictures;
-use crate::output::Output;
-use crate::source::SourceMap;
+use tensorlogic::diag::pictures;
+use tensorlogic::output::Output;
+use tensorlogic::source::SourceMap;
 
 use super::error::{CliError, CliResult};
 use super::setup::refuse_model;
@@ -15,7 +15,7 @@ pub fn run(paths: &[PathBuf], check: bool) -> CliResult {
     for path in paths {
         refuse_model(path)?;
         let text = std::fs::read_to_string(path).map_err(|e| CliError::failed(format!("cannot read `{}`: {e}", path.display())))?;
-        let formatted = crate::syntax::format(&text).map_err(|diagnostics| {
+        let formatted = tensorlogic::syntax::format(&text).map_err(|diagnostics| {
             let mut sources = SourceMap::new();
             sources.add(&path.display().to_string(), &text);
             CliError::Failed(pictures(&diagnostics, &sources, terminal::color()).join("\n"))

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use crate::model::{Finish, Timing};
-use crate::text::{Specials, TokenId};
+use tensorlogic::model::{Finish, Timing};
+use tensorlogic::text::{Specials, TokenId};
 
 use super::args::GenerateArgs;
 use super::error::{CliError, CliResult};

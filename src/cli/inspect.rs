@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{Write, stdout};
 use std::sync::Arc;
 
-use crate::engine::built_in_program;
-use crate::format::{Gguf, Metadata, MetadataArray, MetadataValue, ModelFile};
-use crate::model::ModelConfig;
-use crate::text::{TokenId, Tokenizer};
+use tensorlogic::engine::built_in_program;
+use tensorlogic::format::{Gguf, Metadata, MetadataArray, MetadataValue, ModelFile};
+use tensorlogic::model::ModelConfig;
+use tensorlogic::text::{TokenId, Tokenizer};
 
 use super::args::InspectArgs;
 use super::error::CliResult;

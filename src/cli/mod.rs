@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, CommandFactory, FromArgMatches};
 
-use crate::environment;
+use tensorlogic::environment;
 
 use args::{Cli, Command};
 use error::{CliError, CliResult};
@@ -56,7 +56,7 @@ pub fn main() -> ExitCode {
         }
     }
     // Programs recurse; the main thread's stack is small on some systems.
-    let result = match crate::lang::on_deep_stack(|| run(&cli.command)) {
+    let result = match tensorlogic::lang::on_deep_stack(|| run(&cli.command)) {
         Ok(result) => result,
         Err(error) => Err(CliError::failed(format!("cannot start a thread: {error}"))),
     };

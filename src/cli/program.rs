@@ -6,11 +6,11 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::diag::Diagnostic;
-use crate::engine::Backend;
-use crate::graph::{Binding, ExecError, Graph, NodeId, Origin, RunArgs};
-use crate::lang::{Interp, SharedExecutor};
-use crate::source::{SourceMap, Span};
+use tensorlogic::diag::Diagnostic;
+use tensorlogic::engine::Backend;
+use tensorlogic::graph::{Binding, ExecError, Graph, NodeId, Origin, RunArgs};
+use tensorlogic::lang::{Interp, SharedExecutor};
+use tensorlogic::source::{SourceMap, Span};
 
 use super::args::ComputeArgs;
 use super::error::CliError;

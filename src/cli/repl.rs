@@ -12,9 +12,9 @@ use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Config, Context, Editor, Helper};
 
-use crate::lang::Interp;
-use crate::source::{Line as Input, read_line, skip_line};
-use crate::syntax::{continues_name, is_incomplete};
+use tensorlogic::lang::Interp;
+use tensorlogic::source::{Line as Input, read_line, skip_line};
+use tensorlogic::syntax::{continues_name, is_incomplete};
 
 use super::args::ReplArgs;
 use super::error::{CliError, CliResult};

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::diag::{Diagnostic, pictures};
-use crate::engine::{Backend, EngineHost};
-use crate::lang::{Interp, Options};
+use tensorlogic::diag::{Diagnostic, pictures};
+use tensorlogic::engine::{Backend, EngineHost};
+use tensorlogic::lang::{Interp, Options};
 
 use super::args::{ComputeArgs, RunArgs, TestArgs};
 use super::error::{CliError, CliResult};

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use crate::diag::pictures;
-use crate::engine::{Backend, BackendChoice, DeviceRequest, EngineError, LoadRequest, LoadedModel};
-use crate::environment::{self, Variable};
-use crate::format::ModelFile;
-use crate::graph::KvType;
-use crate::output::{Existing, Output, OutputError};
-use crate::plan::{Choice, Off};
-use crate::text::SamplingOverrides;
+use tensorlogic::diag::pictures;
+use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, EngineError, LoadRequest, LoadedModel, demo};
+use tensorlogic::environment::{self, Variable};
+use tensorlogic::format::ModelFile;
+use tensorlogic::graph::KvType;
+use tensorlogic::output::{Existing, Output, OutputError};
+use tensorlogic::plan::{Choice, Off};
+use tensorlogic::text::SamplingOverrides;
 
 use super::args::{BackendArg, ComputeArgs, DeviceArgs, KvArg, SamplingArgs, WindowArgs};
 use super::error::CliError;
@@ -123,7 +123,7 @@ pub fn output(path: &Path, force: bool) -> Result<Output, OutputError> {
 pub fn load(path: Option<&Path>, backend: &Backend, request: &LoadRequest) -> Result<LoadedModel, CliError> {
     let file = match path {
         Some(path) => open_model(path, request.no_mmap)?,
-        None => crate::engine::demo::open().map_err(EngineError::from)?,
+        None => demo::open()?,
     };
     Ok(LoadedModel::from_file(file, backend, request)?)
 }

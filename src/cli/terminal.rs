@@ -5,8 +5,8 @@ use std::io::{ErrorKind, IsTerminal, Result, Write, stderr, stdin, stdout};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::diag::Color;
-use crate::environment;
+use tensorlogic::diag::Color;
+use tensorlogic::environment;
 
 use super::error::{CliError, CliResult};
 

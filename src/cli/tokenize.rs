@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write, stdin, stdout};
 
-use crate::text::{Specials, Tokenizer};
+use tensorlogic::text::{Specials, Tokenizer};
 
 use super::args::TokenizeArgs;
 use super::error::{CliError, CliResult};

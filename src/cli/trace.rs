@@ -7,8 +7,8 @@ mod verdict;
 use std::path::Path;
 use std::rc::Rc;
 
-use crate::output::{FileKind, Output};
-use crate::trace::{Comparison, Reference, Tolerance, Trace, compare, diagnose, to_safetensors};
+use tensorlogic::output::{FileKind, Output};
+use tensorlogic::trace::{Comparison, Reference, Tolerance, Trace, compare, diagnose, to_safetensors};
 
 use super::args::{BackendArg, TraceArgs};
 use super::error::{CliError, CliResult};

@@ -40,7 +40,7 @@ impl Host for EngineHost {
     }
 
     fn built_in_model(&mut self) -> Result<Rc<dyn EngineModel>, String> {
-        let file = super::demo::open().map_err(|e| e.to_string())?;
+        let file = super::demo::open().map_err(said)?;
         let model = LoadedModel::from_file(file, &self.backend, &self.request).map_err(said)?;
         Ok(HostedModel::new(model))
     }

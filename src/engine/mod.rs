@@ -11,6 +11,7 @@ mod forward;
 mod host;
 mod measure;
 mod model;
+mod program;
 mod step_paths;
 mod steps;
 mod vocabulary;
@@ -22,6 +23,7 @@ pub use forward::TracePoint;
 pub use host::EngineHost;
 pub use measure::{BenchRequest, measure};
 pub use model::{LoadRequest, LoadedModel};
+pub use program::Program;
 pub use step_paths::processor_seconds;
 pub use steps::ModelSteps;
 
@@ -40,6 +42,8 @@ pub enum EngineError {
     /// No usable device, or a named one is absent. The message lists what is there.
     #[error("{0}")]
     NoDevice(String),
+    #[error("this build has no built-in model: give the path of a model, or build with the feature `demo`")]
+    NoBuiltInModel,
     #[error(transparent)]
     Format(#[from] FormatError),
     #[error(transparent)]

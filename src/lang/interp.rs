@@ -274,13 +274,17 @@ impl Interp {
         names
     }
 
+    /// What a name of the program's top level stands for.
+    pub(super) fn top_level(&self, name: &str) -> Option<&Value> {
+        self.scope.names.get(name).and_then(|global| self.globals.get(global.slot as usize)).and_then(Option::as_ref)
+    }
+
     /// Calls a function of the program by name.
     ///
     /// # Errors
     /// When there is no such function, or it fails.
     pub(super) fn call_function(&mut self, name: &str, args: Vec<Value>, at: Span) -> Result<Value, Vec<Diagnostic>> {
-        let function = self.scope.names.get(name).and_then(|g| self.globals.get(g.slot as usize)).and_then(Option::clone);
-        let Some(Value::Fn(closure)) = function else {
+        let Some(Value::Fn(closure)) = self.top_level(name).cloned() else {
             return Err(vec![Diagnostic::error(format!("the program has no function `{name}`")).at(at)]);
         };
         let args = args.into_iter().map(|value| CallArg::positional(value, at)).collect();
@@ -368,7 +372,7 @@ impl Interp {
     }
 
     /// The end of a run: what it printed goes out, and an error leaves no half-built graph behind.
-    fn ended(&mut self, outcome: Eval<()>) -> Result<(), Vec<Diagnostic>> {
+    pub(super) fn ended(&mut self, outcome: Eval<()>) -> Result<(), Vec<Diagnostic>> {
         // Whoever reads the output may have gone; that is no error of the program.
         let _ = self.out.flush();
         match outcome {

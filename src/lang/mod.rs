@@ -6,6 +6,7 @@
 mod architectures;
 pub mod builtins;
 pub mod doc;
+mod embed;
 mod eval;
 mod format;
 mod hir;

@@ -53,6 +53,13 @@ pub struct ChatSettings {
     pub max_tokens: usize,
 }
 
+impl Default for ChatSettings {
+    /// Greedy answers of up to 2,048 tokens.
+    fn default() -> Self {
+        ChatSettings { sampling: Sampling::default(), max_tokens: 2048 }
+    }
+}
+
 /// A conversation with one model.
 pub struct ChatSession<P: StepPrograms> {
     generator: Generator<P>,

@@ -96,7 +96,7 @@ fn no_file_is_replaced_without_force() {
         let plots = args[0] == "bench";
         assert!(plots || std::fs::read(path).unwrap() != b"before", "{args:?}");
     }
-    assert_eq!(std::fs::read(&default).unwrap(), tensorlogic::engine::demo::BYTES);
+    assert_eq!(std::fs::read(&default).unwrap(), tensorlogic::engine::demo::bytes().unwrap());
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::gpu::Variant;
-use crate::plan::{Off, Rule};
+use tensorlogic::gpu::Variant;
+use tensorlogic::plan::{Off, Rule};
 
 use super::values::{at_least_one, seed, whole};
 

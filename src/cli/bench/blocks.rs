@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::bench::Summary;
+use tensorlogic::bench::Summary;
 
 use super::super::args::BenchArgs;
 use super::super::columns::aligned;

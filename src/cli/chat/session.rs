@@ -8,8 +8,8 @@ use rustyline::history::FileHistory;
 use rustyline::{Config, Editor};
 use serde::{Deserialize, Serialize};
 
-use crate::output::{Existing, FileKind, Output};
-use crate::text::Message;
+use tensorlogic::output::{Existing, FileKind, Output};
+use tensorlogic::text::Message;
 
 use super::super::args::ChatArgs;
 use super::super::error::{CliError, CliResult};

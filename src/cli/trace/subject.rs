@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::engine::{Backend, LoadRequest, LoadedModel, TracePoint};
-use crate::graph::{KvType, Op, Origin};
-use crate::tensor::DType;
-use crate::text::{Specials, TokenId};
-use crate::trace::{Reference, Request, Rounding, Select, Trace, TraceError, record};
+use tensorlogic::engine::{Backend, LoadRequest, LoadedModel, TracePoint};
+use tensorlogic::graph::{KvType, Op, Origin};
+use tensorlogic::tensor::DType;
+use tensorlogic::text::{Specials, TokenId};
+use tensorlogic::trace::{Reference, Request, Rounding, Select, Trace, TraceError, record};
 
 use super::super::args::TraceArgs;
 use super::super::error::CliError;

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::super::columns::aligned;
-use crate::graph::Origin;
-use crate::trace::{Comparison, Outcome, Reference, Stats, Step, StepComparison, Trace};
+use tensorlogic::graph::Origin;
+use tensorlogic::trace::{Comparison, Outcome, Reference, Stats, Step, StepComparison, Trace};
 
 /// What the first column says.
 const MARKS: &[(&str, &str)] = &[

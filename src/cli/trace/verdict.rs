@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::table::{at, scientific};
-use crate::graph::Origin;
-use crate::trace::{Comparison, Diagnosis, Reference, Rounding, Tolerance};
+use tensorlogic::graph::Origin;
+use tensorlogic::trace::{Comparison, Diagnosis, Reference, Rounding, Tolerance};
 
 /// What is compared with what.
 pub fn heading(comparison: &Comparison) -> String {
