@@ -54,6 +54,7 @@ pub enum Command {
     },
     /// Format programs
     Fmt {
+        /// Files, and folders of them
         #[arg(required = true)]
         paths: Vec<PathBuf>,
         /// Only say which files would change; exit code 1 when any would

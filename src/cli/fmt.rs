@@ -7,13 +7,16 @@ use tensorlogic::output::Output;
 use tensorlogic::source::SourceMap;
 
 use super::error::{CliError, CliResult};
-use super::setup::refuse_model;
+use super::run::collect;
 use super::terminal;
 
 pub fn run(paths: &[PathBuf], check: bool) -> CliResult {
     let mut would_change = false;
+    let mut files = Vec::new();
     for path in paths {
-        refuse_model(path)?;
+        collect(path, &mut files)?;
+    }
+    for path in &files {
         let text = std::fs::read_to_string(path).map_err(|e| CliError::failed(format!("cannot read `{}`: {e}", path.display())))?;
         let formatted = tensorlogic::syntax::format(&text).map_err(|diagnostics| {
             let mut sources = SourceMap::new();

@@ -84,8 +84,8 @@ pub fn test(args: &TestArgs) -> CliResult {
     if failed > 0 { Err(CliError::Silent) } else { Ok(()) }
 }
 
-/// A file itself, or every `.tl` file below a folder.
-fn collect(path: &Path, files: &mut Vec<PathBuf>) -> CliResult {
+/// A file itself, or every `.tl` file below a folder, in the order of their names.
+pub(super) fn collect(path: &Path, files: &mut Vec<PathBuf>) -> CliResult {
     refuse_model(path)?;
     if !path.is_dir() {
         files.push(path.to_path_buf());

@@ -68,10 +68,7 @@ fn each_example_prints_what_its_comments_say() {
 
 #[test]
 fn the_examples_are_formatted_and_their_tests_pass() {
-    let paths: Vec<String> = names().iter().map(|name| folder().join(name).to_str().unwrap().to_owned()).collect();
-    let mut args = vec!["fmt", "--check"];
-    args.extend(paths.iter().map(String::as_str));
-    assert_eq!(tl(&args).answer(), "", "`tl fmt examples/*.tl` formats them");
+    assert_eq!(tl(&["fmt", "--check", folder().to_str().unwrap()]).answer(), "", "`tl fmt examples` formats them");
     let tests = tl(&["test", folder().join("05-network.tl").to_str().unwrap()]);
     assert_eq!((tests.code, tests.stdout.lines().last()), (Some(0), Some("1 passed, 0 failed")), "{tests:?}");
 }

@@ -250,8 +250,12 @@ impl Interp {
                 Value::Record(record) => nearest(name, record.def.methods.iter().filter_map(|m| m.code.name.as_deref())),
                 other => nearest(name, builtins::names().chain(builtins::method_names(other))),
             };
+            let of_a_list = builtins::methods_named(name).any(|b| b.name.starts_with("list."));
             if let Some(advice) = foreign::advice(name) {
                 error = error.hint(advice);
+            } else if let (true, Value::Tensor(_) | Value::Range(_) | Value::Tuple(_)) = (of_a_list, &value) {
+                error =
+                    error.hint(format!("`{name}` is a method of a list: write `list(x)` where the value is made, such as `list([1, 2])`"));
             } else if let Some(near) = near {
                 error = error.hint(format!("did you mean `{near}`?"));
             }

@@ -282,7 +282,8 @@ impl Interp {
                 "dtype" => Ok(Value::str(dtype_name(tensor.dtype()))),
                 "rank" => Ok(Value::Int(tensor.shape().rank() as i64)),
                 "T" => self.transposed(tensor).map(Value::Tensor),
-                _ => Err(Fault::new(format!("a tensor has no field `{name}`")).hint(format!("a function is called: write `.{name}()`"))),
+                _ => Err(Fault::new(format!("a tensor has no field `{name}`"))
+                    .hint("its fields are `shape`, `dtype`, `rank` and `T`; a function is called: `x.sum()`")),
             },
             Value::Range(range) => match name {
                 "start" => Ok(Value::Int(range.start)),

@@ -63,6 +63,9 @@ impl Interp {
             return match op {
                 BinaryOp::Eq => Ok(Value::Bool(false)),
                 BinaryOp::Ne => Ok(Value::Bool(true)),
+                BinaryOp::Add if matches!((a, b), (Value::List(_), Value::Tensor(_)) | (Value::Tensor(_), Value::List(_))) => {
+                    Err(no_operator(op, a, b).hint("a literal of numbers is a tensor: write `list([1, 2])` for a list"))
+                }
                 _ => Err(no_operator(op, a, b)),
             };
         };
