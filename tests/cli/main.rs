@@ -14,6 +14,7 @@ mod kept;
 mod models;
 mod outputs;
 mod process;
+mod readme;
 mod repeat;
 #[path = "../scratch/mod.rs"]
 mod scratch;
