@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::quant::WeightFormat;
+use super::shaders;
 
 /// What a kernel is assembled from. Equal sources are one pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,10 +63,10 @@ impl Source {
         self
     }
 
-    /// The fragments that read a weight of this format.
-    pub fn with_weight(mut self, format: &WeightFormat) -> Self {
+    /// The fragments that read a weight, of which its format names these.
+    pub fn with_weight(mut self, fragments: &[&'static str]) -> Self {
         self.fragments.push("prelude/words");
-        self.fragments.extend(format.fragments);
+        self.fragments.extend(fragments);
         self
     }
 
@@ -91,7 +91,7 @@ impl Source {
 
     /// Whether a fragment came with a format that was added: text that nobody proved to stay within its buffers.
     pub fn has_added(&self) -> bool {
-        self.fragments.iter().any(|name| super::quant::added_fragment(name).is_some())
+        self.fragments.iter().any(|name| shaders::is_added(name))
     }
 
     /// The whole module.
@@ -109,7 +109,7 @@ impl Source {
     pub fn assemble_with(&self, target: Target, own: Option<(&str, &'static str)>) -> Result<String, &'static str> {
         let file = |name: &'static str| match own {
             Some((own, text)) if own == name => Ok(text),
-            _ => file(name).ok_or(name),
+            _ => shaders::text(name).ok_or(name),
         };
         let Target { subgroup, software, words_64 } = target;
         let mut text = String::new();
@@ -146,126 +146,6 @@ impl Source {
 fn hoist_enables(text: String) -> String {
     let (enables, rest): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("enable "));
     if enables.is_empty() { text } else { enables.into_iter().chain(rest).flat_map(|line| [line, "\n"]).collect() }
-}
-
-macro_rules! files {
-    ($($name:literal),* $(,)?) => {
-        /// All files of `shaders/wgsl`, by name without `.wgsl`.
-        pub const FILES: &[(&str, &str)] =
-            &[$(($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/wgsl/", $name, ".wgsl")))),*];
-    };
-}
-
-files!(
-    "prelude/run",
-    "prelude/words",
-    "prelude/words_64",
-    "prelude/dot_packed",
-    "prelude/dot_pairs",
-    "prelude/rows_i8",
-    "prelude/reduce_subgroup",
-    "prelude/reduce_workgroup",
-    "prelude/quads_subgroup",
-    "prelude/quads_loaded",
-    "prelude/quantize_subgroup",
-    "prelude/quantize_workgroup",
-    "prelude/philox",
-    "prelude/order",
-    "prelude/radix_select",
-    "prelude/candidates",
-    "prelude/ring",
-    "prelude/attention",
-    "prelude/half",
-    "prelude/math",
-    "prelude/activation",
-    "prologue/plain",
-    "prologue/ragged",
-    "prologue/rms_norm",
-    "quant/common",
-    "quant/plain",
-    "quant/f32",
-    "quant/f16",
-    "quant/bf16",
-    "quant/five_bits",
-    "quant/two_bits",
-    "quant/iq4_values",
-    "quant/q4_0",
-    "quant/q4_1",
-    "quant/q5_0",
-    "quant/q5_1",
-    "quant/q8_0",
-    "quant/q2_k",
-    "quant/q3_k",
-    "quant/q4_k",
-    "quant/q5_k",
-    "quant/q6_k",
-    "quant/iq4_nl",
-    "quant/iq4_xs",
-    "quant/mxfp4",
-    "pair/each",
-    "pair/half_scales",
-    "pair/q4_0",
-    "pair/q8_0",
-    "pair/q4_k",
-    "pair/q5_k",
-    "pair/q6_k",
-    "kv/f32",
-    "kv/f16",
-    "kv/q8_0",
-    "kv/f32_store",
-    "kv/f16_store",
-    "kv/q8_0_store",
-    "matrix/edge_16",
-    "matrix/edge_8",
-    "parts/within",
-    "parts/apart",
-    "parts/merge",
-    "epilogue/store",
-    "epilogue/matrix",
-    "epilogue/heads",
-    "epilogue/tile_rows",
-    "epilogue/tile_store",
-    "epilogue/tile_rope_store",
-    "epilogue/tile_gated",
-    "epilogue/gated",
-    "epilogue/rope_store",
-    "embedding",
-    "rms_norm",
-    "matvec",
-    "matvec_i8",
-    "matvec_pairs",
-    "matmul",
-    "matmul_registers",
-    "matmul_cooperative",
-    "narrow",
-    "gated",
-    "rope",
-    "cache_store",
-    "attention",
-    "attention_cooperative",
-    "attention_merge",
-    "elementwise",
-    "copy",
-    "reduce",
-    "cumulate",
-    "softmax",
-    "einsum",
-    "gather",
-    "scatter_add",
-    "argsort",
-    "iota",
-    "random",
-    "select_row",
-    "scalar",
-    "argmax_partial",
-    "argmax_final",
-    "punish",
-    "sample",
-    "bandwidth",
-);
-
-fn file(name: &str) -> Option<&'static str> {
-    FILES.iter().find(|(n, _)| *n == name).map(|(_, text)| *text).or_else(|| super::quant::added_fragment(name))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The GPU backend: plans recorded as dispatches of WGSL kernels through wgpu.
 //!
-//! A [`crate::plan::Plan`] is lowered to dispatches (`lower`), whose kernels are assembled from `shaders/wgsl` (`assemble`) and compiled
-//! once (`pipelines`). Weights are repacked as their format's fragment wants them (`quant`, `weights`). A run writes one block of numbers
+//! A [`crate::plan::Plan`] is lowered to dispatches (`lower`), whose kernels are assembled from `shaders/wgsl` (`assemble`, `shaders`) and
+//! compiled once (`pipelines`). Weights are repacked as their format's fragment wants them (`quant`, `weights`). A run writes one block of numbers
 //! (`params`), binds what changed (`recording`), encodes one pass (`submit`) and copies small outputs out (`readback`); short runs that
 //! follow one another share a submit (`held`). On Vulkan the pass of a repeated short run is recorded once (`bound`, `vulkan`).
 
@@ -28,6 +28,7 @@ mod quant;
 mod readback;
 mod recording;
 mod run_clock;
+mod shaders;
 mod submit;
 mod ticks;
 mod timer;

@@ -168,7 +168,7 @@ impl Lowering<'_> {
         } else {
             (Source::new("matmul"), 64, 64)
         };
-        let source = source.with_weight(format);
+        let source = source.with_weight(format.fragments);
         let mut operands = vec![(2, prepared.x), (3, Operand::Quants(k.weight, piece))];
         if format.has_scales() {
             operands.push((4, Operand::Scales(k.weight, piece)));
@@ -332,7 +332,7 @@ impl Lowering<'_> {
             .set("GROUPS", k.k.div_ceil(32))
             .with("prelude/reduce")
             .with(prologue)
-            .with_weight(format);
+            .with_weight(format.fragments);
         if tuning.int8 {
             source = match self.words_at_once(format) {
                 Some(n_words) => source.with("prelude/dot_pairs").set("WORDS_AT_ONCE", n_words),

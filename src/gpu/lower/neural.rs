@@ -17,7 +17,7 @@ impl Lowering<'_> {
             if first >= end {
                 continue;
             }
-            let source = Source::new("embedding").with_weight(placed.format());
+            let source = Source::new("embedding").with_weight(placed.format().fragments);
             let mut operands = vec![(2, k.ids.into()), (3, Operand::Quants(k.table, i)), (5, k.out.into())];
             if placed.format().has_scales() {
                 operands.push((4, Operand::Scales(k.table, i)));

@@ -14,7 +14,8 @@ use std::sync::{PoisonError, RwLock};
 
 use crate::tensor::DType;
 
-use super::assemble;
+use super::assemble::{Source, Target};
+use super::{lint, shaders};
 
 /// The layouts of the block formats that come with the engine, by the format's name.
 static FORMATS: &[(&str, &WeightFormat)] = &[
@@ -33,8 +34,8 @@ static FORMATS: &[(&str, &WeightFormat)] = &[
     ("mxfp4", &nibbles::MXFP4),
 ];
 
-/// Those that were added, with the text of their own fragment.
-static ADDED: RwLock<Vec<(&'static str, &'static WeightFormat, &'static str)>> = RwLock::new(Vec::new());
+/// Those that were added.
+static ADDED: RwLock<Vec<(&'static str, &'static WeightFormat)>> = RwLock::new(Vec::new());
 
 /// Adds the layout of a block format of this name for the life of the process, with the text of the fragment that `format.fragments` names
 /// last. The fragment defines the same functions as the fragments in `shaders/wgsl/quant`, which `quant/common` calls. Kernels with it are compiled with run-time
@@ -45,37 +46,33 @@ static ADDED: RwLock<Vec<(&'static str, &'static WeightFormat, &'static str)>> =
 /// kernel with the fragment is no valid WGSL.
 pub fn add_weight_format(name: &'static str, format: &'static WeightFormat, fragment: &'static str) -> Result<(), String> {
     let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
-    let is_file = |name: &str| assemble::FILES.iter().any(|(n, _)| *n == name);
-    if FORMATS.iter().any(|(n, _)| *n == name) || added.iter().any(|(n, ..)| *n == name) {
+    if FORMATS.iter().any(|(n, _)| *n == name) || added.iter().any(|(n, _)| *n == name) {
         return Err(format!("there is a layout of `{name}` already: take another name"));
     }
     let Some((own, shared)) = format.fragments.split_last() else {
         return Err(format!("the layout of `{name}` has no fragment: name its own one last"));
     };
-    if is_file(own) || added.iter().any(|(_, f, _)| f.fragments.last() == Some(own)) {
+    if shaders::text(own).is_some() {
         return Err(format!("there is a fragment `{own}` already: take another name"));
     }
-    if let Some(absent) = shared.iter().find(|name| !is_file(name)) {
+    if let Some(absent) = shared.iter().find(|name| shaders::file_name(name).is_none()) {
         return Err(format!("there is no fragment `{absent}`, which the layout of `{name}` names"));
     }
     if format.quant_words == 0 {
         return Err(format!("the layout of `{name}` has no words of quants"));
     }
-    // The embedding is the least kernel that reads weights.
-    let target = assemble::Target { subgroup: 0, software: false, words_64: false };
-    let kernel = assemble::Source::new("embedding").with_weight(format);
-    let text = kernel.assemble_with(target, Some((own, fragment))).map_err(|absent| format!("there is no fragment `{absent}`"))?;
-    if let Some(problem) = super::lint::check(own, &text).into_iter().next() {
-        return Err(format!("the fragment of `{name}` is refused: {problem}"));
-    }
-    added.push((name, format, fragment));
+    check_fragment(format, own, fragment).map_err(|problem| format!("the fragment of `{name}` is refused: {problem}"))?;
+    shaders::add(own, fragment);
+    added.push((name, format));
     Ok(())
 }
 
-/// The text of a fragment that came with an added format.
-pub(super) fn added_fragment(name: &str) -> Option<&'static str> {
-    let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
-    added.iter().find(|(_, format, _)| format.fragments.last() == Some(&name)).map(|(.., text)| *text)
+/// Checks a fragment in the embedding, the least kernel that reads weights.
+fn check_fragment(format: &WeightFormat, own: &'static str, fragment: &'static str) -> Result<(), String> {
+    let target = Target { subgroup: 0, software: false, words_64: false };
+    let kernel = Source::new("embedding").with_weight(format.fragments);
+    let text = kernel.assemble_with(target, Some((own, fragment))).map_err(|absent| format!("there is no fragment `{absent}`"))?;
+    lint::check(own, &text).into_iter().next().map_or(Ok(()), Err)
 }
 
 /// The device's layout of a weight type. A group is 32 consecutive weights of a row.
@@ -128,7 +125,7 @@ impl WeightFormat {
                 let own = FORMATS.iter().find(|(name, _)| *name == quant.name).map(|(_, format)| *format);
                 own.or_else(|| {
                     let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
-                    added.iter().find(|(name, ..)| *name == quant.name).map(|(_, format, _)| *format)
+                    added.iter().find(|(name, _)| *name == quant.name).map(|(_, format)| *format)
                 })
             }
         }
@@ -137,10 +134,10 @@ impl WeightFormat {
     /// The fragments that load neighbouring pairs of groups: the format's own, with words of 64 bits, or that of any format.
     pub fn pair_fragments(&self, words_64: bool) -> Vec<&'static str> {
         let own = self.fragments.last().and_then(|fragment| fragment.strip_prefix("quant/"));
-        let pair_of = |name: &&str| words_64 && name.strip_prefix("pair/").is_some_and(|n| Some(n) == own);
-        match assemble::FILES.iter().map(|(name, _)| *name).find(pair_of) {
-            Some(own) if self.scale_bits == 16 => vec!["pair/half_scales", own],
-            Some(own) => vec![own],
+        let pair = own.filter(|_| words_64).and_then(|own| shaders::file_name(&format!("pair/{own}")));
+        match pair {
+            Some(pair) if self.scale_bits == 16 => vec!["pair/half_scales", pair],
+            Some(pair) => vec![pair],
             None => vec!["pair/each"],
         }
     }
