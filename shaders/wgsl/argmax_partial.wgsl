@@ -1,5 +1,6 @@
 //! The largest of each part of logits [V] and its lowest id: the first half of greedy sampling. NaN counts as the largest, so that it is seen.
 //! Grid: PARTS workgroups of 256. Exact. Needs: nothing.
+//! Expects: order_key
 
 struct Step {
     vocab: u32,

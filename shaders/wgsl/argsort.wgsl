@@ -3,6 +3,7 @@
 //! then by index, so that no two are equal. One dispatch sorts blocks; then, for each twice as high a half of the network, one dispatch
 //! a stride and one for all strides within blocks.
 //! Grid: `blocks` workgroups a row, folded over x and y; an invocation has one comparison of each stage. Exact. Needs: nothing.
+//! Expects: order_key
 
 struct Step {
     len: u32,

@@ -3,6 +3,7 @@
 //! maximum and sum go from tile to tile; more than one part is joined by `parts/merge`. Sources: Vaswani et al., arXiv:1706.03762; Dao et al., arXiv:2307.08691 (the running softmax); sinks, arXiv:2309.17453.
 //! Grid: (splits, H / GROUP, T). The split depends on the number of slots in use alone, so the order of sums is fixed.
 //! Arithmetic: f32, the cache's type widened; masked scores are never exponentiated. Relative error about 1e-6. Needs: nothing.
+//! Expects: query_element, sink_element, sees, ring_position, key_oct, workgroup_max, has_no_weight, value_quad, last_to_arrive, merge_parts
 
 // Quads of a head, and the invocations that share a quad of the values.
 const QUADS: u32 = D_PAD / 4u;

@@ -6,6 +6,8 @@
 //! Arithmetic: f16 products with f32 sums; softmax in f32, its weights narrowed to f16. Relative error about 1e-3.
 //! Needs: f16, cooperative matrices (`matrix/`), subgroups of 32, D a multiple of 16 and of 4 · SHARE, SLOTS a multiple of both, 18 to 47 KiB of
 //! workgroup memory for D up to 128.
+//! Expects: key_oct, begin_sums, query_element, sink_element, put, value_quad, ring_position, no_sum, left, right_of_columns, multiply_add
+//! Expects: leave, has_no_weight, sees, right
 enable f16;
 
 const QUADS: u32 = D_PAD / 4u;

@@ -1,5 +1,6 @@
 //! Joins the parts of `attention` where its own last workgroup cannot.
 //! Grid: (H, T), one invocation for each element of a head. Arithmetic: f32, fixed order. Needs: nothing.
+//! Expects: merge_parts
 
 struct Step {
     n_heads: u32,

@@ -1,6 +1,7 @@
 //! Writes keys or values [T, G, D] of any strides into one layer of the ring, keys rotated on the way where ROTATE.
 //! Grid: one invocation for each UNIT elements of a head, folded over x and y. Elements past D are stored as 0.
 //! Arithmetic: that of rope, then the cache's rounding. Needs: nothing.
+//! Expects: kv_store, ring_slot
 
 struct Step {
     rows: u32,

@@ -9,8 +9,6 @@ struct Step {
     n_dims: u32,
     x_offset: u32,
     out_offset: u32,
-    unused_0: u32,
-    unused_1: u32,
     // Per dimension: size, stride of x, stride of out.
     dims: array<vec4<i32>, 8>,
 }

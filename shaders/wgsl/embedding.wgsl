@@ -1,6 +1,7 @@
 //! out[t] = table[ids[t]], widened to f32; an id out of range gives 0.
 //! Grid: one invocation for each group of 32 values, folded over x and y.
 //! Arithmetic: exact up to the product with the block's scale. Needs: nothing.
+//! Expects: weight_values
 
 struct Step {
     rows: u32,

@@ -1,5 +1,6 @@
 //! out[t, f] = act(y[t, f]) · y[t, f + F]: the gate of a feed-forward layer whose two products lie side by side.
 //! Grid: one invocation an element, folded over x and y. Arithmetic: f32. Needs: nothing.
+//! Expects: activation
 
 struct Step {
     rows: u32,

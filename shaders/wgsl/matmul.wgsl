@@ -2,6 +2,7 @@
 //! Buffers: x, weights (format), those of `epilogue/matrix`.
 //! Grid: (tiles of 64 rows of w, tiles of 64 tokens), 16 × 16 invocations with 4 × 4 sums each. A group of 32 columns of both tiles is
 //! widened once into workgroup memory. Arithmetic: f32; relative error of a sum about 1e-6 of Σ |x w|. Needs: 16 KiB of workgroup memory.
+//! Expects: weight_values, store
 
 // [T, K]
 @group(0) @binding(2) var<storage, read> x: array<f32>;

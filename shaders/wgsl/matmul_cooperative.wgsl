@@ -4,6 +4,7 @@
 //! are widened to f16 once into workgroup memory; the next ones are on their way while these are multiplied.
 //! Arithmetic: f16 products, f32 sums; relative error about 5e-4 of sqrt(Σ (x w)²).
 //! Needs: f16, cooperative matrices (`matrix/`), subgroups of 32, workgroup memory for the tiles.
+//! Expects: begin_sums, no_sum, tile_row, load_block, half_values, put, left, right_of_columns, multiply_add, finish
 enable f16;
 
 // [T, K / 4]

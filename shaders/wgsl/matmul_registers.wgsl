@@ -2,6 +2,7 @@
 //! more than registers: software ones. An invocation keeps ROWS × COLS sums and widens each group of its rows once for COLS tokens.
 //! Grid: (blocks of WORKGROUP · ROWS rows, blocks of COLS tokens). Arithmetic: f32; relative error of a sum about 1e-6 of Σ |x w|.
 //! Needs: nothing.
+//! Expects: weight_values, group_quads, store
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {

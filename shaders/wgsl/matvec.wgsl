@@ -3,6 +3,7 @@
 //! Grid: (blocks of SLOTS · PASSES rows, folded over x and y; COLS tokens in z); WORKGROUP invocations, LANES for each ROWS rows.
 //! Arithmetic: f32; relative error of a sum about 1e-6 of Σ |x w|.
 //! Needs: nothing; uses subgroups where there are any.
+//! Expects: slot_row, x_quad, weigh, weight_dot, weight_values, lanes_sum, norm_scale, finish
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -4,6 +4,7 @@
 //! Grid: (blocks of SLOTS · PASSES rows, folded over x and y); WORKGROUP invocations, LANES for each ROWS rows.
 //! Error: the rounding of activations, |e| ≤ max|x| / 254 for each value of a group.
 //! Needs: packed integer dot products (core WGSL; emulated where the device has none).
+//! Expects: slot_row, load_block, quantize_row, norm_scale, workgroup_sum, activations, factors, block_dot, leave_sums, finish
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -3,6 +3,7 @@
 //! a multiple of 2 · AT_ONCE.
 //! Buffers, grid, error: as `matvec_i8`.
 //! Needs: nothing, the fragment of a pair perhaps 64-bit integers.
+//! Expects: activations, factors, block_dot, quantize_row, norm_scale, workgroup_sum, slot_row, load_pairs, load_pair, leave_sums, finish
 
 struct PairActivations {
     a: Factors,

@@ -1,5 +1,6 @@
 //! out[t] = x'[t] in f16 for the matrix units, x' from the prologue; numbers past what f16 holds become the largest that it does, inf and NaN stay.
 //! Grid: one workgroup a row, folded over x and y. Arithmetic: f32, fixed order, then rounded to f16. Needs: f16; K a multiple of 32.
+//! Expects: x_quad, norm_scale, workgroup_sum, weigh
 enable f16;
 
 struct Step {

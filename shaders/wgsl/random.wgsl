@@ -1,6 +1,7 @@
 //! Pseudo-random f32: element i is word i mod 4 of Philox with counter (i / 4, 0, 0, 0) and key (seed, 0). Normal values pair the words
 //! (0, 1) and (2, 3) by Box-Muller (Ann. Math. Statist. 29, 1958).
 //! Grid: one invocation for each four elements, folded over x and y. Arithmetic: uniform exact; normal within 1e-5. Needs: nothing.
+//! Expects: unit, philox
 
 struct Step {
     len: u32,

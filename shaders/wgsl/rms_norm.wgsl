@@ -1,5 +1,6 @@
 //! out[t] = x[t] / sqrt(mean(x[t]²) + eps) · weight. Source: Zhang and Sennrich, arXiv:1910.07467.
 //! Grid: one workgroup a row, folded over x and y. Arithmetic: f32, fixed order; relative error about 1e-6. Needs: nothing.
+//! Expects: workgroup_sum
 
 struct Step {
     rows: u32,

@@ -3,6 +3,8 @@
 //! Few candidates are ranked in workgroup memory (prelude/candidates). Among many, thresholds are found exactly, as a pair (logit, id), by radix
 //! selection and bisection. Sums have a fixed order. Where a logit is NaN the id is -1, where the largest is infinite -2 (`graph::NoChoice`).
 //! Grid: one workgroup. Arithmetic: f32; the id is the definition's but within 1e-5 of a boundary. Needs: nothing.
+//! Expects: workgroup_max, id_in_group, order_key, key_of, within, workgroup_sum, nth_id, unit, philox, rank_candidates, top_p_count
+//! Expects: draw_ranked, top_k_bound
 
 struct Step {
     vocab: u32,

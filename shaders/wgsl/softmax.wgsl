@@ -1,6 +1,7 @@
 //! out = e^(x - max) / Σ e^(x - max) along the middle of x [outer, len, inner]; all of a line is NaN where it holds NaN or inf, or -inf alone.
 //! Grid: one workgroup for each (outer, inner), folded over x and y. Arithmetic: f32, fixed order, sums of runs first; relative error about 1e-6.
 //! Needs: nothing.
+//! Expects: workgroup_max, workgroup_sum
 
 struct Step {
     len: u32,

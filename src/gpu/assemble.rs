@@ -1,9 +1,10 @@
 //! Joining a kernel's text: constants, prelude, fragments, operation. No preprocessor; each part is WGSL of its own.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::shaders;
+use super::{contract, shaders};
 
 /// What a kernel is assembled from. Equal sources are one pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -97,8 +98,8 @@ impl Source {
     /// The whole module.
     ///
     /// # Errors
-    /// The name of a fragment that there is no text of.
-    pub fn assemble(&self, target: Target) -> Result<String, &'static str> {
+    /// With the kernel's name, where there is no text of a fragment, or a part expects a function that no other part defines.
+    pub fn assemble(&self, target: Target) -> Result<String, AssemblyError> {
         self.assemble_with(target, None)
     }
 
@@ -106,12 +107,9 @@ impl Source {
     ///
     /// # Errors
     /// As [`Source::assemble`].
-    pub fn assemble_with(&self, target: Target, own: Option<(&str, &'static str)>) -> Result<String, &'static str> {
-        let file = |name: &'static str| match own {
-            Some((own, text)) if own == name => Ok(text),
-            _ => shaders::text(name).ok_or(name),
-        };
-        let Target { subgroup, software, words_64 } = target;
+    pub fn assemble_with(&self, target: Target, own: Option<(&str, &'static str)>) -> Result<String, AssemblyError> {
+        let parts = self.parts(target, own)?;
+        self.check_expected(&parts)?;
         let mut text = String::new();
         for (name, value) in &self.constants {
             let _ = match value {
@@ -119,27 +117,63 @@ impl Source {
                 Constant::Bool(v) => writeln!(text, "const {name}: bool = {v};"),
             };
         }
-        let _ = writeln!(text, "const SUBGROUP: u32 = {subgroup}u;");
-        text.push_str(file("prelude/run")?);
-        for fragment in &self.fragments {
-            let name = match *fragment {
-                "prelude/reduce" if subgroup > 0 => "prelude/reduce_subgroup",
-                "prelude/reduce" => "prelude/reduce_workgroup",
-                "prelude/quantize" if subgroup >= 8 && !software => "prelude/quantize_subgroup",
-                "prelude/quantize" => "prelude/quantize_workgroup",
-                "prelude/quads" if subgroup == 8 => "prelude/quads_subgroup",
-                "prelude/quads" => "prelude/quads_loaded",
-                "prelude/words" if words_64 => "prelude/words_64",
-                other => other,
-            };
-            text.push_str(file(name)?);
-        }
-        if let Some(generated) = &self.generated {
-            text.push_str(generated);
-        }
-        text.push_str(file(self.op)?);
+        let _ = writeln!(text, "const SUBGROUP: u32 = {}u;", target.subgroup);
+        text.extend(parts.iter().map(|(_, text)| *text));
         Ok(hoist_enables(text))
     }
+
+    /// Names and texts of what is joined, in order.
+    fn parts<'a>(&'a self, target: Target, own: Option<(&str, &'a str)>) -> Result<Vec<(&'a str, &'a str)>, AssemblyError> {
+        let text = |name: &'static str| {
+            let own = own.filter(|(own, _)| *own == name).map(|(_, text)| text);
+            let found = own.or_else(|| shaders::text(name)).map(|text| (name, text));
+            found.ok_or_else(|| AssemblyError::Fragment { kernel: self.name(), name })
+        };
+        let mut parts = vec![text("prelude/run")?];
+        for fragment in &self.fragments {
+            parts.push(text(target.fragment(fragment))?);
+        }
+        parts.extend(self.generated.as_ref().map(|generated| ("generated", &**generated)));
+        parts.push(text(self.op)?);
+        Ok(parts)
+    }
+
+    /// Refuses a part that expects a function of no other part.
+    fn check_expected(&self, parts: &[(&str, &str)]) -> Result<(), AssemblyError> {
+        let defined: HashSet<&str> = parts.iter().flat_map(|(_, text)| contract::defined(text)).collect();
+        for (part, text) in parts {
+            if let Some(function) = contract::expected(text).find(|function| !defined.contains(function)) {
+                return Err(AssemblyError::Function { kernel: self.name(), part: (*part).to_owned(), function: function.to_owned() });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Target {
+    /// The form of a fragment for this device.
+    fn fragment(self, name: &'static str) -> &'static str {
+        let Target { subgroup, software, words_64 } = self;
+        match name {
+            "prelude/reduce" if subgroup > 0 => "prelude/reduce_subgroup",
+            "prelude/reduce" => "prelude/reduce_workgroup",
+            "prelude/quantize" if subgroup >= 8 && !software => "prelude/quantize_subgroup",
+            "prelude/quantize" => "prelude/quantize_workgroup",
+            "prelude/quads" if subgroup == 8 => "prelude/quads_subgroup",
+            "prelude/quads" => "prelude/quads_loaded",
+            "prelude/words" if words_64 => "prelude/words_64",
+            other => other,
+        }
+    }
+}
+
+/// Why a kernel cannot be assembled.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AssemblyError {
+    #[error("kernel {kernel} needs `{name}`, of which there is no text")]
+    Fragment { kernel: String, name: &'static str },
+    #[error("kernel {kernel} defines no function `{function}`, which `{part}` expects of another of its parts")]
+    Function { kernel: String, part: String, function: String },
 }
 
 /// Directives come first in a module, wherever the part that needs them stands.
@@ -152,12 +186,27 @@ fn hoist_enables(text: String) -> String {
 mod tests {
     use super::*;
 
+    const TARGET: Target = Target { subgroup: 0, software: false, words_64: false };
+
+    fn refusal(source: &Source) -> String {
+        source.assemble(TARGET).unwrap_err().to_string()
+    }
+
     #[test]
     fn an_absent_fragment_is_an_error() {
-        let target = Target { subgroup: 0, software: false, words_64: false };
-        let source = Source::new("iota").with("prelude/absent");
-        assert_eq!(source.assemble(target), Err("prelude/absent"));
-        assert_eq!(Source::new("absent").assemble(target), Err("absent"));
-        assert!(Source::new("iota").assemble(target).is_ok());
+        let said = refusal(&Source::new("iota").with("prelude/absent"));
+        assert_eq!(said, "kernel iota + prelude/absent needs `prelude/absent`, of which there is no text");
+        assert!(refusal(&Source::new("absent")).contains("needs `absent`"));
+        assert!(Source::new("iota").assemble(TARGET).is_ok());
+    }
+
+    /// A fragment that was not joined, and one that was joined and expects another.
+    #[test]
+    fn a_function_that_no_fragment_defines_is_an_error() {
+        let said = refusal(&Source::new("argsort"));
+        assert_eq!(said, "kernel argsort defines no function `order_key`, which `argsort` expects of another of its parts");
+        let weighed = Source::new("embedding").with_weight(&["quant/common"]);
+        assert!(refusal(&weighed).contains("defines no function `load_block`, which `quant/common` expects"));
+        assert!(Source::new("argsort").with("prelude/order").assemble(TARGET).is_ok());
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::assemble::Source;
-use super::device::Gpu;
+use super::contract::{Arguments, RUN, STEP};
+use super::device::{CountedBuffer, Gpu};
 use super::lower::{RUN_WORDS, fold};
 use super::pipelines::PipelineCache;
 use crate::graph::{Bandwidth, ExecError};
@@ -57,16 +58,19 @@ fn rates(gpu: &Gpu, pipelines: &mut PipelineCache) -> Result<Option<Bandwidth>, 
     let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
     let run = gpu.buffer("bandwidth", "", RUN_WORDS as u64 * 4, uniform)?;
     let step = gpu.buffer("bandwidth", "", 16, uniform)?;
-    let numbers = [width, 0, 0, 0];
-    gpu.queue.write_buffer(&step.buffer, 0, bytemuck::cast_slice(&numbers));
 
     let source = |job: u32| Source::new("bandwidth").set("EACH", EACH as usize).set("JOB", job);
     pipelines.prepare(gpu, &[&source(FILL), &source(READ), &source(COPY)])?;
-    let buffers = [&run, &step, &data, &out];
+    let arguments: Arguments<&CountedBuffer> = Arguments::default().set("width", width).bind("data", &data).bind("out", &out);
     let timed = |job: u32, times: usize| -> Result<f64, ExecError> {
         let Some(pipeline) = pipelines.get(&source(job)) else { return Ok(0.0) };
-        let entry = |binding: u32| wgpu::BindGroupEntry { binding, resource: buffers[binding as usize].buffer.as_entire_binding() };
-        let entries: Vec<wgpu::BindGroupEntry> = pipeline.bindings.iter().map(|&(binding, _)| entry(binding)).collect();
+        let (numbers, bound) = pipeline.resolve(&arguments)?;
+        gpu.queue.write_buffer(&step.buffer, 0, bytemuck::cast_slice(&numbers));
+        let of_run =
+            [(RUN, &run), (STEP, &step)].into_iter().filter(|(of_run, _)| pipeline.bindings.iter().any(|(used, _)| used == of_run));
+        let entries =
+            of_run.chain(bound).map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.buffer.as_entire_binding() });
+        let entries: Vec<wgpu::BindGroupEntry> = entries.collect();
         let layout = &pipeline.layout.bind_group;
         let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries });
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

@@ -11,7 +11,7 @@ use crate::plan::{Buf, Plan};
 /// With the step, the tensor, its size and the limit.
 pub fn check(plan: &Plan, dispatches: &[Dispatch], scratch_bytes: &[usize], caps: &Caps) -> Result<(), ExecError> {
     for dispatch in dispatches {
-        for (_, operand) in &dispatch.operands {
+        for operand in dispatch.arguments.buffers() {
             let Some((what, bytes)) = size_of(plan, operand, scratch_bytes) else { continue };
             if bytes as u64 > caps.max_binding {
                 let step = &plan.steps[dispatch.step_idx];

@@ -1,9 +1,10 @@
 //! The GPU backend: plans recorded as dispatches of WGSL kernels through wgpu.
 //!
 //! A [`crate::plan::Plan`] is lowered to dispatches (`lower`), whose kernels are assembled from `shaders/wgsl` (`assemble`, `shaders`) and
-//! compiled once (`pipelines`). Weights are repacked as their format's fragment wants them (`quant`, `weights`). A run writes one block of numbers
-//! (`params`), binds what changed (`recording`), encodes one pass (`submit`) and copies small outputs out (`readback`); short runs that
-//! follow one another share a submit (`held`). On Vulkan the pass of a repeated short run is recorded once (`bound`, `vulkan`).
+//! compiled once (`pipelines`). What a dispatch gives its kernel is held to what the kernel declares, by name (`contract`). Weights are repacked
+//! as their format's fragment wants them (`quant`, `weights`). A run writes one block of numbers (`params`), binds what changed (`recording`),
+//! encodes one pass (`submit`) and copies small outputs out (`readback`); short runs that follow one another share a submit (`held`). On Vulkan
+//! the pass of a repeated short run is recorded once (`bound`, `vulkan`).
 
 mod assemble;
 mod bandwidth;
@@ -11,6 +12,7 @@ mod bind_groups;
 mod bound;
 mod cache;
 mod caps;
+mod contract;
 mod device;
 mod disk;
 mod errors;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::assemble::{Source, Target};
+use super::contract::{Arguments, Contract, take_step_as_immediate};
 use super::device::Gpu;
 use super::disk;
 use super::errors::first_lines;
@@ -26,9 +27,9 @@ pub struct Pipeline {
     pub layout: Rc<Layout>,
     /// The bindings that the module uses.
     pub bindings: Vec<(u32, BindingKind)>,
-    /// Bytes of the step's numbers as the module lays them out; 0 where it has none.
-    step_bytes: usize,
-    /// Whether they come with the dispatch; else they lie in a buffer.
+    /// What the module declares.
+    contract: Contract,
+    /// Whether the step's numbers come with the dispatch; else they lie in a buffer.
     is_immediate: bool,
     text: Text,
     /// The same for Vulkan's own command buffers, where runs with it are recorded.
@@ -41,17 +42,15 @@ impl Pipeline {
         if self.is_immediate { bytemuck::cast_slice(step) } else { &[] }
     }
 
-    /// Compares the length of a step's numbers with the struct that the module declares; padding at the struct's end may be absent.
+    /// The words of the step and the buffers by binding, of what a lowering gives this kernel by name.
     ///
     /// # Errors
-    /// Where they are more or fewer: a kernel would read another number than was meant.
-    pub fn check_step(&self, step: &[u32]) -> Result<(), ExecError> {
-        let given = step.len() * 4;
-        if self.step_bytes == 0 || [4, 8, 16].iter().any(|&align| given.next_multiple_of(align) == self.step_bytes) {
-            return Ok(());
-        }
-        let name = self.text.source.name();
-        Err(device_error(format!("kernel {name} takes {} bytes of numbers, its step gives {given}", self.step_bytes)))
+    /// With the kernel's name and that of a member of `Step` or of a buffer, where the module has none of that name or is not given one that it has.
+    pub fn resolve<B: Copy>(&self, arguments: &Arguments<B>) -> Result<(Vec<u32>, Vec<(u32, B)>), ExecError> {
+        let of_kernel = |problem: String| device_error(format!("kernel {} {problem}", self.text.source.name()));
+        let step = self.contract.step(arguments).map_err(of_kernel)?;
+        let buffers = self.contract.buffers(arguments, self.bindings.iter().map(|b| b.0)).map_err(of_kernel)?;
+        Ok((step, buffers))
     }
 
     /// Sets the step's numbers for the next dispatch, where they come with it.
@@ -128,10 +127,10 @@ impl PipelineCache {
         let mut parsed = Vec::new();
         for source in missing {
             let text = Text { source: source.clone(), target: gpu.caps.target(), most_immediate_bytes: gpu.caps.immediate_bytes };
-            let (module, step) = text.module(&gpu.options.faults)?;
+            let (module, contract, is_immediate) = text.module(&gpu.options.faults)?;
             let bindings = bindings_of(&module);
-            let layout = self.layout(gpu, &bindings, step.is_immediate);
-            parsed.push((text, module, bindings, layout, step));
+            let layout = self.layout(gpu, &bindings, is_immediate);
+            parsed.push((text, module, bindings, layout, (contract, is_immediate)));
         }
         if parsed.is_empty() {
             return Ok(());
@@ -149,10 +148,9 @@ impl PipelineCache {
         let device = &gpu.device;
         let made = on_all_processors(jobs.collect(), |job| compile(device, job, cache));
         let made = made.ok_or_else(|| device_error(THREAD_FAILED.to_owned()))?;
-        for ((text, _, bindings, layout, step), pipeline) in parsed.into_iter().zip(made) {
+        for ((text, _, bindings, layout, (contract, is_immediate)), pipeline) in parsed.into_iter().zip(made) {
             let (pipeline, source) = (pipeline?, text.source.clone());
-            let StepNumbers { bytes: step_bytes, is_immediate } = step;
-            let pipeline = Pipeline { pipeline, layout, bindings, step_bytes, is_immediate, text, kernel: OnceCell::new() };
+            let pipeline = Pipeline { pipeline, layout, bindings, contract, is_immediate, text, kernel: OnceCell::new() };
             self.made += 1;
             self.pipelines.insert(source, Rc::new(pipeline));
         }
@@ -175,8 +173,8 @@ impl PipelineCache {
         let faults = &gpu.options.faults;
         let jobs: Vec<(&Text, &[(u32, BindingKind)])> = missing.iter().map(|p| (&p.text, &p.bindings[..])).collect();
         let made = on_all_processors(jobs, |(text, bindings)| {
-            let (module, step) = text.module(faults).map_err(|e| e.to_string())?;
-            Kernel::new(device, &module, bindings, if step.is_immediate { text.most_immediate_bytes } else { 0 })
+            let (module, _, is_immediate) = text.module(faults).map_err(|e| e.to_string())?;
+            Kernel::new(device, &module, bindings, if is_immediate { text.most_immediate_bytes } else { 0 })
         });
         let Some(made) = made else { return log::warn!("no runs are recorded: {THREAD_FAILED}") };
         for (pipeline, kernel) in missing.into_iter().zip(made) {
@@ -227,16 +225,16 @@ struct Text {
 }
 
 impl Text {
-    /// The module, and how it takes its step's numbers.
-    fn module(&self, faults: &Faults) -> Result<(naga::Module, StepNumbers), ExecError> {
-        let text = self.source.assemble(self.target);
-        let text = text.map_err(|name| device_error(format!("kernel {} needs `{name}`, of which there is no text", self.source.name())))?;
+    /// The module without what its constants rule out, what it declared with that, and whether it takes its step's numbers as immediates.
+    fn module(&self, faults: &Faults) -> Result<(naga::Module, Contract, bool), ExecError> {
+        let text = self.source.assemble(self.target).map_err(|e| device_error(e.to_string()))?;
         let text = faults.planted(self.source.op, text);
         let mut module = naga::front::wgsl::parse_str(&text)
             .map_err(|e| device_error(format!("kernel {} does not parse: {}", self.source.name(), e.emit_to_string(&text))))?;
+        let contract = Contract::of(&module);
         prune(&mut module);
-        let step = take_step_as_immediate(&mut module, self.most_immediate_bytes);
-        Ok((module, step))
+        let is_immediate = take_step_as_immediate(&mut module, self.most_immediate_bytes);
+        Ok((module, contract, is_immediate))
     }
 }
 
@@ -330,32 +328,6 @@ fn device_error(message: String) -> ExecError {
     ExecError::Device { message, origin: Origin::default() }
 }
 
-/// Makes the step's numbers, binding 1, immediates where `most` bytes hold them: they arrive with the dispatch, and nothing waits for memory
-/// to learn where its data lies.
-fn take_step_as_immediate(module: &mut naga::Module, most: u32) -> StepNumbers {
-    let is_step =
-        |var: &naga::GlobalVariable| var.space == naga::AddressSpace::Uniform && var.binding.as_ref().is_some_and(|b| b.binding == 1);
-    let found = module.global_variables.iter().find(|(_, var)| is_step(var)).map(|(handle, var)| (handle, var.ty));
-    let Some((handle, ty)) = found else { return StepNumbers { bytes: 0, is_immediate: false } };
-    let bytes = module.types[ty].inner.size(module.to_ctx());
-    if bytes > most {
-        return StepNumbers { bytes: bytes as usize, is_immediate: false };
-    }
-    let var = module.global_variables.get_mut(handle);
-    var.space = naga::AddressSpace::Immediate;
-    var.binding = None;
-    StepNumbers { bytes: bytes as usize, is_immediate: true }
-}
-
-/// How a module takes the numbers of its step.
-#[derive(Clone, Copy)]
-struct StepNumbers {
-    /// 0 where it takes none.
-    bytes: usize,
-    /// With the dispatch rather than from a buffer.
-    is_immediate: bool,
-}
-
 /// The buffers of a module, by binding.
 pub fn bindings_of(module: &naga::Module) -> Vec<(u32, BindingKind)> {
     let mut bindings: Vec<(u32, BindingKind)> = module
@@ -377,28 +349,52 @@ pub fn bindings_of(module: &naga::Module) -> Vec<(u32, BindingKind)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::GpuOptions;
+    use super::super::options::{GpuOptions, KernelFault};
     use super::super::variants::Variant;
     use super::*;
     use crate::plan::Off;
 
+    /// The pipeline of `select_row` on a device that computes nothing, with one text in it in place of another.
+    fn select_row(kernels: Off<Variant>, from: &'static str, to: &'static str) -> Rc<Pipeline> {
+        let faults = Faults { kernels: vec![KernelFault { op: "select_row", from, to }], ..Faults::default() };
+        let options = GpuOptions { backend: Some("noop".into()), kernels, faults, ..GpuOptions::default() };
+        let gpu = Gpu::open(&options).unwrap();
+        let (mut pipelines, source) = (PipelineCache::default(), Source::new("select_row"));
+        pipelines.prepare(&gpu, &[&source]).unwrap();
+        pipelines.get(&source).unwrap()
+    }
+
+    fn arguments() -> Arguments<char> {
+        Arguments::default().set("index", 7u32).set("n_rows", 5u32).set("len", 6u32).bind("out", 'o').bind("x", 'x')
+    }
+
     /// For kernels that read the step's numbers as immediates, and for those that read them from a buffer.
     #[test]
-    fn a_step_of_another_length_is_an_error() {
+    fn a_renamed_member_or_buffer_is_an_error_that_names_it_and_the_kernel() {
         for kernels in [Off::NONE, Off::of(&[Variant::Immediates])] {
-            let options = GpuOptions { backend: Some("noop".into()), kernels, ..GpuOptions::default() };
-            let gpu = Gpu::open(&options).unwrap();
-            let mut pipelines = PipelineCache::default();
-            let (source, absent) = (Source::new("select_row"), Source::new("iota").with("prelude/absent"));
-            pipelines.prepare(&gpu, &[&source]).unwrap();
-            let pipeline = pipelines.get(&source).unwrap();
-            assert!(pipeline.check_step(&[1, 2, 3]).is_ok());
-            for step in [&[1, 2][..], &[1, 2, 3, 4]] {
-                let said = pipeline.check_step(step).unwrap_err().to_string();
-                assert!(said.contains("kernel select_row takes 12 bytes of numbers"), "{said}");
+            let resolved = select_row(kernels, "len", "len").resolve(&arguments()).unwrap();
+            assert_eq!(resolved, (vec![5, 6, 7], vec![(2, 'x'), (3, 'o')]), "members and buffers in any order");
+            for (from, to, expected) in [
+                ("n_rows", "row_count", "kernel select_row has no member `n_rows` in its `Step`, which its lowering sets"),
+                (
+                    "len: u32,",
+                    "len: u32, first: u32,",
+                    "kernel select_row has the member `first` in its `Step`, which its lowering does not set",
+                ),
+                ("out", "result", "kernel select_row declares no buffer `out`, which its lowering binds"),
+            ] {
+                let said = select_row(kernels, from, to).resolve(&arguments()).unwrap_err().to_string();
+                assert!(said.contains(expected), "{said}");
             }
-            let said = pipelines.prepare(&gpu, &[&absent]).unwrap_err().to_string();
-            assert!(said.contains("needs `prelude/absent`"), "{said}");
+            let said = select_row(kernels, "len", "len").resolve(&arguments().bind("bias", 'b')).unwrap_err().to_string();
+            assert!(said.contains("kernel select_row declares no buffer `bias`, which its lowering binds"), "{said}");
         }
+    }
+
+    #[test]
+    fn an_absent_fragment_is_an_error_that_names_the_kernel() {
+        let gpu = Gpu::open(&GpuOptions { backend: Some("noop".into()), ..GpuOptions::default() }).unwrap();
+        let said = PipelineCache::default().prepare(&gpu, &[&Source::new("iota").with("prelude/absent")]).unwrap_err().to_string();
+        assert!(said.contains("kernel iota + prelude/absent needs `prelude/absent`"), "{said}");
     }
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::bind_groups::{BindGroupCache, BufferRange};
 use super::bound::Bound;
+use super::contract::{RUN, STEP};
 use super::device::{CountedBuffer, Gpu};
 use super::lower::{Dispatch, Grid, HEADER_WORDS, Lowering, N_ARRIVALS, Operand, RUN_WORDS, Work};
 use super::pipelines::{BindingKind, Pipeline, PipelineCache};
@@ -17,8 +18,9 @@ pub struct Recorded {
     /// Index of the plan's step that it belongs to.
     pub step_idx: usize,
     pub pipeline: Rc<Pipeline>,
+    /// By the bindings that the pipeline uses, but for the run's and the step's numbers.
     pub operands: Vec<(u32, Operand)>,
-    /// The step's numbers.
+    /// The step's numbers, as the pipeline lays them out.
     pub step: Vec<u32>,
     /// Their range in the recording's buffer.
     pub step_range: (u64, u64),
@@ -142,7 +144,7 @@ impl Recording {
         lowering.run()?;
         let (dispatches, scratch_sizes) = (lowering.dispatches, lowering.scratch);
         super::limits::check(&plan, &dispatches, &scratch_sizes, &gpu.caps)?;
-        let counts = dispatches.iter().any(|d| d.operands.iter().any(|(_, operand)| *operand == Operand::Arrivals));
+        let counts = dispatches.iter().any(|d| d.arguments.buffers().any(|operand| *operand == Operand::Arrivals));
         let arrivals = if counts { Some(shared.arena.arrivals(gpu)?) } else { None };
         let sources: Vec<_> = dispatches.iter().map(|d| &d.source).collect();
         shared.pipelines.prepare(gpu, &sources)?;
@@ -153,15 +155,14 @@ impl Recording {
         let sizes: Vec<usize> = plan.slots.iter().map(|len| len * 4).chain(scratch_sizes.iter().copied()).collect();
         let mut slots = shared.arena.take(gpu, &sizes)?;
         let scratch = slots.split_off(plan.slots.len());
-        let (steps, ranges) = step_numbers(gpu, &dispatches)?;
         let (run_block, rope_offsets) = run_block(gpu, &plan)?;
         let mut recorded = Vec::new();
-        for (dispatch, step_range) in dispatches.into_iter().zip(ranges) {
-            let Some(pipeline) = shared.pipelines.get(&dispatch.source) else { continue };
-            pipeline.check_step(&dispatch.step)?;
-            let Dispatch { step_idx, operands, step, grid, work, .. } = dispatch;
-            recorded.push(Recorded { step_idx, pipeline, operands, step, step_range, grid, work });
+        for Dispatch { step_idx, source, arguments, grid, work } in dispatches {
+            let Some(pipeline) = shared.pipelines.get(&source) else { continue };
+            let (step, operands) = pipeline.resolve(&arguments)?;
+            recorded.push(Recorded { step_idx, pipeline, operands, step, step_range: (0, 0), grid, work });
         }
+        let steps = step_numbers(gpu, &mut recorded)?;
         Ok(Recording {
             plan,
             dispatches: recorded,
@@ -214,8 +215,8 @@ impl Recording {
 
     fn range(&self, dispatch: &Recorded, binding: u32, kind: BindingKind, run: &RunBuffers) -> Option<BufferRange> {
         match binding {
-            0 => return Some(BufferRange { buffer: self.run_block.clone(), offset: 0, size: Some(RUN_WORDS as u64 * 4) }),
-            1 => {
+            RUN => return Some(BufferRange { buffer: self.run_block.clone(), offset: 0, size: Some(RUN_WORDS as u64 * 4) }),
+            STEP => {
                 let (offset, size) = dispatch.step_range;
                 return Some(BufferRange { buffer: self.steps.clone(), offset, size: Some(size) });
             }
@@ -282,24 +283,23 @@ impl Recording {
     }
 }
 
-/// The numbers of all steps in one buffer, each range aligned as uniforms must be.
-fn step_numbers(gpu: &Gpu, dispatches: &[Dispatch]) -> Result<(Rc<CountedBuffer>, Vec<(u64, u64)>), ExecError> {
+/// The numbers of all steps in one buffer, each range aligned as uniforms must be. Notes the ranges.
+fn step_numbers(gpu: &Gpu, recorded: &mut [Recorded]) -> Result<Rc<CountedBuffer>, ExecError> {
     let align = u64::from(gpu.device.limits().min_uniform_buffer_offset_alignment).max(16) as usize;
     let mut bytes: Vec<u8> = Vec::new();
-    let mut ranges = Vec::new();
-    for dispatch in dispatches {
+    for dispatch in recorded {
         bytes.resize(bytes.len().next_multiple_of(align), 0);
         let offset = bytes.len();
         bytes.extend_from_slice(bytemuck::cast_slice(&dispatch.step));
         let size = (dispatch.step.len() * 4).next_multiple_of(16);
         bytes.resize(offset + size, 0);
-        ranges.push((offset as u64, size as u64));
+        dispatch.step_range = (offset as u64, size as u64);
     }
     bytes.resize(bytes.len().next_multiple_of(16).max(16), 0);
     let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
     let buffer = gpu.buffer("numbers of kernels", "use a smaller program", bytes.len() as u64, usage)?;
     gpu.queue.write_buffer(&buffer.buffer, 0, &bytes);
-    Ok((Rc::new(buffer), ranges))
+    Ok(Rc::new(buffer))
 }
 
 /// The buffer of a run's words and rope rows, and where each table begins.

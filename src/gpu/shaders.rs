@@ -141,3 +141,34 @@ pub fn add(name: &'static str, text: &'static str) {
 pub fn is_added(name: &str) -> bool {
     ADDED.read().unwrap_or_else(PoisonError::into_inner).iter().any(|(n, _)| *n == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::contract::{defined, expected};
+    use super::*;
+
+    /// Names before an opening parenthesis, comments left out.
+    fn called(text: &str) -> BTreeSet<&str> {
+        let code = text.lines().filter_map(|line| line.split("//").next());
+        let before = code.flat_map(|line| line.match_indices('(').map(move |(at, _)| &line[..at]));
+        before.filter_map(|before| before.rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next()).collect()
+    }
+
+    /// Every file says in its line `Expects` just the functions of other files that it calls. `value` is written by the lowering.
+    #[test]
+    fn what_a_file_calls_and_does_not_define_is_what_it_expects() {
+        let everywhere: BTreeSet<&str> = text("prelude/run").into_iter().flat_map(defined).collect();
+        let of_files: BTreeSet<&str> = FILES.iter().flat_map(|(_, text)| defined(text)).chain(["value"]).collect();
+        let mut wrong = Vec::new();
+        for (name, text) in FILES {
+            let own: BTreeSet<&str> = defined(text).collect();
+            let calls = called(text).into_iter().filter(|f| of_files.contains(f) && !own.contains(f) && !everywhere.contains(f));
+            let (calls, says): (BTreeSet<&str>, BTreeSet<&str>) = (calls.collect(), expected(text).collect());
+            wrong.extend(calls.difference(&says).map(|f| format!("{name} calls `{f}` and does not expect it")));
+            wrong.extend(says.difference(&calls).map(|f| format!("{name} expects `{f}` and does not call it")));
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}

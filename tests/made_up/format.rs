@@ -3,6 +3,7 @@
 use tensorlogic::cpu::{CpuExecutor, CpuOptions};
 use tensorlogic::doctor::{self, Arithmetic};
 use tensorlogic::format::{GgufWriter, ModelFile};
+use tensorlogic::gpu::{WeightFormat, add_weight_format};
 use tensorlogic::graph::Executor;
 use tensorlogic::tensor::quant::{Quant, add_format};
 use tensorlogic::tensor::{DType, HostTensor};
@@ -24,9 +25,9 @@ fn a_format_of_three_files_serves_every_kernel_and_a_model() {
     assert!(refusal.contains("element type 200 (unknown), which is not supported"), "{refusal}");
 
     add_format(&z6_0::FORMAT).unwrap();
-    tensorlogic::gpu::add_weight_format("z6_0", &z6_0::LAYOUT, z6_0::FRAGMENT).unwrap();
+    add_weight_format("z6_0", &z6_0::LAYOUT, z6_0::FRAGMENT).unwrap();
     assert_eq!(add_format(&z6_0::FORMAT), Err("z6_0"), "a name is taken once");
-    let taken = tensorlogic::gpu::add_weight_format("q4_0", &z6_0::LAYOUT, z6_0::FRAGMENT).unwrap_err();
+    let taken = add_weight_format("q4_0", &z6_0::LAYOUT, z6_0::FRAGMENT).unwrap_err();
     assert!(taken.contains("a layout of `q4_0` already"), "{taken}");
 
     for arithmetic in [Arithmetic::Precise, Arithmetic::Fast] {
@@ -49,6 +50,24 @@ fn a_format_of_three_files_serves_every_kernel_and_a_model() {
     assert_eq!(file.tensors().get("token_embd.weight").unwrap().dtype.to_string(), "z6_0");
     let exact = Exact::of(&file, false).logits(&TOKENS);
     check(&Mode::all(), &path, &TOKENS, &exact, 6e-2);
+}
+
+/// A fragment without a function that `quant/common` calls, without the name by which kernels are given its buffer, or with it elsewhere.
+#[test]
+fn a_fragment_that_breaks_the_contract_of_kernels_is_refused_by_name() {
+    let refused = |from: &str, to: &str| {
+        let WeightFormat { quants, quant_words, scale_bits, repack, .. } = z6_0::LAYOUT;
+        let layout = WeightFormat { fragments: &["quant/common", "quant/z6_1"], quants, quant_words, scale_bits, repack };
+        let fragment = z6_0::FRAGMENT.replace(from, to).leak();
+        add_weight_format("z6_1", Box::leak(Box::new(layout)), fragment).unwrap_err()
+    };
+    let absent = refused("fn block_scales(", "fn scales_of(");
+    assert!(absent.contains("kernel embedding + prelude/words + quant/common + quant/z6_1 defines no function `block_scales`"), "{absent}");
+    assert!(absent.contains("which `quant/common` expects"), "{absent}");
+    let renamed = refused("quants", "packed");
+    assert_eq!(renamed, "the fragment of `z6_1` is refused: it declares no buffer `quants` at binding 3");
+    let moved = refused("@binding(4)", "@binding(7)");
+    assert_eq!(moved, "the fragment of `z6_1` is refused: it declares no buffer `scales` at binding 4");
 }
 
 /// tiny-f32 with its matrices of whole blocks in the made-up format.

@@ -1,4 +1,5 @@
 //! y[f] = act(Σ gate row f) · (Σ up row f): the weight's rows are n / 2 gate rows, then n / 2 up rows. Source: Shazeer, arXiv:2002.05202.
+//! Expects: activation
 
 struct Step {
     // The bucket of tokens, and whether fewer may be true.

@@ -1,4 +1,5 @@
 //! Where the rows of q, k and v go: q to a buffer, k and v into the ring. The epilogue's `Step` has the heads, the position and the ring.
+//! Expects: ring_slot, pack_half
 
 // [T, H, D]
 @group(0) @binding(6) var<storage, read_write> q_out: array<f32>;

@@ -1,6 +1,7 @@
 //! The rows of q, k and v: bias, rotation of q and k, q to a buffer and k and v into the ring. A block of SLOTS rows holds both elements
 //! of each rotated pair, and lies in one head; for a cache in Q8_0 it holds whole blocks of 32 elements. Source of the rotation: Su et al.,
 //! arXiv:2104.09864.
+//! Expects: store_pair, magnitude_bits, f16_scale, ring_slot
 
 struct Step {
     // The bucket of tokens, and whether fewer may be true.

@@ -1,5 +1,6 @@
 //! y[t, f] = act(Σ gate row f) · (Σ up row f) for many tokens: the weight's rows are n / 2 gate rows, then n / 2 up rows. A subgroup's first
 //! WIDE / 2 blocks of 16 rows are gate rows, the others the up rows of the same outputs. ACT is the number of act. Source: Shazeer, arXiv:2002.05202.
+//! Expects: leave, own_sums, activation, sum_of
 
 struct Step {
     // The bucket of tokens, and whether fewer may be true.

@@ -1,5 +1,6 @@
 //! The rows of q, k and v for many tokens: bias, rotation of neighbouring pairs of q and k, q to a buffer and k and v into the ring, whose type
 //! is not Q8_0. Source of the rotation: Su et al., arXiv:2104.09864.
+//! Expects: leave, own_sums, sum_of, store_pair
 
 struct Step {
     // The bucket of tokens, and whether fewer may be true.

@@ -1,4 +1,5 @@
 //! A tile's rows are neighbouring rows of the weight; `finish_one` of another fragment takes their sums, 16 tokens × 16 rows at a time.
+//! Expects: finish_one
 
 // The used row of the weight for row r of a tile.
 fn tile_row(tile: u32, r: u32) -> u32 {

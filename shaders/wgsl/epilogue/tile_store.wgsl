@@ -1,4 +1,5 @@
 //! Sums of a tile are stored as `epilogue/matrix` says.
+//! Expects: leave, own_sums, store, sum_of
 
 fn finish_one(sum: Sum, first_n: u32, first_t: u32, rows: u32, local: u32) {
     leave(sum, own_sums(local), OUT_PITCH);

@@ -1,4 +1,5 @@
 //! Neighbouring pairs of groups of a row, group by group.
+//! Expects: load_block
 
 // The first of AT_ONCE pairs.
 alias Pairs = u32;

@@ -1,6 +1,7 @@
 //! What neighbouring pairs of groups of a format with an f16 scale a group share: four pairs, one load of their scales. See the format's own
 //! fragment of a pair.
 //! Needs: 64-bit integers.
+//! Expects: words
 
 // [N, K / 256]: the scales of eight groups.
 @group(0) @binding(4) var<storage, read> scale_quads: array<vec2<u64>>;

@@ -1,5 +1,6 @@
 //! Neighbouring pairs of groups of Q4_0: one load for a pair's quants.
 //! Needs: 64-bit integers.
+//! Expects: pair_scales, words
 
 // [N, K / 64]: the quants of two groups.
 @group(0) @binding(3) var<storage, read> quant_pairs: array<vec4<u64>>;

@@ -1,5 +1,6 @@
 //! Neighbouring pairs of groups of one block of Q4_K: one load for a pair's quants and one for its scales' parts, one for what the block shares.
 //! Needs: 64-bit integers.
+//! Expects: words
 
 // [N, K / 64]: the quants of two groups.
 @group(0) @binding(3) var<storage, read> quant_pairs: array<vec4<u64>>;

@@ -1,5 +1,6 @@
 //! Neighbouring pairs of groups of Q6_K: three loads for a pair's quants, as its high bits lie in one; four pairs, one load of their scales.
 //! Needs: 64-bit integers.
+//! Expects: words
 
 // [N, K / 256]: the scales of eight groups.
 @group(0) @binding(4) var<storage, read> scale_quads: array<vec4<u64>>;

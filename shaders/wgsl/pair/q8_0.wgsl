@@ -1,5 +1,6 @@
 //! Neighbouring pairs of groups of Q8_0: two loads for a pair's quants.
 //! Needs: 64-bit integers.
+//! Expects: pair_scales, words
 
 // [N, K / 32]: the quants of a group.
 @group(0) @binding(3) var<storage, read> group_quants: array<vec4<u64>>;

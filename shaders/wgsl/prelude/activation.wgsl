@@ -1,4 +1,5 @@
 //! Gate functions by number; the functions are those of `prelude/math`.
+//! Expects: sigmoid_f32, gelu_f32, tanh_f32
 
 fn activation(kind: u32, x: f32) -> f32 {
     switch kind {

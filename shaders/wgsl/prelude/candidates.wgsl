@@ -1,5 +1,6 @@
 //! Sampling among the k largest logits where k is at most MOST_KEPT: the k-th largest maximum of a group is no more than the k-th largest
 //! logit, so only the groups that reach it are read again.
+//! Expects: kth, key_of, within, unscaled, drawn_number
 
 // Groups, and elements, that workgroup memory holds; ties may bring more.
 const CANDIDATES: u32 = 512u;

@@ -1,4 +1,5 @@
 //! The activations of a group: each invocation loads them all.
+//! Expects: x_quad
 
 fn group_quads(token: u32, group: u32, local: u32) -> array<vec4<f32>, 8> {
     var quads: array<vec4<f32>, 8>;

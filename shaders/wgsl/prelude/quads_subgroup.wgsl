@@ -1,5 +1,6 @@
 //! The activations of a group for all invocations of a workgroup that is one subgroup of eight: each loads a quad and hands it on.
 //! Needs: subgroups of 8.
+//! Expects: x_quad
 
 fn group_quads(token: u32, group: u32, local: u32) -> array<vec4<f32>, 8> {
     let own = x_quad(token, group * 8u + local);

@@ -1,4 +1,5 @@
 //! Activations in eight bits, four values an invocation, with subgroups of at least 8.
+//! Expects: x_quad, weigh
 
 // Words of the same place in neighbouring groups lie side by side, for neighbouring lanes; the padding keeps the eight places in
 // different banks of workgroup memory.

@@ -1,5 +1,6 @@
 //! Activations in eight bits, a group of 32 an invocation: what adapters without subgroups use, and software adapters, where a load of four
 //! words costs little more than one.
+//! Expects: words, x_quad, weigh, of_words
 
 // Two for each group: the quants of its halves.
 var<workgroup> packed_x: array<Words, 2u * GROUPS>;

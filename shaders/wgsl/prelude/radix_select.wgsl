@@ -1,5 +1,6 @@
 //! The k-th of `punished` [step.vocab] or `maxima` [step.n_maxima] in the order of falling values, then rising ids, a digit of eight bits at a time: exact,
 //! in four passes over the keys and four over the ids of ties.
+//! Expects: order_key
 
 var<workgroup> bins: array<atomic<u32>, 256>;
 var<workgroup> bin_sums: array<u32, 16>;

@@ -1,5 +1,6 @@
 //! What the kernels of eight-bit activations share: a block of weights times a group of activations, as integer dot products (prelude/dot_packed
 //! or prelude/dot_pairs) and two products of scales, and the sums of rows over their lanes (prelude/reduce).
+//! Expects: block_scales, dot_halves, block_packed, lanes_sum
 
 // With activations a_scale · a, `sums` those of a over each half.
 fn block_dot(b: Block, a: Factors, a_scale: f32, sums: vec2<i32>) -> f32 {

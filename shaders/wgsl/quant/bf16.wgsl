@@ -1,4 +1,5 @@
 //! BF16 weights: the high halves of f32.
+//! Expects: words
 
 // [N, K / 32, 4] words of two values, rows padded to groups of 32.
 @group(0) @binding(3) var<storage, read> quants: array<Words>;

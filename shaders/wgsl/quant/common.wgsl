@@ -1,5 +1,6 @@
 //! Block formats as integers: what every kernel asks of a weight, from the fragment's `Block`. `load_block` reads a group and computes
 //! nothing, so that a kernel may ask for it early; `block_packed` and `block_scales` take it apart. A group is 32 consecutive weights of a row; value = scale · (q - WEIGHT_ZERO) - min, with a scale and a min for each half.
+//! Expects: load_block, block_packed, block_scales
 
 struct Packed {
     lo: vec4<u32>,

@@ -1,4 +1,5 @@
 //! F16 weights, widened on reading. An adapter that flushes f16 subnormals reads weights below 6.1e-5 as 0.
+//! Expects: words
 
 // [N, K / 32, 4] words of two values, rows padded to groups of 32.
 @group(0) @binding(3) var<storage, read> quants: array<Words>;

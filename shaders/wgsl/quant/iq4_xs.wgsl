@@ -1,4 +1,5 @@
 //! IQ4_XS: value = (d · (scale - 32)) · TABLE[q]. Source: ggml `block_iq4_xs`.
+//! Expects: words, iq4_packed
 
 // [N, K / 32]: nibbles as in Q4_0.
 @group(0) @binding(3) var<storage, read> quants: array<Words>;

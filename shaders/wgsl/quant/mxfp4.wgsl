@@ -1,5 +1,6 @@
 //! MXFP4: value = 2^(e - 128) · TABLE[q], the table holding twice each four-bit float. Source: OCP Microscaling Formats 1.0, ggml
 //! `block_mxfp4`.
+//! Expects: words
 
 // [N, K / 32]: nibbles as in Q4_0.
 @group(0) @binding(3) var<storage, read> quants: array<Words>;

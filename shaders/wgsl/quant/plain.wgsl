@@ -1,4 +1,5 @@
 //! Plain float weights: what every kernel asks of a weight, from the fragment's `weight_values`. Rows are padded to whole groups of 32 with 0.
+//! Expects: weight_values
 
 struct Values {
     v: array<vec4<f32>, 8>,

@@ -1,4 +1,5 @@
 //! Q2_K: value = (d · scale) · q - (dmin · min), a scale and a min for each 16. Source: ggml `block_q2_K`.
+//! Expects: words, two_bits
 
 // [N, K / 64]: two words a group, as `two_bits` has them.
 @group(0) @binding(3) var<storage, read> quants: array<Words>;

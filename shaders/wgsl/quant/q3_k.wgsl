@@ -1,4 +1,5 @@
 //! Q3_K: value = (d · (scale - 32)) · (q - 4), a scale for each 16. Source: ggml `block_q3_K`.
+//! Expects: words, two_bits
 
 // [N, K / 64]: two words of low bits a group, as `two_bits` has them.
 @group(0) @binding(3) var<storage, read> quants: array<Words>;

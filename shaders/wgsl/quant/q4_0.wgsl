@@ -1,4 +1,5 @@
 //! Q4_0: value = d · (q - 8). Source: the GGUF specification, ggml `block_q4_0`.
+//! Expects: words
 
 // [N, K / 32]: byte i of word j holds quant 4j + i in its low and quant 16 + 4j + i in its high nibble.
 @group(0) @binding(3) var<storage, read> quants: array<Words>;

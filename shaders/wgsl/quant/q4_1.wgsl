@@ -1,4 +1,5 @@
 //! Q4_1: value = d · q + m. Source: the GGUF specification, ggml `block_q4_1`.
+//! Expects: words
 
 // [N, K / 32]: nibbles as in Q4_0.
 @group(0) @binding(3) var<storage, read> quants: array<Words>;

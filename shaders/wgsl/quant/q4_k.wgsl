@@ -1,4 +1,5 @@
 //! Q4_K: value = (d · scale) · q - (dmin · min). Source: ggml `block_q4_K`.
+//! Expects: words
 
 // [N, K / 32]: nibbles as in Q4_0.
 @group(0) @binding(3) var<storage, read> quants: array<Words>;

@@ -1,4 +1,5 @@
 //! Q5_1: value = d · q + m. Source: the GGUF specification, ggml `block_q5_1`.
+//! Expects: words, with_high_bits
 
 // [N, K / 32]: nibbles as in Q4_0.
 @group(0) @binding(3) var<storage, read> quants: array<Words>;

@@ -1,4 +1,5 @@
 //! Q6_K: value = (d · scale) · (q - 32), a signed scale for each 16. Source: ggml `block_q6_K`.
+//! Expects: words
 
 // [N, K / 64, 3]: the low four bits of two groups as Q4_0 has them, then two words of high bits for each: byte i, bits 2s of word j are
 // those of quant 16j + 4s + i.

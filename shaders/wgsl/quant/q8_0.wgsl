@@ -1,4 +1,5 @@
 //! Q8_0: value = d · q. Source: the GGUF specification, ggml `block_q8_0`.
+//! Expects: words
 
 // [N, K / 32, 2]: 32 signed bytes in order.
 @group(0) @binding(3) var<storage, read> quants: array<Words>;

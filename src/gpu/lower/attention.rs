@@ -6,8 +6,8 @@ use super::super::assemble::Source;
 use super::super::caps::Caps;
 use super::super::variants::Variant;
 use super::linear::matrix_fragment;
-use super::neural::neox;
-use super::{Grid, Lowering, MOST_ROUNDS, Operand, RunShape, Work, rows_words};
+use super::neural::is_neox;
+use super::{Arguments, Grid, Lowering, MOST_ROUNDS, Operand, RunShape, Work, of_rows};
 use crate::graph::{CacheIdx, CacheSpec, ExecError, KvType};
 use crate::plan::{Attention, Rows};
 
@@ -68,14 +68,14 @@ impl Lowering<'_> {
             .set("LANES", workgroup)
             .set("GROUP", heads);
         let parts = self.shared_scratch("parts", k.rows.count * k.n_heads * max_splits * (k.head_dim + 2));
-        let (mut operands, step) = self.attention_operands(k, spec, max_splits);
-        operands.extend([(6, parts), (8, Operand::Arrivals)]);
+        let arguments = self.attention_arguments(k, spec, max_splits).bind("parts", parts);
+        let arguments = arguments.bind_some("arrivals", within.then_some(Operand::Arrivals));
         let (n_blocks, spec_of_grid, rows_of_grid, cache) = (k.n_heads / heads, *spec, k.rows, k.cache);
         let grid = move |run: &RunShape| {
             let parts = n_parts(run, cache, &spec_of_grid, rows_of_grid, max_splits);
             [parts as u32, n_blocks as u32, rows_of_grid.of_run(run.n_tokens) as u32]
         };
-        self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), attention_work(k, spec));
+        self.push_work(source, arguments, Grid::PerRun(Rc::new(grid)), attention_work(k, spec));
         if max_splits > 1 && !within {
             self.merge(k, spec, parts, max_splits);
         }
@@ -91,10 +91,10 @@ impl Lowering<'_> {
             .set("TOKENS", tokens)
             .set("SHARE", share)
             .set("SLOTS", slots);
-        let (operands, step) = self.attention_operands(k, spec, 1);
+        let arguments = self.attention_arguments(k, spec, 1);
         let (n_heads, rows) = (k.n_heads as u32, k.rows);
         let grid = move |run: &RunShape| [rows.of_run(run.n_tokens).div_ceil(tokens) as u32, n_heads, 1];
-        self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), attention_work(k, spec));
+        self.push_work(source, arguments, Grid::PerRun(Rc::new(grid)), attention_work(k, spec));
     }
 
     fn attention_source(&self, op: &'static str, spec: &CacheSpec, head_dim: usize, workgroup: usize) -> Source {
@@ -106,24 +106,41 @@ impl Lowering<'_> {
         Source::new(op).with("prelude/ring").with("prelude/attention").with(fragment).set("D_PAD", head_dim).set("WORKGROUP", workgroup)
     }
 
-    /// The operands and numbers of `prelude/attention`.
-    fn attention_operands(&self, k: &Attention, spec: &CacheSpec, max_splits: usize) -> (Vec<(u32, Operand)>, Vec<u32>) {
-        let [rows, dynamic] = rows_words(k.rows);
-        let mut step = vec![rows, dynamic, k.n_heads as u32, self.word(k.scale), self.word(k.window), self.position_word(k.cache)];
-        step.extend([spec.window, spec.sinks, spec.slots, spec.slots * spec.n_kv_heads, k.head_dim].map(|n| n as u32));
-        step.extend(k.sink.map_or([0, 0], |r| [r.n_dims as u32, neox(&r)]));
-        step.extend([max_splits as u32, (k.n_heads / spec.n_kv_heads) as u32]);
+    /// The arguments of `prelude/attention` and of the cache's fragment.
+    fn attention_arguments(&self, k: &Attention, spec: &CacheSpec, max_splits: usize) -> Arguments {
         // Not `Nothing`, which may be bound as another operand: a device refuses one buffer that is read and written.
-        let sink_table = k.sink.map_or(k.q.into(), |r| r.table.into());
-        let (keys, values) = (Operand::Keys(k.cache, k.layer), Operand::Values(k.cache, k.layer));
-        (vec![(2, k.q.into()), (3, keys), (4, values), (5, k.out.into()), (7, sink_table)], step)
+        let sink_table = k.sink.map_or(k.q, |r| r.table);
+        of_rows(k.rows)
+            .set("n_heads", k.n_heads)
+            .set("scale", self.word(k.scale))
+            .set("window_word", self.word(k.window))
+            .set("position", self.position_word(k.cache))
+            .set("window", spec.window)
+            .set("sinks", spec.sinks)
+            .set("slots", spec.slots)
+            .set("kv_rows", spec.slots * spec.n_kv_heads)
+            .set("head_dim", k.head_dim)
+            .set("n_dims", k.sink.map_or(0, |r| r.n_dims))
+            .set("neox", k.sink.is_some_and(|r| is_neox(&r)))
+            .set("max_splits", max_splits)
+            .set("group", k.n_heads / spec.n_kv_heads)
+            .bind("q", k.q)
+            .bind("keys", Operand::Keys(k.cache, k.layer))
+            .bind("values", Operand::Values(k.cache, k.layer))
+            .bind("out", k.out)
+            .bind("sink_table", sink_table)
     }
 
     fn merge(&mut self, k: &Attention, spec: &CacheSpec, parts: Operand, max_splits: usize) {
         let source = Source::new("attention_merge").with("parts/merge").set("WORKGROUP", 64u32).set("GROUP", 1u32).set("SPLIT", SPLIT);
-        let [rows, dynamic] = rows_words(k.rows);
-        let mut step = vec![k.n_heads as u32, k.head_dim as u32, max_splits as u32, self.position_word(k.cache)];
-        step.extend([spec.slots as u32, rows, dynamic]);
+        let arguments = of_rows(k.rows)
+            .set("n_heads", k.n_heads)
+            .set("head_dim", k.head_dim)
+            .set("max_splits", max_splits)
+            .set("position", self.position_word(k.cache))
+            .set("slots", spec.slots)
+            .bind("parts", parts)
+            .bind("out", k.out);
         let (n_heads, spec, rows, cache) = (k.n_heads as u32, *spec, k.rows, k.cache);
         let grid = move |run: &RunShape| {
             // One part was written to its place already.
@@ -132,7 +149,7 @@ impl Lowering<'_> {
             }
             [n_heads, rows.of_run(run.n_tokens) as u32, 1]
         };
-        self.push(source, vec![(2, parts), (3, k.out.into())], step, Grid::PerRun(Rc::new(grid)), Work::default());
+        self.push(source, arguments, Grid::PerRun(Rc::new(grid)));
     }
 }
 

@@ -3,54 +3,49 @@
 use std::fmt::Write;
 
 use super::super::assemble::Source;
-use super::{Grid, Lowering, Operand, Work};
+use super::{Arguments, Grid, Lowering, padded};
 use crate::graph::{BinaryOp, ExecError, Literal, UnaryOp};
-use crate::plan::{Elementwise, ExprOp, Rows, ScalarExpr, ScalarRef, Scalars};
+use crate::plan::{Buf, Elementwise, ExprOp, Rows, ScalarExpr, ScalarRef, Scalars};
 use crate::tensor::DType;
 
-/// Buffers that one kernel may bind, the output among them.
-const MOST_BUFFERS: usize = 8;
+/// The names of inputs, which have bindings from 2 on: a kernel may bind one buffer more, its output.
+const INPUTS: [&str; 7] = ["in2", "in3", "in4", "in5", "in6", "in7", "in8"];
 const MOST_DIMS: usize = 8;
 
 impl Lowering<'_> {
     pub(super) fn elementwise(&mut self, k: &Elementwise) -> Result<(), ExecError> {
-        let mut buffers: Vec<Operand> = Vec::new();
+        let mut buffers: Vec<Buf> = Vec::new();
         for (view, _) in &k.inputs {
-            let operand = Operand::Buf(view.buf);
-            if !buffers.contains(&operand) {
-                buffers.push(operand);
+            if !buffers.contains(&view.buf) {
+                buffers.push(view.buf);
             }
         }
-        if buffers.len() + 1 > MOST_BUFFERS {
-            return Err(self.unsupported(format!("an expression of {} tensors; one GPU kernel takes at most 7", buffers.len())));
+        if buffers.len() > INPUTS.len() {
+            let message = format!("an expression of {} tensors; one GPU kernel takes at most {}", buffers.len(), INPUTS.len());
+            return Err(self.unsupported(message));
         }
         let views = Views::of(k);
         if views.dims.len() > MOST_DIMS {
             return Err(self.unsupported(format!("a view of {} dimensions; the GPU takes at most {MOST_DIMS}", views.dims.len())));
         }
-        let binding_of = |i: usize| 2 + buffers.iter().position(|b| *b == Operand::Buf(k.inputs[i].0.buf)).unwrap_or(0) as u32;
-        let text = Writer { k, views: &views, scalars: &self.plan.scalars, n_buffers: buffers.len(), binding_of: &binding_of }.write();
+        let text = Writer { k, views: &views, scalars: &self.plan.scalars, buffers: &buffers }.write();
         let rows = Rows { count: k.dims.first().copied().unwrap_or(1), dynamic: k.dynamic };
         let inner: usize = k.dims.iter().skip(1).product();
-        let mut step = vec![rows.count as u32, u32::from(rows.dynamic), inner as u32, 0];
-        step.extend(padded(views.dims.iter().map(|&d| d as u32), MOST_DIMS));
-        for input in &views.inputs {
-            step.extend([input.offset as u32, 0, 0, 0]);
-            step.extend(padded(input.strides.iter().map(|&s| s as i32 as u32), MOST_DIMS));
-        }
-        step.extend(padded(k.scalars.iter().map(|&s| self.word(s)), k.scalars.len().next_multiple_of(4)));
-        let mut operands: Vec<(u32, Operand)> = buffers.iter().enumerate().map(|(i, b)| (2 + i as u32, *b)).collect();
-        operands.push((2 + buffers.len() as u32, k.out.into()));
+        let of_view = |view: &InputView| padded([view.offset as isize], 4).chain(padded(view.strides.clone(), MOST_DIMS));
+        let scalars = k.scalars.iter().map(|&s| self.word(s));
+        let arguments = Arguments::default()
+            .set("outer", rows.count)
+            .set("dynamic", rows.dynamic)
+            .set("inner", inner)
+            .set_all("dims", padded(views.dims.clone(), MOST_DIMS))
+            .set_all("views", views.inputs.iter().flat_map(of_view))
+            .set_all("scalars", padded(scalars, k.scalars.len().next_multiple_of(4)))
+            .bind("out", k.out);
+        let arguments = INPUTS.into_iter().zip(buffers).fold(arguments, |arguments, (name, buffer)| arguments.bind(name, buffer));
         let source = Source::new("elementwise").with("prelude/math").generate(&text);
-        self.push(source, operands, step, Grid::rows(rows, inner, 64), Work::default());
+        self.push(source, arguments, Grid::rows(rows, inner, 64));
         Ok(())
     }
-}
-
-fn padded(words: impl Iterator<Item = u32>, len: usize) -> Vec<u32> {
-    let mut words: Vec<u32> = words.collect();
-    words.resize(len, 0);
-    words
 }
 
 /// The views of an expression over as few dimensions as they allow.
@@ -121,8 +116,8 @@ struct Writer<'a> {
     k: &'a Elementwise,
     views: &'a Views,
     scalars: &'a Scalars,
-    n_buffers: usize,
-    binding_of: &'a dyn Fn(usize) -> u32,
+    /// What is bound as `INPUTS`.
+    buffers: &'a [Buf],
 }
 
 impl Writer<'_> {
@@ -131,9 +126,7 @@ impl Writer<'_> {
         let mut text = String::new();
         let n_scalars = self.k.scalars.len().div_ceil(4);
         text.push_str("struct View { offset: vec4<u32>, strides: array<vec4<i32>, 2>, }\n");
-        text.push_str(
-            "struct Step {\n    outer: u32,\n    dynamic: u32,\n    inner: u32,\n    unused: u32,\n    dims: array<vec4<u32>, 2>,\n",
-        );
+        text.push_str("struct Step {\n    outer: u32,\n    dynamic: u32,\n    inner: u32,\n    dims: array<vec4<u32>, 2>,\n");
         if !self.k.inputs.is_empty() {
             let _ = writeln!(text, "    views: array<View, {}>,", self.k.inputs.len());
         }
@@ -141,11 +134,11 @@ impl Writer<'_> {
             let _ = writeln!(text, "    scalars: array<vec4<u32>, {n_scalars}>,");
         }
         text.push_str("}\n@group(0) @binding(1) var<uniform> step: Step;\n");
-        for i in 0..self.n_buffers {
-            let _ = writeln!(text, "@group(0) @binding({}) var<storage, read> in{}: array<u32>;", i + 2, i + 2);
+        for (i, name) in INPUTS[..self.buffers.len()].iter().enumerate() {
+            let _ = writeln!(text, "@group(0) @binding({}) var<storage, read> {name}: array<u32>;", i + 2);
         }
         let out_type = if self.k.dtype.is_float() { "f32" } else { "i32" };
-        let _ = writeln!(text, "@group(0) @binding({}) var<storage, read_write> out: array<{out_type}>;", self.n_buffers + 2);
+        let _ = writeln!(text, "@group(0) @binding({}) var<storage, read_write> out: array<{out_type}>;", self.buffers.len() + 2);
         let _ = writeln!(text, "fn value(index: u32) -> {out_type} {{");
         self.write_indices(&mut text);
         let mut dtypes: Vec<DType> = Vec::new();
@@ -191,12 +184,18 @@ impl Writer<'_> {
         }
     }
 
+    /// The name of an input's buffer.
+    fn input(&self, i: usize) -> &'static str {
+        let at = self.buffers.iter().position(|buffer| *buffer == self.k.inputs[i].0.buf);
+        INPUTS[at.unwrap_or(0)]
+    }
+
     fn op(&self, op: &ExprOp, dtypes: &[DType]) -> (String, DType) {
         match *op {
             ExprOp::Input(i) => {
                 let dtype = self.k.inputs[i as usize].1;
                 let kind = if dtype.is_float() { "f32" } else { "i32" };
-                (format!("bitcast<{kind}>(in{}[at{i}])", (self.binding_of)(i as usize)), dtype)
+                (format!("bitcast<{kind}>({}[at{i}])", self.input(i as usize)), dtype)
             }
             ExprOp::Scalar(i) => {
                 let dtype = scalar_dtype(self.scalars, self.k.scalars[i as usize]);

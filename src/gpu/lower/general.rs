@@ -1,7 +1,7 @@
 //! Moving and making elements: copies, gathering, and the small kernels.
 
 use super::super::assemble::Source;
-use super::{Grid, Lowering, Work};
+use super::{Arguments, Grid, Lowering, padded};
 use crate::graph::{ExecError, RandomKind};
 use crate::plan::{Buf, Copy, Gather, Rows, ScalarRef};
 
@@ -15,42 +15,52 @@ impl Lowering<'_> {
         }
         let rows = Rows { count: k.dims.first().copied().unwrap_or(1), dynamic: k.dynamic };
         let inner: usize = k.dims.iter().skip(1).product();
-        let mut step = vec![rows.count as u32, u32::from(rows.dynamic), inner as u32, k.dims.len() as u32];
-        step.extend([k.x.offset as u32, k.out.offset as u32, 0, 0]);
-        for (i, &size) in k.dims.iter().enumerate() {
-            step.extend([size as u32, k.x.strides[i] as i32 as u32, k.out.strides[i] as i32 as u32, 0]);
-        }
-        step.resize(8 + 4 * MOST_COPY_DIMS, 0);
-        let operands = vec![(2, k.x.buf.into()), (3, k.out.buf.into())];
-        self.push(Source::new("copy"), operands, step, Grid::rows(rows, inner, 64), Work::default());
+        let dims = k.dims.iter().enumerate().flat_map(|(i, &size)| [size as isize, k.x.strides[i], k.out.strides[i], 0]);
+        let arguments = Arguments::default()
+            .set("outer", rows.count)
+            .set("dynamic", rows.dynamic)
+            .set("inner", inner)
+            .set("n_dims", k.dims.len())
+            .set("x_offset", k.x.offset)
+            .set("out_offset", k.out.offset)
+            .set_all("dims", padded(dims, 4 * MOST_COPY_DIMS))
+            .bind("x", k.x.buf)
+            .bind("out", k.out.buf);
+        self.push(Source::new("copy"), arguments, Grid::rows(rows, inner, 64));
         Ok(())
     }
 
     pub(super) fn gather(&mut self, k: &Gather) {
         let total = k.outer * k.count * k.inner;
-        let step = [k.len, k.inner, k.count, total].map(|n| n as u32).to_vec();
-        let operands = vec![(2, k.x.into()), (3, k.indices.into()), (4, k.out.into())];
-        self.push(Source::new("gather"), operands, step, Grid::flat(total.div_ceil(64)), Work::default());
+        let arguments = Arguments::default()
+            .set("len", k.len)
+            .set("inner", k.inner)
+            .set("count", k.count)
+            .set("total", total)
+            .bind("x", k.x)
+            .bind("indices", k.indices)
+            .bind("out", k.out);
+        self.push(Source::new("gather"), arguments, Grid::flat(total.div_ceil(64)));
     }
 
     pub(super) fn iota(&mut self, out: Buf, len: usize) {
-        self.push(Source::new("iota"), vec![(2, out.into())], vec![len as u32], Grid::flat(len.div_ceil(64)), Work::default());
+        let arguments = Arguments::default().set("len", len).bind("out", out);
+        self.push(Source::new("iota"), arguments, Grid::flat(len.div_ceil(64)));
     }
 
     pub(super) fn random(&mut self, kind: RandomKind, seed: ScalarRef, out: Buf, len: usize) {
         let source = Source::new("random").with("prelude/philox").set("NORMAL", kind == RandomKind::Normal);
-        let step = vec![len as u32, self.word(seed)];
-        self.push(source, vec![(2, out.into())], step, Grid::flat(len.div_ceil(256)), Work::default());
+        let arguments = Arguments::default().set("len", len).set("seed", self.word(seed)).bind("out", out);
+        self.push(source, arguments, Grid::flat(len.div_ceil(256)));
     }
 
     pub(super) fn select_row(&mut self, x: Buf, index: ScalarRef, out: Buf, n_rows: usize, len: usize) {
-        let step = vec![n_rows as u32, len as u32, self.word(index)];
-        let operands = vec![(2, x.into()), (3, out.into())];
-        self.push(Source::new("select_row"), operands, step, Grid::flat(len.div_ceil(64)), Work::default());
+        let arguments = Arguments::default().set("n_rows", n_rows).set("len", len).set("index", self.word(index));
+        self.push(Source::new("select_row"), arguments.bind("x", x).bind("out", out), Grid::flat(len.div_ceil(64)));
     }
 
     pub(super) fn scalar(&mut self, value: ScalarRef, out: Buf) {
-        let step = vec![self.word(value)];
-        self.push(Source::new("scalar"), vec![(2, out.into())], step, Grid::flat(1), Work::default());
+        let arguments = Arguments::default().set("value", self.word(value)).bind("out", out);
+        self.push(Source::new("scalar"), arguments, Grid::flat(1));
     }
 }

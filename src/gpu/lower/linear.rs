@@ -6,7 +6,8 @@ use super::super::quant::{Quants, WeightFormat};
 use super::super::tuning::{MatvecTuning, MatvecWork, pairs_at_once, takes_pairs};
 use super::super::variants::Variant;
 use super::super::weights::Placed;
-use super::{Grid, Lowering, Operand, RunShape, Work, fold, rows_words};
+use super::neural::with_piece;
+use super::{Arguments, Grid, Lowering, Operand, RunShape, Work, fold, of_rows};
 use crate::graph::{ExecError, KvType, RopeStyle, UnaryOp};
 use crate::plan::{Buf, CacheStore, Epilogue, Linear, Norm, Rope, Rows, View};
 use std::rc::Rc;
@@ -42,11 +43,9 @@ impl Lowering<'_> {
                 } else {
                     let y = self.shared_scratch("gate and up", k.rows.count * k.n);
                     self.store(k, &prepared, &placed, None, None, y);
-                    let [rows, dynamic] = rows_words(k.rows);
-                    let step = vec![rows, dynamic, (k.n / 2) as u32, act_number];
                     let source = Source::new("gated").with("prelude/math").with("prelude/activation");
-                    let grid = Grid::rows(k.rows, k.n / 2, 64);
-                    self.push(source, vec![(2, y), (3, (*out).into())], step, grid, Work::default());
+                    let arguments = of_rows(k.rows).set("width", k.n / 2).set("act", act_number).bind("y", y).bind("out", *out);
+                    self.push(source, arguments, Grid::rows(k.rows, k.n / 2, 64));
                 }
             }
             Epilogue::RopeStore { .. } => {
@@ -97,14 +96,9 @@ impl Lowering<'_> {
         let prologue = if k.norm.is_some() { "prologue/rms_norm" } else { "prologue/plain" };
         let source =
             Source::new("narrow").with("prelude/reduce").with(prologue).set("WORKGROUP", workgroup).set("LANES", workgroup).set("K", k.k);
-        let [rows, dynamic] = rows_words(k.rows);
-        let mut operands = vec![(2, k.x.into()), (6, out)];
-        let mut eps_word = 0;
-        if let Some((weight, eps)) = k.norm {
-            operands.push((5, weight.into()));
-            eps_word = self.word(eps);
-        }
-        self.push(source, operands, vec![rows, dynamic, eps_word], Grid::rows(k.rows, 1, 1), Work::default());
+        let norm = k.norm.map(|(weight, eps)| (weight, self.word(eps)));
+        let arguments = with_norm(of_rows(k.rows), norm).bind("x", k.x).bind("out", out);
+        self.push(source, arguments, Grid::rows(k.rows, 1, 1));
         out
     }
 
@@ -112,37 +106,35 @@ impl Lowering<'_> {
         let few = self.few(k);
         for part in placed.pieces_of(k.first_row, k.n) {
             let switches = |source: Source| source.set("HAS_BIAS", bias.is_some()).set("HAS_RESIDUAL", residual.is_some());
-            let given = [Some((6, out)), bias.map(|b| (7, b.into())), residual.map(|r| (8, r.into()))];
-            let epilogue = given.into_iter().flatten();
-            let [rows, dynamic] = rows_words(k.rows);
+            let arguments = of_weight_rows(k, part.n, part.row)
+                .set("out_width", k.n)
+                .set("out_first", part.out)
+                .bind("out", out)
+                .bind_some("bias", bias)
+                .bind_some("residual", residual);
             if few {
-                let (source, tuning, mut operands) = self.matvec(k, prepared, placed, part.index);
-                operands.extend(epilogue);
-                let eps = prepared.norm.map_or(0, |n| n.1);
-                let step = vec![rows, dynamic, part.n as u32, part.row as u32, eps, k.n as u32, part.out as u32];
+                let (source, tuning, arguments) = self.matvec(k, prepared, placed, part.index, arguments);
                 let grid = matvec_grid(part.n.div_ceil(tuning.slots() * tuning.passes), k.rows, tuning.cols);
-                self.push(switches(source.with("epilogue/store")), operands, step, grid, work(k));
+                self.push_work(switches(source.with("epilogue/store")), arguments, grid, work(k));
             } else {
-                let (source, mut operands, tile) = self.matrix(k, prepared, placed, part.n, part.index);
-                operands.extend(epilogue);
-                let mut step = vec![rows, dynamic];
-                step.extend([part.n, part.row, k.k, k.k.div_ceil(32), k.n, part.out].map(|n| n as u32));
+                let (source, tile, arguments) = self.matrix(k, prepared, placed, (part.index, part.n), arguments);
                 let source = if self.cooperative(k) { source.with("epilogue/tile_rows").with("epilogue/tile_store") } else { source };
                 let grid = tile_grid(part.n.div_ceil(tile.0), k.rows, tile.1);
-                self.push(switches(source.with("epilogue/matrix")), operands, step, grid, work(k));
+                self.push_work(switches(source.with("epilogue/matrix")), arguments, grid, work(k));
             }
         }
     }
 
-    /// The kernel for many tokens and n rows of the weight without its epilogue, the operands of x and weight, and a tile's rows and tokens.
+    /// The kernel for many tokens without its epilogue, for a piece of the weight of which n rows are used; a tile's rows and tokens; and what
+    /// the kernel takes beside the arguments of its epilogue.
     fn matrix(
         &self,
         k: &Linear,
         prepared: &Prepared,
         placed: &Placed,
-        n: usize,
-        piece: usize,
-    ) -> (Source, Vec<(u32, Operand)>, (usize, usize)) {
+        (piece, n): (usize, usize),
+        arguments: Arguments,
+    ) -> (Source, (usize, usize), Arguments) {
         let format = placed.format();
         let (source, n_tile, t_tile) = if self.caps.software {
             // One subgroup, which shares its loads of x.
@@ -168,32 +160,25 @@ impl Lowering<'_> {
         } else {
             (Source::new("matmul"), 64, 64)
         };
-        let source = source.with_weight(format.fragments);
-        let mut operands = vec![(2, prepared.x), (3, Operand::Quants(k.weight, piece))];
-        if format.has_scales() {
-            operands.push((4, Operand::Scales(k.weight, piece)));
-        }
-        (source, operands, (n_tile, t_tile))
+        let arguments = arguments.set("k", k.k).set("groups", k.k.div_ceil(32)).bind("x", prepared.x);
+        let arguments = with_piece(arguments, format, k.weight, piece);
+        (source.with_weight(format.fragments), (n_tile, t_tile), arguments)
     }
 
     /// Of a weight in one piece: few rows, or many on the matrix units.
     fn gated(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed, act: u32, out: Buf) {
-        let [rows, dynamic] = rows_words(k.rows);
         for part in placed.pieces_of(k.first_row, k.n) {
-            let mut step = vec![rows, dynamic, k.n as u32, part.row as u32];
-            let (source, mut operands, grid) = if self.few(k) {
-                let (source, tuning, operands) = self.matvec(k, prepared, placed, part.index);
-                step.extend([prepared.norm.map_or(0, |n| n.1), act]);
+            let arguments = of_weight_rows(k, k.n, part.row).bind("out", out);
+            let (source, arguments, grid) = if self.few(k) {
+                let (source, tuning, arguments) = self.matvec(k, prepared, placed, part.index, arguments.set("act", act));
                 let grid = matvec_grid((k.n / 2).div_ceil(tuning.slots() / 2 * tuning.passes), k.rows, tuning.cols);
-                (source.with("epilogue/gated"), operands, grid)
+                (source.with("epilogue/gated"), arguments, grid)
             } else {
-                let (source, operands, tile) = self.matrix(k, prepared, placed, k.n, part.index);
-                step.extend([k.k, k.k.div_ceil(32)].map(|n| n as u32));
+                let (source, tile, arguments) = self.matrix(k, prepared, placed, (part.index, k.n), arguments);
                 let grid = tile_grid((k.n / 2).div_ceil(tile.0 / 2), k.rows, tile.1);
-                (source.with("epilogue/tile_gated").set("ACT", act), operands, grid)
+                (source.with("epilogue/tile_gated").set("ACT", act), arguments, grid)
             };
-            operands.push((6, out.into()));
-            self.push(source.with("prelude/math").with("prelude/activation"), operands, step, grid, work(k));
+            self.push_work(source.with("prelude/math").with("prelude/activation"), arguments, grid, work(k));
         }
     }
 
@@ -224,23 +209,30 @@ impl Lowering<'_> {
             return Ok(());
         };
         let (spec, _) = self.cache(*cache)?;
-        let [rows, dynamic] = rows_words(k.rows);
         for part in placed.pieces_of(k.first_row, k.n) {
-            let mut step = vec![rows, dynamic, k.n as u32, part.row as u32];
-            let (source, mut operands, grid) = if self.few(k) {
-                let (source, tuning, operands) = self.matvec(k, prepared, placed, part.index);
+            let arguments = of_weight_rows(k, k.n, part.row)
+                .set("n_heads", *n_heads)
+                .set("n_kv_heads", *n_kv_heads)
+                .set("position", self.position_word(*cache))
+                .set("sinks", spec.sinks)
+                .set("slots", spec.slots)
+                .bind("q_out", *q_out)
+                .bind("keys", Operand::Keys(*cache, *layer))
+                .bind("values", Operand::Values(*cache, *layer))
+                .bind_some("bias", *bias)
+                .bind("table", rope.table);
+            let (source, arguments, grid) = if self.few(k) {
+                let (source, tuning, arguments) = self.matvec(k, prepared, placed, part.index, arguments);
                 let source = source
                     .with("epilogue/rope_store")
                     .set("NEOX", rope.style == RopeStyle::Neox)
                     .set("KV_Q8_0", spec.kv_type == KvType::Q8_0)
                     .set("TABLE", rope_table_len(rope.n_dims));
-                step.push(prepared.norm.map_or(0, |n| n.1));
-                (source, operands, matvec_grid(k.n.div_ceil(tuning.slots() * tuning.passes), k.rows, tuning.cols))
+                (source, arguments, matvec_grid(k.n.div_ceil(tuning.slots() * tuning.passes), k.rows, tuning.cols))
             } else {
-                let (source, operands, tile) = self.matrix(k, prepared, placed, k.n, part.index);
-                step.extend([k.k, k.k.div_ceil(32)].map(|n| n as u32));
+                let (source, tile, arguments) = self.matrix(k, prepared, placed, (part.index, k.n), arguments);
                 let source = source.with("epilogue/tile_rows").with("epilogue/tile_rope_store");
-                (source, operands, tile_grid(k.n.div_ceil(tile.0), k.rows, tile.1))
+                (source, arguments, tile_grid(k.n.div_ceil(tile.0), k.rows, tile.1))
             };
             let source = source
                 .with("prelude/ring")
@@ -250,13 +242,7 @@ impl Lowering<'_> {
                 .set("N_DIMS", rope.n_dims)
                 .set("KV_F16", spec.kv_type == KvType::F16)
                 .set("HAS_BIAS", bias.is_some());
-            operands.push((6, (*q_out).into()));
-            operands.push((7, Operand::Keys(*cache, *layer)));
-            operands.push((8, Operand::Values(*cache, *layer)));
-            operands.extend(bias.map(|b| (9, b.into())));
-            operands.push((10, rope.table.into()));
-            step.extend([*n_heads as u32, *n_kv_heads as u32, self.position_word(*cache), spec.sinks as u32, spec.slots as u32]);
-            self.push(source, operands, step, grid, work(k));
+            self.push_work(source, arguments, grid, work(k));
         }
         Ok(())
     }
@@ -306,8 +292,16 @@ impl Lowering<'_> {
         self.tuning.matvec(self.caps, &matvec_work(k, format))
     }
 
-    /// The kernel without its epilogue, its shape, and the operands of prologue and weight.
-    fn matvec(&self, k: &Linear, prepared: &Prepared, placed: &Placed, piece: usize) -> (Source, MatvecTuning, Vec<(u32, Operand)>) {
+    /// The kernel for few tokens without its epilogue, for a piece of the weight; its shape; and what the kernel takes beside the arguments of its
+    /// epilogue.
+    fn matvec(
+        &self,
+        k: &Linear,
+        prepared: &Prepared,
+        placed: &Placed,
+        piece: usize,
+        arguments: Arguments,
+    ) -> (Source, MatvecTuning, Arguments) {
         let format = placed.format();
         let tuning = self.tuning(k, format);
         let prologue = match (prepared.norm.is_some(), k.k.is_multiple_of(32)) {
@@ -345,15 +339,19 @@ impl Lowering<'_> {
                 source.fragments.extend(format.pair_fragments(self.caps.words_64));
             }
         }
-        let mut operands = vec![(2, prepared.x), (3, Operand::Quants(k.weight, piece))];
-        if format.has_scales() {
-            operands.push((4, Operand::Scales(k.weight, piece)));
-        }
-        if let Some((weight, _)) = prepared.norm {
-            operands.push((5, weight.into()));
-        }
-        (source, tuning, operands)
+        let arguments = with_norm(arguments, prepared.norm).bind("x", prepared.x);
+        (source, tuning, with_piece(arguments, format, k.weight, piece))
     }
+}
+
+/// Arguments that begin with the rows of x, then those of the weight: n from the first.
+fn of_weight_rows(k: &Linear, n: usize, first_row: usize) -> Arguments {
+    of_rows(k.rows).set("n", n).set("first_row", first_row)
+}
+
+/// With the weight of a norm and the run's word of its eps, which no kernel reads where there is no norm.
+fn with_norm(arguments: Arguments, norm: Option<(Buf, u32)>) -> Arguments {
+    arguments.set("eps", norm.map_or(0, |n| n.1)).bind_some("norm_weight", norm.map(|n| n.0))
 }
 
 /// How `matmul_cooperative` divides its sums.

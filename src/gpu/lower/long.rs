@@ -2,7 +2,7 @@
 //! long: software adapters end a shader's loops after 65,535 rounds without a word, and drivers kill long work.
 
 use super::super::assemble::Source;
-use super::{Grid, Lowering, MOST_ROUNDS, Operand, Work, is_int};
+use super::{Arguments, Grid, Lowering, MOST_ROUNDS, Operand, Work, is_int, padded};
 use crate::graph::{ExecError, ReduceOp};
 use crate::plan::{Buf, Cumulate, EinsumKernel, Reduce, ScatterAdd, Softmax};
 use crate::tensor::DType;
@@ -39,15 +39,8 @@ enum SortStage {
 
 impl Lowering<'_> {
     pub(super) fn reduce(&mut self, k: &Reduce) {
-        let op = match k.op {
-            ReduceOp::Sum => 0,
-            ReduceOp::Mean => 1,
-            ReduceOp::Max => 2,
-            ReduceOp::Min => 3,
-            ReduceOp::Prod => 4,
-        };
         // Parts of a mean are sums; the last stage divides.
-        let op_of_parts = if op == 1 { 0 } else { op };
+        let op_of_parts = if k.op == ReduceOp::Mean { ReduceOp::Sum } else { k.op };
         let mut x: Operand = k.x.into();
         let mut candidates: Option<Operand> = None;
         let mut len = k.len;
@@ -56,12 +49,20 @@ impl Lowering<'_> {
             let (is_last, count) = (parts == 1, k.outer * parts * k.inner);
             let out = if is_last { k.out.into() } else { self.scratch(count) };
             let line_len = if k.index { k.len } else { len };
-            let mut step = vec![if is_last { op } else { op_of_parts }];
-            step.extend([len, k.inner, count, REDUCE_PART, parts, line_len, k.len].map(|n| n as u32));
             let source = Source::new("reduce").set("INT", is_int(k.dtype)).set("INDEX", k.index).set("CANDIDATES", candidates.is_some());
-            let mut operands = vec![(2, x), (3, out)];
-            operands.extend(candidates.map(|c| (4, c)));
-            self.push(source, operands, step, Grid::flat(count), Work::default());
+            let arguments = Arguments::default()
+                .set("op", reduction_number(if is_last { k.op } else { op_of_parts }))
+                .set("len", len)
+                .set("inner", k.inner)
+                .set("count", count)
+                .set("part", REDUCE_PART)
+                .set("parts", parts)
+                .set("line_len", line_len)
+                .set("mean_len", k.len)
+                .bind("x", x)
+                .bind("out", out)
+                .bind_some("candidates", candidates);
+            self.push(source, arguments, Grid::flat(count));
             if is_last {
                 return;
             }
@@ -82,20 +83,20 @@ impl Lowering<'_> {
     fn running_sums(&mut self, x: Operand, out: Operand, [outer, len, inner]: [usize; 3], int: bool) {
         let blocks = len.div_ceil(CUMULATE_BLOCK).max(1);
         let count = outer * blocks * inner;
-        let step: Vec<u32> = [len, inner, blocks, count].map(|n| n as u32).to_vec();
+        let arguments = Arguments::default().set("len", len).set("inner", inner).set("blocks", blocks).set("count", count).bind("x", x);
         let source = |sums: bool, has_base: bool| {
             let source = Source::new("cumulate").set("INT", int).set("BLOCK", CUMULATE_BLOCK);
             source.set("SUMS", sums).set("HAS_BASE", has_base)
         };
         let grid = Grid::flat(count.div_ceil(64));
-        let mut operands = vec![(2, x), (4, out)];
+        let mut of_blocks = None;
         if blocks > 1 {
             let (sums, base) = (self.scratch(count), self.scratch(count));
-            self.push(source(true, false), vec![(2, x), (4, sums)], step.clone(), grid.clone(), Work::default());
+            self.push(source(true, false), arguments.clone().bind("out", sums), grid.clone());
             self.running_sums(sums, base, [outer, blocks, inner], int);
-            operands.push((3, base));
+            of_blocks = Some(base);
         }
-        self.push(source(false, blocks > 1), operands, step, grid, Work::default());
+        self.push(source(false, blocks > 1), arguments.bind("out", out).bind_some("base", of_blocks), grid);
     }
 
     pub(super) fn softmax(&mut self, k: &Softmax) -> Result<(), ExecError> {
@@ -103,9 +104,14 @@ impl Lowering<'_> {
         let workgroup = self.workgroup_for(64, |threads| 3 * k.len / threads);
         self.check_rounds("a softmax", k.len, 3 * k.len / workgroup)?;
         let source = Source::new("softmax").with("prelude/reduce").set("WORKGROUP", workgroup).set("LANES", workgroup);
-        let mut step = [k.len, k.inner, count].map(|n| n as u32).to_vec();
-        step.push(f32::NAN.to_bits());
-        self.push(source, vec![(2, k.x.into()), (3, k.out.into())], step, Grid::flat(count), Work::default());
+        let arguments = Arguments::default()
+            .set("len", k.len)
+            .set("inner", k.inner)
+            .set("count", count)
+            .set("nan", f32::NAN.to_bits())
+            .bind("x", k.x)
+            .bind("out", k.out);
+        self.push(source, arguments, Grid::flat(count));
         Ok(())
     }
 
@@ -119,20 +125,27 @@ impl Lowering<'_> {
         let most = EINSUM_PART.min(MOST_ROUNDS / (k.sum_dims.len() + 1));
         let part = if count < FEW_OUTPUTS { EINSUM_PART_OF_FEW } else { most };
         let parts = terms.div_ceil(part).max(1);
-        let b_offset = k.b.as_ref().map_or(0, |b| b.offset);
-        let mut step: Vec<u32> =
-            [count, k.out_dims.len(), k.sum_dims.len(), k.a.offset, b_offset, part, parts, terms].map(|n| n as u32).to_vec();
-        for (i, &size) in k.out_dims.iter().chain(&k.sum_dims).enumerate() {
-            let stride = |strides: &[isize]| strides.get(i).map_or(0, |&s| s as i32 as u32);
-            step.extend([size as u32, stride(&k.a.strides), k.b.as_ref().map_or(0, |b| stride(&b.strides)), 0]);
-        }
-        step.resize(8 + 4 * MOST_EINSUM_DIMS, 0);
+        let dims = k.out_dims.iter().chain(&k.sum_dims).enumerate().flat_map(|(i, &size)| {
+            let stride = |strides: &[isize]| strides.get(i).copied().unwrap_or(0);
+            [size as isize, stride(&k.a.strides), k.b.as_ref().map_or(0, |b| stride(&b.strides)), 0]
+        });
         let source = Source::new("einsum").set("HAS_B", k.b.is_some());
         let out = if parts == 1 { k.out.into() } else { self.scratch(count * parts) };
-        let mut operands = vec![(2, k.a.buf.into()), (4, out)];
-        operands.extend(k.b.as_ref().map(|b| (3, b.buf.into())));
+        let arguments = Arguments::default()
+            .set("count", count)
+            .set("n_out", k.out_dims.len())
+            .set("n_sum", k.sum_dims.len())
+            .set("a_offset", k.a.offset)
+            .set("b_offset", k.b.as_ref().map_or(0, |b| b.offset))
+            .set("part", part)
+            .set("parts", parts)
+            .set("terms", terms)
+            .set_all("dims", padded(dims, 4 * MOST_EINSUM_DIMS))
+            .bind("a", k.a.buf)
+            .bind_some("b", k.b.as_ref().map(|b| b.buf))
+            .bind("out", out);
         let work = Work { each_row: count as f64 * terms as f64, rows: None };
-        self.push(source, operands, step, Grid::flat((count * parts).div_ceil(64)), work);
+        self.push_work(source, arguments, Grid::flat((count * parts).div_ceil(64)), work);
         if parts > 1 {
             self.sum_parts(out, k.out, count, parts);
         }
@@ -142,8 +155,18 @@ impl Lowering<'_> {
     /// The sums of `[count, parts]` in one dispatch: an einsum has at most 2^31 terms, so at most so many parts as a workgroup takes well.
     fn sum_parts(&mut self, x: Operand, out: Buf, count: usize, parts: usize) {
         let source = Source::new("reduce").set("INT", false).set("INDEX", false).set("CANDIDATES", false);
-        let step = [0, parts, 1, count, parts, 1, parts, parts].map(|n| n as u32).to_vec();
-        self.push(source, vec![(2, x), (3, out.into())], step, Grid::flat(count), Work::default());
+        let arguments = Arguments::default()
+            .set("op", reduction_number(ReduceOp::Sum))
+            .set("len", parts)
+            .set("inner", 1u32)
+            .set("count", count)
+            .set("part", parts)
+            .set("parts", 1u32)
+            .set("line_len", parts)
+            .set("mean_len", parts)
+            .bind("x", x)
+            .bind("out", out);
+        self.push(source, arguments, Grid::flat(count));
     }
 
     pub(super) fn argsort(&mut self, x: Operand, out: Operand, rows: usize, len: usize, descending: bool, dtype: DType) {
@@ -171,8 +194,15 @@ impl Lowering<'_> {
                 .set("FLIP", matches!(stage, SortStage::Flip(_)))
                 .set("APART", matches!(stage, SortStage::Apart(_)))
                 .set("MERGE", stage == SortStage::Merge);
-            let step = [len, rows, blocks, usize::from(descending), places].map(|n| n as u32).to_vec();
-            self.push(source, vec![(2, x), (3, out)], step, Grid::flat(rows * blocks), Work::default());
+            let arguments = Arguments::default()
+                .set("len", len)
+                .set("rows", rows)
+                .set("blocks", blocks)
+                .set("descending", descending)
+                .set("height", places)
+                .bind("x", x)
+                .bind("out", out);
+            self.push(source, arguments, Grid::flat(rows * blocks));
         }
     }
 
@@ -180,16 +210,35 @@ impl Lowering<'_> {
         let total = k.outer * k.len * k.inner;
         let sorted = k.count > FEW_UPDATES;
         let source = Source::new("scatter_add").set("INT", is_int(k.dtype)).set("SORTED", sorted).set("CHUNK", SCATTER_CHUNK);
-        let mut operands = vec![(2, k.x.into()), (3, k.indices.into()), (4, k.updates.into()), (5, k.out.into())];
+        let mut arguments = Arguments::default()
+            .set("len", k.len)
+            .set("inner", k.inner)
+            .set("count", k.count)
+            .set("total", total)
+            .bind("x", k.x)
+            .bind("indices", k.indices)
+            .bind("updates", k.updates)
+            .bind("out", k.out);
         let chunks = if sorted { k.count.div_ceil(SCATTER_CHUNK) } else { 1 };
         if sorted {
             let order = self.scratch(k.count);
             self.argsort(k.indices.into(), order, 1, k.count, false, DType::I32);
-            operands.push((6, order));
+            arguments = arguments.bind("order", order);
         }
         for chunk in 0..chunks {
-            let step = [k.len, k.inner, k.count, total, chunk * SCATTER_CHUNK].map(|n| n as u32).to_vec();
-            self.push(source.clone(), operands.clone(), step, Grid::flat(total.div_ceil(64)), Work::default());
+            let arguments = arguments.clone().set("done", chunk * SCATTER_CHUNK);
+            self.push(source.clone(), arguments, Grid::flat(total.div_ceil(64)));
         }
+    }
+}
+
+/// The number of a reduction in `reduce`.
+fn reduction_number(op: ReduceOp) -> u32 {
+    match op {
+        ReduceOp::Sum => 0,
+        ReduceOp::Mean => 1,
+        ReduceOp::Max => 2,
+        ReduceOp::Min => 3,
+        ReduceOp::Prod => 4,
     }
 }

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use super::assemble::Source;
 use super::cache::CacheLayout;
 use super::caps::Caps;
+use super::contract;
 use super::tuning::Tuning;
 use super::weights::Placed;
 use crate::graph::{CacheIdx, CacheSpec, ExecError, Origin};
@@ -37,14 +38,15 @@ pub struct Dispatch {
     /// Index of the plan's step that it belongs to.
     pub step_idx: usize,
     pub source: Source,
-    /// By binding number; bindings 0 and 1 are the run's and the step's numbers. A kernel may use fewer than are given.
-    pub operands: Vec<(u32, Operand)>,
-    /// The step's numbers, as the kernel's `Step` struct lays them out.
-    pub step: Vec<u32>,
+    /// What the kernel is given, by the names in its WGSL.
+    pub arguments: Arguments,
     pub grid: Grid,
     /// Multiply-adds for each row, by which long work is cut into submits.
     pub work: Work,
 }
+
+/// The step's numbers and the buffers of a kernel.
+pub type Arguments = contract::Arguments<Operand>;
 
 /// A buffer that a kernel binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -193,8 +195,13 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
-    fn push(&mut self, source: Source, operands: Vec<(u32, Operand)>, step: Vec<u32>, grid: Grid, work: Work) {
-        self.dispatches.push(Dispatch { step_idx: self.step_idx, source, operands, step, grid, work });
+    fn push(&mut self, source: Source, arguments: Arguments, grid: Grid) {
+        self.push_work(source, arguments, grid, Work::default());
+    }
+
+    /// A dispatch long enough that submits are cut by what it does.
+    fn push_work(&mut self, source: Source, arguments: Arguments, grid: Grid, work: Work) {
+        self.dispatches.push(Dispatch { step_idx: self.step_idx, source, arguments, grid, work });
     }
 
     /// A scratch buffer of `len` words.
@@ -260,9 +267,14 @@ impl From<Buf> for Operand {
     }
 }
 
-/// Rows as two words of a step: the bucket, and whether fewer may be true.
-fn rows_words(rows: Rows) -> [u32; 2] {
-    [rows.count as u32, u32::from(rows.dynamic)]
+/// Arguments that begin with rows: the bucket, and whether fewer may be true.
+fn of_rows(rows: Rows) -> Arguments {
+    Arguments::default().set("rows", rows.count).set("dynamic", rows.dynamic)
+}
+
+/// So many numbers, of which the last are 0: the words of an array.
+fn padded<N: Default>(numbers: impl IntoIterator<Item = N>, len: usize) -> impl Iterator<Item = N> {
+    numbers.into_iter().chain(std::iter::repeat_with(N::default)).take(len)
 }
 
 /// Whether values of a type are integers in memory.

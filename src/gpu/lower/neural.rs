@@ -1,9 +1,10 @@
 //! Embedding, norm, rotation and the cache's writes.
 
 use super::super::assemble::Source;
-use super::{Grid, Lowering, Operand, Work, rows_words};
+use super::super::quant::{QUANTS, SCALES, WeightFormat};
+use super::{Arguments, Grid, Lowering, Operand, of_rows};
 use crate::graph::{ExecError, KvType, RopeStyle};
-use crate::plan::{CacheStore, Embedding, Norm, Rope, RopeTable, View};
+use crate::plan::{CacheStore, Embedding, Norm, PlacedId, Rope, RopeTable, View};
 
 impl Lowering<'_> {
     pub(super) fn embedding(&mut self, k: &Embedding) {
@@ -18,14 +19,15 @@ impl Lowering<'_> {
                 continue;
             }
             let source = Source::new("embedding").with_weight(placed.format().fragments);
-            let mut operands = vec![(2, k.ids.into()), (3, Operand::Quants(k.table, i)), (5, k.out.into())];
-            if placed.format().has_scales() {
-                operands.push((4, Operand::Scales(k.table, i)));
-            }
-            let [rows, dynamic] = rows_words(k.rows);
-            let numbers = [k.width, vocab, first - base, end - first, first - piece.first_row];
-            let step = [rows, dynamic].into_iter().chain(numbers.map(|n| n as u32)).collect();
-            self.push(source, operands, step, Grid::rows(k.rows, groups, 64), Work::default());
+            let arguments = of_rows(k.rows)
+                .set("width", k.width)
+                .set("vocab", vocab)
+                .set("first_row", first - base)
+                .set("n_rows", end - first)
+                .set("base_row", first - piece.first_row)
+                .bind("ids", k.ids)
+                .bind("out", k.out);
+            self.push(source, with_piece(arguments, placed.format(), k.table, i), Grid::rows(k.rows, groups, 64));
         }
     }
 
@@ -37,19 +39,22 @@ impl Lowering<'_> {
         let workgroup = self.workgroup_for(if self.caps.software { 32 } else { 256 }, |threads| 2 * k.width / threads);
         self.check_rounds("a norm", k.width, 2 * k.width / workgroup)?;
         let source = Source::new("rms_norm").with("prelude/reduce").set("WORKGROUP", workgroup).set("LANES", workgroup);
-        let operands = vec![(2, x), (3, k.weight.into()), (4, out)];
-        let [rows, dynamic] = rows_words(k.rows);
-        let step = vec![rows, dynamic, k.width as u32, self.word(k.eps)];
-        self.push(source, operands, step, Grid::rows(k.rows, 1, 1), Work::default());
+        let arguments =
+            of_rows(k.rows).set("width", k.width).set("eps", self.word(k.eps)).bind("x", x).bind("weight", k.weight).bind("out", out);
+        self.push(source, arguments, Grid::rows(k.rows, 1, 1));
         Ok(())
     }
 
     pub(super) fn rope(&mut self, k: &Rope, view: &View, x: Operand) {
-        let operands = vec![(2, x), (3, k.rope.table.into()), (4, k.out.into())];
-        let [rows, dynamic] = rows_words(k.rows);
-        let mut step = vec![rows, dynamic, k.n_heads as u32, k.head_dim as u32, k.rope.n_dims as u32, neox(&k.rope)];
-        step.extend(view_words(view));
-        self.push(Source::new("rope"), operands, step, Grid::rows(k.rows, k.n_heads * k.head_dim, 64), Work::default());
+        let arguments = of_rows(k.rows)
+            .set("n_heads", k.n_heads)
+            .set("head_dim", k.head_dim)
+            .set("n_dims", k.rope.n_dims)
+            .set("neox", is_neox(&k.rope))
+            .bind("x", x)
+            .bind("table", k.rope.table)
+            .bind("out", k.out);
+        self.push(Source::new("rope"), with_view(arguments, view), Grid::rows(k.rows, k.n_heads * k.head_dim, 64));
     }
 
     pub(super) fn cache_store(&mut self, k: &CacheStore) {
@@ -76,25 +81,35 @@ impl Lowering<'_> {
             .with(fragment)
             .set("D_PAD", layout.head_dim)
             .set("ROTATE", rope.is_some());
-        let mut operands = vec![(2, x), (4, cache)];
-        operands.extend(rope.map(|r| (3, r.table.into())));
-        let [rows, dynamic] = rows_words(k.rows);
-        let mut step = vec![rows, dynamic, k.n_kv_heads as u32, k.head_dim as u32];
-        step.extend(rope.map_or([0, 0], |r| [r.n_dims as u32, neox(&r)]));
-        step.extend(view_words(view));
-        step.push(self.position_word(k.cache));
-        step.extend([spec.sinks, spec.slots, spec.slots * spec.n_kv_heads].map(|n| n as u32));
+        let arguments = of_rows(k.rows)
+            .set("n_kv_heads", k.n_kv_heads)
+            .set("head_dim", k.head_dim)
+            .set("n_dims", rope.map_or(0, |r| r.n_dims))
+            .set("neox", rope.is_some_and(|r| is_neox(&r)))
+            .set("position", self.position_word(k.cache))
+            .set("sinks", spec.sinks)
+            .set("slots", spec.slots)
+            .set("kv_rows", spec.slots * spec.n_kv_heads)
+            .bind("x", x)
+            .bind_some("table", rope.map(|r| r.table))
+            .bind("cache", cache);
         let units = layout.head_dim / unit;
-        self.push(source, operands, step, Grid::rows(k.rows, k.n_kv_heads * units, 64), Work::default());
+        self.push(source, with_view(arguments, view), Grid::rows(k.rows, k.n_kv_heads * units, 64));
     }
 }
 
-pub(super) fn neox(rope: &RopeTable) -> u32 {
-    u32::from(rope.style == RopeStyle::Neox)
+pub(super) fn is_neox(rope: &RopeTable) -> bool {
+    rope.style == RopeStyle::Neox
 }
 
-/// Offset and three strides.
-fn view_words(view: &View) -> [u32; 4] {
-    let stride = |i: usize| view.strides.get(i).map_or(0, |&s| s as i32 as u32);
-    [view.offset as u32, stride(0), stride(1), stride(2)]
+/// With the quants and scales of a piece of a weight.
+pub(super) fn with_piece(arguments: Arguments, format: &WeightFormat, weight: PlacedId, piece: usize) -> Arguments {
+    let scales = format.has_scales().then_some(Operand::Scales(weight, piece));
+    arguments.bind(QUANTS.0, Operand::Quants(weight, piece)).bind_some(SCALES.0, scales)
+}
+
+/// With the offset and the three strides of x.
+fn with_view(arguments: Arguments, view: &View) -> Arguments {
+    let stride = |i: usize| view.strides.get(i).copied().unwrap_or(0);
+    arguments.set("offset", view.offset).set("stride_t", stride(0)).set("stride_h", stride(1)).set("stride_d", stride(2))
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::super::assemble::Source;
 use super::super::cache::history_len;
-use super::{Grid, Lowering, Operand, RunShape, Work};
+use super::{Arguments, Grid, Lowering, Operand, RunShape};
 use crate::graph::ExecError;
 use crate::plan::{Sample, ScalarRef};
 
@@ -21,7 +21,7 @@ const LEAST_EACH: usize = 8;
 impl Lowering<'_> {
     pub(super) fn sample(&mut self, k: &Sample) -> Result<(), ExecError> {
         let has_history = k.history.is_some();
-        let history = |binding: u32| k.history.map(|cache| (binding, Operand::History(cache)));
+        let history = k.history.map(Operand::History);
         let spec = k.history.and_then(|c| self.cache(c).ok()).map(|(spec, _)| *spec);
         let history_len = spec.map_or(1, |s| history_len(&s)) as u32;
         let [temperature, .., repeat_penalty, repeat_last_n, _] = k.settings;
@@ -30,13 +30,13 @@ impl Lowering<'_> {
         let parts = self.scratch(2 * PARTS as usize);
         let source = Source::new("argmax_partial").with("prelude/order").set("PARTS", PARTS);
         let grid = move |run: &RunShape| [if greedy(run) { PARTS } else { 0 }, 1, 1];
-        self.push(source, vec![(2, k.logits.into()), (3, parts)], vec![k.vocab as u32], Grid::PerRun(Rc::new(grid)), Work::default());
+        let arguments = Arguments::default().set("vocab", k.vocab).bind("logits", k.logits).bind("parts", parts);
+        self.push(source, arguments, Grid::PerRun(Rc::new(grid)));
         let source = Source::new("argmax_final").with("prelude/order").set("PARTS", PARTS).set("HAS_HISTORY", has_history);
         let grid = move |run: &RunShape| [u32::from(greedy(run)), 1, 1];
-        let mut operands = vec![(2, parts), (4, k.out.into())];
-        operands.extend(history(3));
-        let step = vec![self.word(k.position), history_len];
-        self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), Work::default());
+        let of_history =
+            Arguments::default().set("history_len", history_len).set("position", self.word(k.position)).bind_some("history", history);
+        self.push(source, of_history.clone().bind("parts", parts).bind("out", k.out), Grid::PerRun(Rc::new(grid)));
 
         let slice = if self.caps.software { 32 } else { 256 };
         let each = k.vocab.div_ceil(GROUPS).max(LEAST_EACH);
@@ -44,14 +44,12 @@ impl Lowering<'_> {
         let punished = self.scratch(k.vocab);
         let maxima = self.scratch(slices * slice);
         let source = Source::new("punish").set("WORKGROUP", slice).set("HAS_HISTORY", has_history);
-        let mut operands = vec![(2, k.logits.into()), (3, punished), (5, maxima)];
-        operands.extend(history(4));
         let words = k.settings.map(|s| self.word(s));
         let [temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed] = words;
-        let position = self.word(k.position);
-        let step = vec![k.vocab as u32, history_len, each as u32, repeat_penalty, repeat_last_n, position];
+        let of_logits = of_history.set("vocab", k.vocab).set("each", each).bind("punished", punished).bind("maxima", maxima);
+        let arguments = of_logits.clone().set("repeat_penalty", repeat_penalty).set("repeat_last_n", repeat_last_n);
         let grid = move |run: &RunShape| [if greedy(run) { 0 } else { slices as u32 }, 1, 1];
-        self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), Work::default());
+        self.push(source, arguments.bind("logits", k.logits), Grid::PerRun(Rc::new(grid)));
 
         let least = if self.caps.software { 32 } else { self.caps.workgroup_threads.min(1024) as usize };
         let workgroup = self.workgroup_for(least, |threads| PASSES * k.vocab / threads);
@@ -65,12 +63,17 @@ impl Lowering<'_> {
             .set("WORKGROUP", workgroup)
             .set("LANES", workgroup)
             .set("HAS_HISTORY", has_history);
-        let mut operands = vec![(2, maxima), (3, punished), (5, k.out.into())];
-        operands.extend(history(4));
-        let mut step = vec![k.vocab as u32, history_len, (slices * slice) as u32, slice as u32, each as u32];
-        step.extend([temperature, top_k, top_p, min_p, seed, position]);
+        let arguments = of_logits
+            .set("n_maxima", slices * slice)
+            .set("slice", slice)
+            .set("temperature", temperature)
+            .set("top_k", top_k)
+            .set("top_p", top_p)
+            .set("min_p", min_p)
+            .set("seed", seed)
+            .bind("out", k.out);
         let grid = move |run: &RunShape| [u32::from(!greedy(run)), 1, 1];
-        self.push(source, operands, step, Grid::PerRun(Rc::new(grid)), Work::default());
+        self.push(source, arguments, Grid::PerRun(Rc::new(grid)));
         Ok(())
     }
 }

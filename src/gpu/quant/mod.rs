@@ -15,6 +15,7 @@ use std::sync::{PoisonError, RwLock};
 use crate::tensor::DType;
 
 use super::assemble::{Source, Target};
+use super::contract::Contract;
 use super::{lint, shaders};
 
 /// The layouts of the block formats that come with the engine, by the format's name.
@@ -37,13 +38,18 @@ static FORMATS: &[(&str, &WeightFormat)] = &[
 /// Those that were added.
 static ADDED: RwLock<Vec<(&'static str, &'static WeightFormat)>> = RwLock::new(Vec::new());
 
+/// The buffers of a weight in the kernels that read it: their names and bindings.
+pub const QUANTS: (&str, u32) = ("quants", 3);
+pub const SCALES: (&str, u32) = ("scales", 4);
+
 /// Adds the layout of a block format of this name for the life of the process, with the text of the fragment that `format.fragments` names
-/// last. The fragment defines the same functions as the fragments in `shaders/wgsl/quant`, which `quant/common` calls. Kernels with it are compiled with run-time
-/// checks, so that no text reaches past its buffers.
+/// last. The fragment declares `quants` at binding 3 and, where the layout has scales, `scales` at binding 4, and defines the same functions as the
+/// fragments in `shaders/wgsl/quant`, which `quant/common` expects. Kernels with it are compiled with run-time checks, so that no text reaches
+/// past its buffers.
 ///
 /// # Errors
-/// Where the name, or that of the fragment, is taken; where the layout has no fragment, one that there is none of, or no words; and where a
-/// kernel with the fragment is no valid WGSL.
+/// Where the name, or that of the fragment, is taken; where the layout has no fragment, one that there is none of, or no words; and where the
+/// fragment lacks a buffer or a function, or a kernel with it is no valid WGSL.
 pub fn add_weight_format(name: &'static str, format: &'static WeightFormat, fragment: &'static str) -> Result<(), String> {
     let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
     if FORMATS.iter().any(|(n, _)| *n == name) || added.iter().any(|(n, _)| *n == name) {
@@ -71,8 +77,16 @@ pub fn add_weight_format(name: &'static str, format: &'static WeightFormat, frag
 fn check_fragment(format: &WeightFormat, own: &'static str, fragment: &'static str) -> Result<(), String> {
     let target = Target { subgroup: 0, software: false, words_64: false };
     let kernel = Source::new("embedding").with_weight(format.fragments);
-    let text = kernel.assemble_with(target, Some((own, fragment))).map_err(|absent| format!("there is no fragment `{absent}`"))?;
-    lint::check(own, &text).into_iter().next().map_or(Ok(()), Err)
+    let text = kernel.assemble_with(target, Some((own, fragment))).map_err(|e| e.to_string())?;
+    if let Some(problem) = lint::check(own, &text).into_iter().next() {
+        return Err(problem);
+    }
+    let contract = Contract::of(&naga::front::wgsl::parse_str(&text).map_err(|e| e.to_string())?);
+    let needed = [Some(QUANTS), Some(SCALES).filter(|_| format.has_scales())];
+    match needed.into_iter().flatten().find(|(buffer, binding)| !contract.declares(buffer, *binding)) {
+        Some((buffer, binding)) => Err(format!("it declares no buffer `{buffer}` at binding {binding}")),
+        None => Ok(()),
+    }
 }
 
 /// The device's layout of a weight type. A group is 32 consecutive weights of a row.
