@@ -9,7 +9,6 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use safetensors::SafeTensors;
@@ -70,7 +69,7 @@ fn spec(bucket: usize) -> TraceSpec {
 fn load(model: Model) -> ModelProgram {
     let architecture = model.metadata.str("general.architecture").unwrap().to_owned();
     let (name, text) = Architectures::find(&architecture).unwrap();
-    ModelProgram::load(&name, text, Rc::new(model)).unwrap_or_else(|e| panic!("{e}"))
+    ModelProgram::load(&name, text, Arc::new(model)).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The logits of all tokens, fed in chunks.
@@ -230,14 +229,14 @@ fn what_a_file_lacks_is_named_with_its_place() {
     }
     model.metadata = pruned;
     let (name, text) = Architectures::find("llama").unwrap();
-    let error = ModelProgram::load(&name, text, Rc::new(model)).err().unwrap().to_string();
+    let error = ModelProgram::load(&name, text, Arc::new(model)).err().unwrap().to_string();
     assert!(error.contains("no `llama.attention.layer_norm_rms_epsilon`"), "{error}");
 
     let mut model = Model::open("tiny-f32");
     model.metadata.set("llama.attention.head_count", 3u32);
     model.metadata.set("llama.attention.head_count_kv", 3u32);
     let (name, text) = Architectures::find("llama").unwrap();
-    let error = match ModelProgram::load(&name, text, Rc::new(model)) {
+    let error = match ModelProgram::load(&name, text, Arc::new(model)) {
         Ok(mut program) => program.trace_forward(&spec(1)).err().unwrap().to_string(),
         Err(error) => error.to_string(),
     };
@@ -250,7 +249,7 @@ fn a_branch_on_the_position_pins_the_trace() {
         let x = embedding(tokens, model.token_embd.weight)
         if cache.position > 4 { x * 2.0 } else { x }
     }";
-    let mut program = ModelProgram::load("pinned.tl", text, Rc::new(Model::open("tiny-f32"))).unwrap();
+    let mut program = ModelProgram::load("pinned.tl", text, Arc::new(Model::open("tiny-f32"))).unwrap();
     let early = program.trace_forward(&spec(1)).unwrap();
     let late = program.trace_forward(&TraceSpec { position: 9, ..spec(1) }).unwrap();
     assert_eq!((early.pinned, late.pinned), (Some(0), Some(9)));
@@ -306,7 +305,7 @@ fn biases_and_norms_of_heads_are_used() {
 #[test]
 fn an_endless_forward_is_an_error() {
     let text = "fn forward(tokens: int32[T], cache: Cache) { let x = tokens\n loop { x = x + 1 } }";
-    let mut program = ModelProgram::load("endless.tl", text, Rc::new(Model::open("tiny-f32"))).unwrap();
+    let mut program = ModelProgram::load("endless.tl", text, Arc::new(Model::open("tiny-f32"))).unwrap();
     let error = program.trace_forward(&spec(1)).err().unwrap().to_string();
     assert!(error.contains("more than 1048576 steps"), "{error}");
 }

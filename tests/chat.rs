@@ -93,7 +93,7 @@ fn a_second_turn_reaches_its_first_text_in_its_own_runs_and_two_steps() {
         let held = session.context().position();
         assert!(held > 180, "{held}");
         let (mut n_text, mut waited) = (0, None);
-        let steps = || model.executor.borrow().counters().steps;
+        let steps = || model.executor.lock().counters().steps;
         let (before, chunk) = (steps(), session.generator().chunk());
         let answer = session.ask("the and you", |event| {
             if let ChatEvent::Text(_) = event {

@@ -9,13 +9,12 @@
 
 mod support;
 
-use std::cell::RefCell;
 use std::ops::ControlFlow;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use support::{Llama, fixture, read_expected};
 use tensorlogic::graph::{
-    BinaryOp, CacheIdx, CacheSpec, CompileOptions, Compiled, ExecError, Executor, KvType, Op, RuntimeScalar, Sampling,
+    BinaryOp, CacheIdx, CacheSpec, CompileOptions, Compiled, ExecError, KvType, Op, RuntimeScalar, Sampling, SharedExecutor,
 };
 use tensorlogic::model::{Finish, GenerateError, Generator, StepPrograms};
 use tensorlogic::reference::ReferenceExecutor;
@@ -32,13 +31,13 @@ enum Error {
 struct Programs {
     llama: Llama,
     spec: CacheSpec,
-    executor: Rc<RefCell<dyn Executor>>,
+    executor: SharedExecutor,
 }
 
 impl StepPrograms for Programs {
     type Error = Error;
 
-    fn step(&mut self, n_tokens: usize, _position: usize) -> Result<Rc<Compiled>, Error> {
+    fn step(&mut self, n_tokens: usize, _position: usize) -> Result<Arc<Compiled>, Error> {
         let bucket = n_tokens.next_power_of_two();
         let mut step = self.llama.step(bucket, self.spec.slots);
         let g = &mut step.graph;
@@ -52,8 +51,8 @@ impl StepPrograms for Programs {
         let id = g.sample(row, settings, next, Some(CacheIdx(0))).unwrap();
         let options = CompileOptions { fuse: true, caches: vec![self.spec] };
         let (graph, outputs) = g.subgraph(&[id]);
-        let program = self.executor.borrow_mut().compile(&graph, &outputs, &options)?;
-        Ok(Rc::new(Compiled::new(program, bucket, graph.literals().to_vec())))
+        let program = self.executor.lock().compile(&graph, &outputs, &options)?;
+        Ok(Arc::new(Compiled::new(program, bucket, graph.literals().to_vec())))
     }
 }
 
@@ -61,7 +60,7 @@ fn generator(window: usize, chunk: usize) -> (Generator<Programs>, Vec<TokenId>,
     let llama = Llama::open(&fixture("tiny-f32.gguf"));
     let expected = read_expected(&fixture("tiny-f32.safetensors"));
     let spec = llama.cache(window, 16, 4, KvType::F32);
-    let executor: Rc<RefCell<dyn Executor>> = Rc::new(RefCell::new(ReferenceExecutor::new()));
+    let executor = SharedExecutor::new(ReferenceExecutor::new());
     let programs = Programs { llama, spec, executor: executor.clone() };
     let prompt = expected["tokens"].as_i32().unwrap().iter().map(|&id| TokenId(id as u32)).collect();
     let greedy = expected["greedy"].as_i32().unwrap().iter().map(|&id| id as u32).collect();

@@ -7,8 +7,6 @@
     reason = "a test says what it finds, and fails on what it does not expect"
 )]
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,7 +17,7 @@ use tensorlogic::lang::{Interp, Options, SharedExecutor, on_deep_stack};
 use tensorlogic::reference::ReferenceExecutor;
 
 fn interp(interrupt: Option<Arc<AtomicBool>>) -> Interp {
-    let executor: SharedExecutor = Rc::new(RefCell::new(ReferenceExecutor::new()));
+    let executor: SharedExecutor = SharedExecutor::new(ReferenceExecutor::new());
     Interp::new(Options { executor: Some(executor), interrupt, ..Options::default() }).unwrap()
 }
 

@@ -11,11 +11,10 @@
     reason = "a test says what it finds, and fails on what it does not expect"
 )]
 
-use std::cell::RefCell;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use tensorlogic::diag::Diagnostic;
 use tensorlogic::lang::{Interp, Options, SharedExecutor, on_deep_stack};
@@ -74,11 +73,11 @@ fn split(text: &str) -> (&str, &str) {
 }
 
 #[derive(Clone, Default)]
-struct Printed(Rc<RefCell<Vec<u8>>>);
+struct Printed(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Printed {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.borrow_mut().extend_from_slice(bytes);
+        self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -89,7 +88,7 @@ impl Write for Printed {
 
 fn outcome(path: &Path, program: &str) -> String {
     let printed = Printed::default();
-    let executor: SharedExecutor = Rc::new(RefCell::new(ReferenceExecutor::new()));
+    let executor: SharedExecutor = SharedExecutor::new(ReferenceExecutor::new());
     let options = Options {
         executor: Some(executor),
         out: Some(Box::new(printed.clone())),
@@ -100,7 +99,7 @@ fn outcome(path: &Path, program: &str) -> String {
     let name = path.file_name().unwrap().to_string_lossy();
     let errors = interp.run_source(&name, program, path.parent()).err().unwrap_or_default();
     let mut out = String::new();
-    let text = String::from_utf8(printed.0.take()).unwrap();
+    let text = String::from_utf8(std::mem::take(&mut *printed.0.lock().unwrap())).unwrap();
     if !text.is_empty() {
         out.push_str("// Output:\n");
         for line in text.lines() {

@@ -114,7 +114,7 @@ struct Logits {
 impl Logits {
     fn new(model: LoadedModel) -> Logits {
         let spec = model.cache_spec(0, 512).unwrap();
-        let cache = model.executor.borrow_mut().new_cache(&spec).unwrap();
+        let cache = model.executor.lock().new_cache(&spec).unwrap();
         Logits { model, spec, cache, position: 0 }
     }
 
@@ -135,7 +135,7 @@ fn logits_program(model: &LoadedModel, cache: &CacheSpec, bucket: usize, last_on
         model.trace(&TraceSpec { bucket, slots: cache.slots, window: cache.window, last_only, sample: false, position: 0 }).unwrap();
     assert_eq!(traced.pinned, None);
     let options = CompileOptions { fuse: true, caches: vec![*cache] };
-    model.executor.borrow_mut().compile(&traced.graph, &[traced.output], &options).unwrap()
+    model.executor.lock().compile(&traced.graph, &[traced.output], &options).unwrap()
 }
 
 fn logits_at(model: &LoadedModel, program: ProgramId, at: CacheUse, bucket: usize, ids: &[u32]) -> Vec<f32> {
@@ -143,7 +143,7 @@ fn logits_at(model: &LoadedModel, program: ProgramId, at: CacheUse, bucket: usiz
     rows.resize(bucket, 0);
     let inputs = vec![Binding::Host(Arc::new(HostTensor::i32([bucket], rows)))];
     let args = RunArgs { inputs, caches: vec![at], n_tokens: ids.len(), ..RunArgs::default() };
-    let mut executor = model.executor.borrow_mut();
+    let mut executor = model.executor.lock();
     let outputs = executor.run(program, &args).unwrap();
     executor.read(&outputs[0]).unwrap().as_f32().unwrap().to_vec()
 }
@@ -278,7 +278,7 @@ fn logits_are_the_same_bits_whatever_ran_before() {
             let mut model = Logits::new(open_on(&backend, name, 64));
             let step = model.program(1);
             (0..70).for_each(|id| drop(model.feed(step, 1, &[id])));
-            model.cache = model.model.executor.borrow_mut().new_cache(&model.spec).unwrap();
+            model.cache = model.model.executor.lock().new_cache(&model.spec).unwrap();
             model.position = 0;
             assert_eq!(run(&mut model), first, "{name} on {:?} after other work", request.backend);
         }
@@ -294,7 +294,7 @@ fn logits_are_the_same_bits_however_a_prompt_is_cut() {
             let ids = drawn(name, 140);
             let mut logits = Logits::new(open(&request, name, 256));
             let mut run = |cuts: &[usize]| -> Vec<u32> {
-                logits.cache = logits.model.executor.borrow_mut().new_cache(&logits.spec).unwrap();
+                logits.cache = logits.model.executor.lock().new_cache(&logits.spec).unwrap();
                 logits.position = 0;
                 let (mut fed, mut last) = (0, Vec::new());
                 for &n in cuts {

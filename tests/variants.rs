@@ -10,10 +10,9 @@
 
 mod support;
 
-use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use support::bounds::{ARITHMETICS, Arithmetic, granted, of_llama_cpp};
 use support::matrices::emulated;
@@ -138,24 +137,24 @@ fn on_cpu(name: impl Into<String>, rules: Off<Rule>, isa: Option<Isa>) -> Combin
     let open = move |precise| {
         let executor = CpuExecutor::new(CpuOptions { precise, rules, isa, ..CpuOptions::default() });
         let target = executor.target();
-        (Rc::new(RefCell::new(executor)) as SharedExecutor, target)
+        (SharedExecutor::new(executor), target)
     };
     Combination { name: format!("cpu {}", name.into()), open: Box::new(open) }
 }
 
 /// An open GPU, shared by its combinations: kernels take long to compile, and most are the same.
-type SharedGpu = Rc<RefCell<GpuExecutor>>;
+type SharedGpu = SharedExecutor<GpuExecutor>;
 
 fn open_gpu(options: GpuOptions) -> SharedGpu {
-    Rc::new(RefCell::new(GpuExecutor::new(&GpuOptions { allow_software: true, ..options }).unwrap()))
+    SharedExecutor::of(GpuExecutor::new(&GpuOptions { allow_software: true, ..options }).unwrap())
 }
 
 fn on_gpu(gpu: &SharedGpu, name: &str, rules: Off<Rule>, kernels: Off<Variant>) -> Combination {
     let (gpu, switches) = (gpu.clone(), [rules.to_string(), kernels.to_string()].join(" "));
     let open = move |precise| {
-        gpu.borrow_mut().restrict(precise, rules, kernels);
-        let target = gpu.borrow().target();
-        (gpu.clone() as SharedExecutor, target)
+        gpu.lock().restrict(precise, rules, kernels);
+        let target = gpu.lock().target();
+        (gpu.of_any_kind(), target)
     };
     Combination { name: format!("gpu {name}{switches}"), open: Box::new(open) }
 }
@@ -238,7 +237,7 @@ fn check_logits(executor: &SharedExecutor, subject: &Subject, i: usize, arithmet
     let n = subject.tokens.len();
     for chunk in [n, 1] {
         let start = if chunk == 1 { n.saturating_sub(SINGLE) } else { 0 };
-        let mut executor = executor.borrow_mut();
+        let mut executor = executor.lock();
         let cache = executor.new_cache(&spec).unwrap();
         let mut logits = Vec::new();
         if start > 0 {

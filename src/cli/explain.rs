@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write, stdout};
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use tensorlogic::engine::Backend;
 use tensorlogic::explain::{dot, unfused};
@@ -24,7 +24,7 @@ pub fn run(args: &ExplainArgs) -> CliResult {
     if args.tokens == 0 || args.tokens > TOKENS_MAX {
         return Err(CliError::usage(format!("--tokens {}: a step has 1 to {TOKENS_MAX}", args.tokens)));
     }
-    let backend = Rc::new(args.compute.open()?);
+    let backend = Arc::new(args.compute.open()?);
     let mut exact = None;
     let plans = match args.file.as_deref() {
         Some(path) if path.extension().is_some_and(|e| e == "tl") => plans_of_program(path, &backend, args)?,
@@ -57,7 +57,7 @@ pub fn run(args: &ExplainArgs) -> CliResult {
 }
 
 /// A plan for each time that the program's tensors were computed.
-fn plans_of_program(path: &Path, backend: &Rc<Backend>, args: &ExplainArgs) -> Result<Vec<Plan>, CliError> {
+fn plans_of_program(path: &Path, backend: &Arc<Backend>, args: &ExplainArgs) -> Result<Vec<Plan>, CliError> {
     let runs = ForcedRuns::of(path, backend, &args.compute)?;
     if runs.failed {
         return Err(CliError::Silent);
@@ -90,7 +90,7 @@ fn text(out: &mut impl Write, plan: &Plan, backend: &Backend) -> CliResult {
 
 /// Prints a kernel that the backend compiled for the plans, or their names.
 fn shader(name: &str, language: &str, backend: &Backend) -> CliResult {
-    let mut kernels = backend.executor.borrow().kernel_sources();
+    let mut kernels = backend.executor.lock().kernel_sources();
     if kernels.is_empty() {
         return Err(CliError::failed(format!("{} compiles no shaders: take a GPU with --backend vulkan, metal or dx12", backend.note)));
     }

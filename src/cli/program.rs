@@ -1,10 +1,10 @@
 //! What a program computes, seen from outside: every graph that it forces.
 
-use std::cell::RefCell;
 use std::io::stderr;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use tensorlogic::diag::Diagnostic;
 use tensorlogic::engine::Backend;
@@ -33,12 +33,12 @@ pub struct ForcedRuns {
 
 impl ForcedRuns {
     /// Runs a program, its output to stderr, and keeps what it forces.
-    pub fn of(path: &Path, backend: &Rc<Backend>, compute: &ComputeArgs) -> Result<ForcedRuns, CliError> {
+    pub fn of(path: &Path, backend: &Arc<Backend>, compute: &ComputeArgs) -> Result<ForcedRuns, CliError> {
         let mut interp = interp_on(backend, compute, &[], Box::new(stderr()))?;
-        let seen: Rc<RefCell<Result<Vec<ForcedRun>, ExecError>>> = Rc::new(RefCell::new(Ok(Vec::new())));
+        let seen: Arc<Mutex<Result<Vec<ForcedRun>, ExecError>>> = Arc::new(Mutex::new(Ok(Vec::new())));
         let (sink, executor) = (seen.clone(), backend.executor.clone());
         interp.session.observe(Box::new(move |graph, outputs, args| {
-            let mut seen = sink.borrow_mut();
+            let mut seen = sink.lock();
             if let Ok(runs) = &mut *seen {
                 match on_host(args, &executor) {
                     Ok(args) => runs.push(ForcedRun { graph: graph.clone(), outputs: outputs.to_vec(), args }),
@@ -52,7 +52,7 @@ impl ForcedRuns {
         if let Err(diagnostics) = &result {
             show(&interp, diagnostics);
         }
-        let runs = seen.replace(Ok(Vec::new())).map_err(CliError::failed)?;
+        let runs = std::mem::replace(&mut *seen.lock(), Ok(Vec::new())).map_err(CliError::failed)?;
         Ok(ForcedRuns { interp, runs, failed: result.is_err() })
     }
 
@@ -74,7 +74,7 @@ fn on_host(args: &RunArgs, executor: &SharedExecutor) -> Result<RunArgs, ExecErr
     for input in &args.inputs {
         inputs.push(match input {
             Binding::Host(_) => input.clone(),
-            Binding::Device(tensor) => Binding::Host(Arc::new(executor.borrow_mut().read(tensor)?)),
+            Binding::Device(tensor) => Binding::Host(Arc::new(executor.lock().read(tensor)?)),
         });
     }
     Ok(RunArgs { inputs, ..args.clone() })

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use tensorlogic::diag::{Diagnostic, pictures};
@@ -17,11 +16,16 @@ use super::{interrupt, terminal};
 
 /// An interpreter on a backend of its own that prints on stdout.
 pub(super) fn interp(compute: &ComputeArgs, args: &[String]) -> Result<Interp, CliError> {
-    interp_on(&Rc::new(compute.open()?), compute, args, Box::new(ProgramOut))
+    interp_on(&Arc::new(compute.open()?), compute, args, Box::new(ProgramOut))
 }
 
 /// An interpreter on `backend` that prints to `out`.
-pub(super) fn interp_on(backend: &Rc<Backend>, compute: &ComputeArgs, args: &[String], out: Box<dyn Write>) -> Result<Interp, CliError> {
+pub(super) fn interp_on(
+    backend: &Arc<Backend>,
+    compute: &ComputeArgs,
+    args: &[String],
+    out: Box<dyn Write + Send>,
+) -> Result<Interp, CliError> {
     let options = Options {
         executor: Some(backend.executor.clone()),
         host: Some(Box::new(EngineHost::new(backend.clone(), compute.load_request(None)))),

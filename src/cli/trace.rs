@@ -5,7 +5,7 @@ mod table;
 mod verdict;
 
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use tensorlogic::output::{FileKind, Output};
 use tensorlogic::trace::{Comparison, Reference, Tolerance, Trace, compare, diagnose, to_safetensors};
@@ -33,7 +33,7 @@ pub fn run(args: &TraceArgs) -> CliResult {
         Some(&[first, _]) => args.compute.open_as(first)?,
         Some(other) => return Err(CliError::usage(format!("--compare-backends takes two, as vulkan,cpu, not {}", other.len()))),
     };
-    let backend = Rc::new(backend);
+    let backend = Arc::new(backend);
     let reference = match args.reference.as_deref() {
         None | Some("exact") => None,
         Some(path) => Some(read_reference(path, args)?),

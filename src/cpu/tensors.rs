@@ -96,7 +96,7 @@ impl Tensors {
 
     /// Takes the buffers of tensors whose last handle is gone.
     fn collect(&mut self) {
-        let released = std::mem::take(&mut *self.released.borrow_mut());
+        let released = std::mem::take(&mut *self.released.lock());
         for id in released {
             if let Some(buffer) = self.live.remove(&id) {
                 self.give_back(buffer);

@@ -1,8 +1,5 @@
 //! Which executor runs: a GPU, or the CPU where there is none.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use crate::cpu::{self, CpuExecutor, CpuOptions};
 use crate::gpu::{self, AdapterSummary, GpuError, GpuExecutor, GpuOptions, Variant, adapters};
 use crate::graph::Executor;
@@ -100,7 +97,7 @@ impl Backend {
                 let software = executor.gpu().caps.software;
                 let chunk = if software { CHUNK_SOFTWARE } else { CHUNK_GPU };
                 let (target, facts) = (executor.target(), executor.gpu().facts());
-                let executor = Rc::new(RefCell::new(executor));
+                let executor = SharedExecutor::new(executor);
                 Ok(Backend { executor, note, chunk, is_cpu: false, precise: request.precise, target, facts })
             }
             Err(error @ GpuError::Environment(_)) => Err(EngineError::NoDevice(error.to_string())),
@@ -119,14 +116,14 @@ impl Backend {
         let levels: Vec<&str> = cpu::Isa::available().into_iter().map(cpu::Isa::name).collect();
         let facts = vec![("vector instructions".to_owned(), levels.join(", "))];
         let target = executor.target();
-        Backend { executor: Rc::new(RefCell::new(executor)), note, chunk: CHUNK_CPU, is_cpu: true, precise, target, facts }
+        Backend { executor: SharedExecutor::new(executor), note, chunk: CHUNK_CPU, is_cpu: true, precise, target, facts }
     }
 
     /// The definition of every op in f64: slow, and exact but for what a weight's own type rounds.
     pub fn exact() -> Backend {
         let executor = ReferenceExecutor::new();
         let note = executor.describe();
-        let (executor, target) = (Rc::new(RefCell::new(executor)), cpu::TARGET);
+        let (executor, target) = (SharedExecutor::new(executor), cpu::TARGET);
         Backend { executor, note, chunk: CHUNK_GPU, is_cpu: true, precise: true, target, facts: Vec::new() }
     }
 

@@ -43,7 +43,7 @@ pub fn examine(
         report.modes.push(Mode::new(name, &backend.note));
         for case in cases(arithmetic).iter().filter(|case| wanted(&case.name)) {
             on_progress(&case.name);
-            let outcome = check(case, &mut *backend.executor.borrow_mut());
+            let outcome = check(case, &mut *backend.executor.lock());
             report.count(&case.kernel(), &outcome);
         }
         for check in CHECKS.into_iter().filter(|check| demo::IS_BUILT_IN && wanted(check)) {

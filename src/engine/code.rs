@@ -1,7 +1,8 @@
 //! A model's program on an executor: the one place where its `forward` is traced and compiled.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::graph::{CacheSpec, CompileOptions, Compiled, ExecError, Origin, TokenDim};
 use crate::lang::{ModelProgram, ProgramError, SharedExecutor, TraceSpec, Traced};
@@ -30,35 +31,35 @@ pub(super) struct Wanted {
 /// A program and what its steps share on the device.
 pub struct ModelCode {
     pub(super) executor: SharedExecutor,
-    pub(super) program: Rc<RefCell<ModelProgram>>,
-    constants: RefCell<Constants>,
+    pub(super) program: Arc<Mutex<ModelProgram>>,
+    constants: Mutex<Constants>,
     /// Why a bucket would be wrong for the program, so that every token count has a step of its own; `None` where one is right so far.
-    exact: RefCell<Option<String>>,
+    exact: Mutex<Option<String>>,
     /// Rows that no token fills would be computed for nothing.
     computes_padding: bool,
 }
 
 impl ModelCode {
     pub(super) fn new(executor: SharedExecutor, program: ModelProgram) -> Self {
-        let computes_padding = executor.borrow().computes_padding();
+        let computes_padding = executor.lock().computes_padding();
         ModelCode {
             executor,
-            program: Rc::new(RefCell::new(program)),
-            constants: RefCell::default(),
-            exact: RefCell::default(),
+            program: Arc::new(Mutex::new(program)),
+            constants: Mutex::default(),
+            exact: Mutex::default(),
             computes_padding,
         }
     }
 
     /// Rows of the token input of a step for `n_tokens`.
     pub(super) fn rows(&self, n_tokens: usize) -> usize {
-        let is_exact = self.computes_padding || self.exact.borrow().is_some();
+        let is_exact = self.computes_padding || self.exact.lock().is_some();
         if is_exact { n_tokens } else { n_tokens.next_power_of_two() }
     }
 
     /// What of the program needs a step of its own for each token count, with its place, as far as its traces have shown.
     pub fn exact(&self) -> Option<String> {
-        self.exact.borrow().clone()
+        self.exact.lock().clone()
     }
 
     /// One trace, for a bucket of rows where the program allows one. Its graph is compacted only by `compile`, so that it also has the steps
@@ -69,9 +70,9 @@ impl ModelCode {
     pub(super) fn trace(&self, wanted: &Wanted) -> Result<Traced, ProgramError> {
         let Wanted { n_tokens, position, slots, window, sample, exact } = *wanted;
         let spec = |bucket| TraceSpec { bucket, slots, window, last_only: sample, sample, position };
-        let mut program = self.program.borrow_mut();
+        let mut program = self.program.lock();
         let mut why = None;
-        if !exact && self.exact.borrow().is_none() {
+        if !exact && self.exact.lock().is_none() {
             let bucket = self.rows(n_tokens);
             why = match program.trace_forward(&spec(bucket)) {
                 Ok(traced) => match mixed(&traced, &program) {
@@ -89,7 +90,7 @@ impl ModelCode {
         let mut traced = program.trace_exact(&spec(n_tokens))?;
         traced.graph.take_tokens_as_exact();
         if why.is_some() {
-            self.exact.replace(why);
+            *self.exact.lock() = why;
         }
         Ok(traced)
     }
@@ -104,18 +105,20 @@ impl ModelCode {
         let (mut graph, outputs) = traced.graph.subgraph(&[traced.output]);
         let inputs = graph.compact_inputs(1);
         let options = CompileOptions { fuse: true, caches: caches.to_vec() };
-        let program = self.executor.borrow_mut().compile(&graph, &outputs, &options).map_err(|e| self.placed(e))?;
+        let compiled = self.executor.lock().compile(&graph, &outputs, &options);
+        // Placing an error takes the program, which whoever traces holds while it takes the executor: here the executor is free again.
+        let program = compiled.map_err(|e| self.placed(e))?;
         let mut constants = Vec::with_capacity(inputs.len() - 1);
         for id in &inputs[1..] {
             let constant = &traced.constants[id.0 as usize - 1];
-            constants.push(self.constants.borrow_mut().place(&self.executor, constant)?);
+            constants.push(self.constants.lock().place(&self.executor, constant)?);
         }
         Ok(Compiled { program, rows, literals: graph.literals().to_vec(), constants, pinned: traced.pinned })
     }
 
     /// The error with its place in the model's program.
     pub(super) fn placed(&self, error: ExecError) -> EngineError {
-        let program = self.program.borrow();
+        let program = self.program.lock();
         match origin(&error).and_then(|o| program.span_of(o)) {
             Some(span) => {
                 let diagnostic = crate::diag::Diagnostic::error(error.to_string()).at(span);

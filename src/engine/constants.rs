@@ -1,7 +1,6 @@
 //! The tensors that a model's program makes of its own, on the device.
 
-use std::rc::{Rc, Weak};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::graph::{Binding, DeviceTensor, ExecError};
 use crate::lang::SharedExecutor;
@@ -17,9 +16,9 @@ pub(super) struct Constants {
 impl Constants {
     /// # Errors
     /// When the device has no memory for it.
-    pub fn place(&mut self, executor: &SharedExecutor, constant: &Binding) -> Result<Rc<DeviceTensor>, ExecError> {
+    pub fn place(&mut self, executor: &SharedExecutor, constant: &Binding) -> Result<Arc<DeviceTensor>, ExecError> {
         let host = match constant {
-            Binding::Device(tensor) => return Ok(Rc::new(tensor.clone())),
+            Binding::Device(tensor) => return Ok(Arc::new(tensor.clone())),
             Binding::Host(host) => host,
         };
         self.uploaded.retain(|(_, tensor)| tensor.strong_count() > 0);
@@ -27,8 +26,8 @@ impl Constants {
         if let Some(tensor) = equal.and_then(|(_, tensor)| tensor.upgrade()) {
             return Ok(tensor);
         }
-        let tensor = Rc::new(executor.borrow_mut().upload(host)?);
-        self.uploaded.push((host.clone(), Rc::downgrade(&tensor)));
+        let tensor = Arc::new(executor.lock().upload(host)?);
+        self.uploaded.push((host.clone(), Arc::downgrade(&tensor)));
         Ok(tensor)
     }
 }

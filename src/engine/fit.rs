@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::format::ModelFile;
@@ -18,7 +17,7 @@ const NAMES_SHOWN: usize = 3;
 /// A file with the program that runs it.
 pub(super) struct Fitted {
     pub config: ModelConfig,
-    pub source: Rc<FileSource>,
+    pub source: Arc<FileSource>,
     pub program: ModelProgram,
     /// What the program appends to a cache, if it keeps one.
     pub cache: Option<CacheShape>,
@@ -43,7 +42,11 @@ pub fn built_in_program(file: &Arc<ModelFile>) -> Result<String, String> {
 /// # Errors
 /// For files that hold no model, unknown architectures, programs that fail on the file, and tensors that the program neither uses nor names
 /// as not needed.
-pub(super) fn fit(file: &Arc<ModelFile>, arch: Option<&Path>, on: Option<(SharedExecutor, Box<dyn Write>)>) -> Result<Fitted, EngineError> {
+pub(super) fn fit(
+    file: &Arc<ModelFile>,
+    arch: Option<&Path>,
+    on: Option<(SharedExecutor, Box<dyn Write + Send>)>,
+) -> Result<Fitted, EngineError> {
     refuse_other_kinds(file)?;
     if let (None, Some(why)) = (arch, file.refusal()) {
         return Err(ModelError(format!("{}{why}", place(file))).into());
@@ -56,7 +59,7 @@ pub(super) fn fit(file: &Arc<ModelFile>, arch: Option<&Path>, on: Option<(Shared
     refuse_missing_experts(file, arch)?;
     let config = ModelConfig::from_file(file)?;
     let executor = on.as_ref().map(|(executor, _)| executor.clone());
-    let source = Rc::new(FileSource { weights: ModelWeights::from_file(file), file: file.clone(), executor });
+    let source = Arc::new(FileSource { weights: ModelWeights::from_file(file), file: file.clone(), executor });
     let unfit = |e| unfit(e, file, &name, arch);
     let program = match on {
         Some((executor, printed)) => ModelProgram::load_on(executor, &name, &text, source.clone(), printed),

@@ -97,15 +97,18 @@ impl LoadedModel {
             sampling: Sampling::default(),
         };
         let request = Request { graph: &traced.graph, outputs: &outputs, caches: &[spec], select, layer_idx };
-        let mut executor = self.executor.borrow_mut();
-        let mut trace = record(&request, &args, &mut *executor).map_err(|error| match error {
+        let mut executor = self.executor.lock();
+        let recorded = record(&request, &args, &mut *executor);
+        // Placing an error takes the program, which whoever traces holds while it takes the executor.
+        drop(executor);
+        let mut trace = recorded.map_err(|error| match error {
             TraceError::Exec(error) => self.code.placed(error),
             error => error.into(),
         })?;
         // A diagnosis computes steps again by the definition, which has no device.
         for input in &mut trace.args.inputs {
             if let Binding::Device(tensor) = input {
-                *input = Binding::Host(Arc::new(executor.read(tensor)?));
+                *input = Binding::Host(Arc::new(self.executor.lock().read(tensor)?));
             }
         }
         Ok(trace)

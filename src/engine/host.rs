@@ -1,16 +1,16 @@
 //! What programs reach of the engine: models by path, their caches and their text.
 
 use std::any::Any;
-use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::{Mutex, MutexGuard};
+
 use crate::format::Metadata;
-use crate::graph::{Binding, CacheSpec, CacheUse, Compiled, DeviceTensor, Sampling, Weight};
+use crate::graph::{Binding, CacheSpec, CacheUse, Compiled, DeviceTensor, Sampling, Unused, Weight};
 use crate::lang::{ChatRequest, EngineCache, EngineChat, EngineModel, Host, ModelSource};
 use crate::model::Generator;
 use crate::tensor::HostTensor;
@@ -23,29 +23,29 @@ use super::{Backend, EngineError, LoadRequest, LoadedModel, vocabulary};
 
 /// Loads models for programs.
 pub struct EngineHost {
-    backend: Rc<Backend>,
+    backend: Arc<Backend>,
     request: LoadRequest,
 }
 
 impl EngineHost {
-    pub fn new(backend: Rc<Backend>, request: LoadRequest) -> Self {
+    pub fn new(backend: Arc<Backend>, request: LoadRequest) -> Self {
         EngineHost { backend, request }
     }
 }
 
 impl Host for EngineHost {
-    fn load_model(&mut self, path: &str) -> Result<Rc<dyn EngineModel>, String> {
+    fn load_model(&mut self, path: &str) -> Result<Arc<dyn EngineModel>, String> {
         let model = LoadedModel::open(Path::new(path), &self.backend, &self.request).map_err(said)?;
         Ok(HostedModel::new(model))
     }
 
-    fn built_in_model(&mut self) -> Result<Rc<dyn EngineModel>, String> {
+    fn built_in_model(&mut self) -> Result<Arc<dyn EngineModel>, String> {
         let file = super::demo::open().map_err(said)?;
         let model = LoadedModel::from_file(file, &self.backend, &self.request).map_err(said)?;
         Ok(HostedModel::new(model))
     }
 
-    fn load_tokenizer(&mut self, path: &str) -> Result<Rc<dyn EngineModel>, String> {
+    fn load_tokenizer(&mut self, path: &str) -> Result<Arc<dyn EngineModel>, String> {
         vocabulary::open(path)
     }
 }
@@ -55,12 +55,12 @@ struct HostedModel {
     /// No two models that a process loads have the same; an address would be given again once a model is gone.
     number: u64,
     /// The steps of `forward` that hold for any position, by token count and cache.
-    steps: RefCell<HashMap<(usize, CacheSpec), Rc<Compiled>>>,
+    steps: Mutex<HashMap<(usize, CacheSpec), Arc<Compiled>>>,
 }
 
 impl Drop for HostedModel {
     fn drop(&mut self) {
-        let steps = std::mem::take(&mut *self.steps.borrow_mut());
+        let steps = std::mem::take(&mut *self.steps.lock());
         self.release(steps.into_values());
     }
 }
@@ -70,7 +70,7 @@ const MOST_STEPS: usize = 64;
 
 /// A cache with the generator that owns it.
 struct HostedCache {
-    generator: RefCell<Generator<ModelSteps>>,
+    generator: Mutex<Generator<ModelSteps>>,
     /// The number of the model that it belongs to.
     owner: u64,
 }
@@ -92,9 +92,9 @@ impl EngineCache for HostedCache {
 
 impl HostedCache {
     /// The generator, where no `generate` is under way with it.
-    fn generator(&self) -> Result<RefMut<'_, Generator<ModelSteps>>, String> {
+    fn generator(&self) -> Result<MutexGuard<'_, Generator<ModelSteps>>, String> {
         let busy = || "this cache is in use by the `generate` that called this function: use another, `KVCache(model)`".to_owned();
-        self.generator.try_borrow_mut().map_err(|_| busy())
+        self.generator.try_lock().ok_or_else(busy)
     }
 }
 
@@ -117,18 +117,18 @@ impl ModelSource for HostedModel {
 }
 
 impl HostedModel {
-    fn new(model: LoadedModel) -> Rc<HostedModel> {
+    fn new(model: LoadedModel) -> Arc<HostedModel> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Rc::new(HostedModel { model, number: NEXT.fetch_add(1, Ordering::Relaxed), steps: RefCell::default() })
+        Arc::new(HostedModel { model, number: NEXT.fetch_add(1, Ordering::Relaxed), steps: Mutex::default() })
     }
 
-    fn step(&self, wanted: &Wanted, spec: CacheSpec) -> Result<Rc<Compiled>, String> {
+    fn step(&self, wanted: &Wanted, spec: CacheSpec) -> Result<Arc<Compiled>, String> {
         let key = (wanted.n_tokens, spec);
-        if let Some(step) = self.steps.borrow().get(&key) {
+        if let Some(step) = self.steps.lock().get(&key) {
             return Ok(step.clone());
         }
-        let step = Rc::new(self.model.compile(wanted, &[spec]).map_err(said)?);
-        let mut steps = self.steps.borrow_mut();
+        let step = Arc::new(self.model.compile(wanted, &[spec]).map_err(said)?);
+        let mut steps = self.steps.lock();
         if step.pinned.is_none() {
             if steps.len() == MOST_STEPS {
                 self.release(steps.drain().map(|(_, step)| step));
@@ -141,11 +141,8 @@ impl HostedModel {
         Ok(step)
     }
 
-    fn release(&self, steps: impl IntoIterator<Item = Rc<Compiled>>) {
-        // An executor that is at work frees the programs with the weights of the model.
-        if let Ok(mut executor) = self.model.executor.try_borrow_mut() {
-            steps.into_iter().for_each(|step| executor.release(step.program));
-        }
+    fn release(&self, steps: impl IntoIterator<Item = Arc<Compiled>>) {
+        self.model.executor.let_go(steps.into_iter().map(|step| Unused::Program(step.program)));
     }
 
     fn own<'a>(&self, cache: &'a dyn EngineCache) -> Result<&'a HostedCache, String> {
@@ -177,9 +174,9 @@ impl EngineModel for HostedModel {
         parts.chain([file.path().to_path_buf()]).collect()
     }
 
-    fn new_cache(&self, window: Option<usize>) -> Result<Rc<dyn EngineCache>, String> {
+    fn new_cache(&self, window: Option<usize>) -> Result<Arc<dyn EngineCache>, String> {
         let generator = self.model.generator_with_window(window).map_err(said)?;
-        Ok(Rc::new(HostedCache { generator: RefCell::new(generator), owner: self.number }))
+        Ok(Arc::new(HostedCache { generator: Mutex::new(generator), owner: self.number }))
     }
 
     fn forward(&self, tokens: &[i32], cache: &dyn EngineCache) -> Result<DeviceTensor, String> {
@@ -193,7 +190,7 @@ impl EngineModel for HostedModel {
         let step = self.step(&wanted, spec)?;
         let input = Binding::Host(Arc::new(HostTensor::i32([tokens.len()], tokens.to_vec())));
         let args = step.args(input, CacheUse { cache: generator.cache(), position }, tokens.len(), Sampling::default());
-        let mut executor = self.model.executor.borrow_mut();
+        let mut executor = self.model.executor.lock();
         executor.record_history(generator.cache(), position, tokens).map_err(|e| e.to_string())?;
         let mut outputs = executor.run(step.program, &args).map_err(|e| e.to_string())?;
         drop(executor);
@@ -233,7 +230,7 @@ impl EngineModel for HostedModel {
         Ok(0)
     }
 
-    fn chat(&self, request: ChatRequest) -> Result<Rc<dyn EngineChat>, String> {
+    fn chat(&self, request: ChatRequest) -> Result<Arc<dyn EngineChat>, String> {
         super::chat::begin(&self.model, request).map_err(|error| match error {
             EngineError::Sampling(error) => error.of_argument(),
             other => said(other),

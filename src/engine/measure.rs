@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::bench::{ContextPoint, Cost, DeviceShare, KernelTime, Phase, Report, Summary, plan_cost, step_cost};
@@ -59,16 +59,16 @@ pub fn measure(
     on_progress("loading");
     let mut generator = model.generator(0)?;
     generator.programs_mut().step(1, 0)?;
-    model.executor.borrow_mut().finish()?;
+    model.executor.lock().finish()?;
     let load_seconds = loading_since.elapsed().as_secs_f64();
     on_progress("bandwidth");
-    let moved = backend.executor.borrow_mut().bandwidth()?;
+    let moved = backend.executor.lock().bandwidth()?;
     let bandwidth = moved.map(|b| b.read);
     let mut bench = Bench { model, backend, generator, bandwidth, plans: HashMap::new() };
     let mut report = Report {
         model: model.file().path().file_name().map_or_else(|| model.config.name.clone(), |n| n.to_string_lossy().into_owned()),
         model_bytes: model.file().tensors().tensors().iter().map(|t| t.len_bytes as u64).sum(),
-        backend: model.executor.borrow().describe(),
+        backend: model.executor.lock().describe(),
         precise: backend.precise,
         kv: match bench.generator.context().spec().kv_type {
             KvType::F32 => "f32",
@@ -96,7 +96,7 @@ pub fn measure(
     if request.over_context {
         bench.over_context(request.new_tokens.clamp(1, POINT_TOKENS), runs.min(3), &mut report, &mut on_progress)?;
     }
-    let counters = model.executor.borrow().counters();
+    let counters = model.executor.lock().counters();
     report.device_bytes = Some(counters.device_bytes);
     report.peak_device_bytes = Some(counters.peak_device_bytes);
     Ok(report)
@@ -124,7 +124,7 @@ impl Bench<'_> {
     fn seconds(&mut self, ids: &[TokenId], n: usize) -> Result<f64, EngineError> {
         let start = Instant::now();
         self.generate(ids, n)?;
-        self.model.executor.borrow_mut().finish()?;
+        self.model.executor.lock().finish()?;
         Ok(start.elapsed().as_secs_f64())
     }
 
@@ -192,9 +192,9 @@ impl Bench<'_> {
             let plan = self.plan(1)?;
             let cost = (1..=n_new).map(|cached| plan_cost(plan, 1, cached)).sum();
             report.decode = Some(Phase::new(n_new, &decode, cost, self.bandwidth));
-            if self.model.executor.borrow_mut().watch_runs() {
+            if self.model.executor.lock().watch_runs() {
                 self.generate(&one, n_new + 1)?;
-                let watched = self.model.executor.borrow_mut().watched_runs()?;
+                let watched = self.model.executor.lock().watched_runs()?;
                 report.decode_device = watched.as_ref().and_then(DeviceShare::new);
             }
         }
@@ -216,11 +216,11 @@ impl Bench<'_> {
     fn tune(&mut self, on_progress: &mut impl FnMut(&str)) -> Result<Option<TuneReport>, EngineError> {
         let (step, args) = self.one_run(0, 1)?;
         let mut progress = |done: usize, all: usize| on_progress(&format!("kernel shape {done} of {all}"));
-        Ok(self.model.executor.borrow_mut().tune(step.program, &args, &mut progress)?)
+        Ok(self.model.executor.lock().tune(step.program, &args, &mut progress)?)
     }
 
     /// The step and arguments of a run of `n_tokens` after `before` others, which are fed first.
-    pub(super) fn one_run(&mut self, before: usize, n_tokens: usize) -> Result<(Rc<Compiled>, RunArgs), EngineError> {
+    pub(super) fn one_run(&mut self, before: usize, n_tokens: usize) -> Result<(Arc<Compiled>, RunArgs), EngineError> {
         let ids = prompt(before + n_tokens, self.model.config.vocab_len);
         self.generator.context_mut().clear();
         if before > 0 {
@@ -246,7 +246,7 @@ impl Bench<'_> {
         let mut times = Vec::with_capacity(runs + 1);
         for _ in 0..=runs {
             let start = Instant::now();
-            let Some(run) = self.model.executor.borrow_mut().run_timed(step.program, &args)? else { return Ok(Vec::new()) };
+            let Some(run) = self.model.executor.lock().run_timed(step.program, &args)? else { return Ok(Vec::new()) };
             *timed_by = Some(run.timed_by);
             times.push(run.steps);
             if start.elapsed() > RUN_LONG {

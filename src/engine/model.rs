@@ -1,13 +1,13 @@
 //! A model, loaded: its file, its program, its text side, on one executor.
 
-use std::cell::RefCell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::format::{Metadata, ModelFile};
-use crate::graph::{CacheSpec, Compiled, KvType, Sampling, Weight};
+use crate::graph::{CacheSpec, Compiled, KvType, Sampling, Unused, Weight};
 use crate::lang::{CacheShape, ModelProgram, ModelSource, ProgramError, SharedExecutor, TraceSpec, Traced};
 use crate::model::{CacheRequest, ChatSession, ChatSettings, Generator, ModelConfig, ModelError, ModelWeights};
 use crate::text::{ChatTemplate, SamplingOverrides, SamplingParams, Tokenizer, TokenizerError};
@@ -28,7 +28,7 @@ pub struct LoadRequest {
     pub window: Option<usize>,
     pub sinks: Option<usize>,
     /// Where the model's program prints: when it is loaded, and each time its `forward` is traced.
-    pub printed: fn() -> Box<dyn Write>,
+    pub printed: fn() -> Box<dyn Write + Send>,
 }
 
 impl Default for LoadRequest {
@@ -49,10 +49,8 @@ impl Drop for FileSource {
     /// The last of the model, its program and its generators is gone: nothing of it stays on the device.
     fn drop(&mut self) {
         self.weights.retire();
-        if let Some(executor) = &self.executor
-            && let Ok(mut executor) = executor.try_borrow_mut()
-        {
-            executor.free_retired();
+        if let Some(executor) = &self.executor {
+            executor.let_go([Unused::RetiredWeights]);
         }
     }
 }
@@ -79,10 +77,10 @@ impl ModelSource for FileSource {
 pub struct LoadedModel {
     pub config: ModelConfig,
     pub executor: SharedExecutor,
-    pub(super) source: Rc<FileSource>,
-    pub(super) code: Rc<ModelCode>,
+    pub(super) source: Arc<FileSource>,
+    pub(super) code: Arc<ModelCode>,
     cache: Option<CacheShape>,
-    tokenizer: Result<Rc<Tokenizer>, TokenizerError>,
+    tokenizer: Result<Arc<Tokenizer>, TokenizerError>,
     request: LoadRequest,
     chunk: usize,
 }
@@ -102,7 +100,7 @@ impl LoadedModel {
         let file = Arc::new(file);
         let Fitted { config, source, program, cache } =
             fit(&file, request.arch.as_deref(), Some((backend.executor.clone(), (request.printed)())))?;
-        let tokenizer = Tokenizer::from_model(&file).map(Rc::new);
+        let tokenizer = Tokenizer::from_model(&file).map(Arc::new);
         if let Ok(tokenizer) = &tokenizer
             && tokenizer.vocab_size() > config.vocab_len
         {
@@ -116,7 +114,7 @@ impl LoadedModel {
             config,
             executor: backend.executor.clone(),
             source,
-            code: Rc::new(ModelCode::new(backend.executor.clone(), program)),
+            code: Arc::new(ModelCode::new(backend.executor.clone(), program)),
             cache,
             tokenizer,
             request: request.clone(),
@@ -128,13 +126,13 @@ impl LoadedModel {
         &self.source.file
     }
 
-    pub fn program(&self) -> &Rc<RefCell<ModelProgram>> {
+    pub fn program(&self) -> &Arc<Mutex<ModelProgram>> {
         &self.code.program
     }
 
     /// # Errors
     /// When the file has none, or one that cannot be used.
-    pub fn tokenizer(&self) -> Result<Rc<Tokenizer>, EngineError> {
+    pub fn tokenizer(&self) -> Result<Arc<Tokenizer>, EngineError> {
         self.tokenizer.clone().map_err(EngineError::Tokenizer)
     }
 
@@ -194,7 +192,7 @@ impl LoadedModel {
     /// # Errors
     /// Those of the program.
     pub fn trace(&self, spec: &TraceSpec) -> Result<Traced, EngineError> {
-        self.code.program.borrow_mut().trace_forward(spec).map_err(|e| self.unfit(e))
+        self.code.program.lock().trace_forward(spec).map_err(|e| self.unfit(e))
     }
 
     /// Why each token count has a step of its own, as far as the steps so far have shown; `None` where a bucket of rows serves several.

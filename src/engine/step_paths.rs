@@ -115,7 +115,7 @@ impl Bench<'_> {
         }
         let mut began = None;
         let mut begin = || began = Some(Clocks::now());
-        let mut executor = self.model.executor.borrow_mut();
+        let mut executor = self.model.executor.lock();
         let a_submit = executor.runs_a_submit(step);
         let ran = executor.replay(compiled.program, &args, n, a_submit, &mut begin)?;
         Ok(began.filter(|_| ran))

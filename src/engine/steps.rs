@@ -1,9 +1,9 @@
 //! The steps of a model: one a bucket, traced and compiled when first needed.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::graph::{CacheSpec, Compiled, ProgramId};
+use crate::graph::{CacheSpec, Compiled, ProgramId, Unused};
 use crate::model::StepPrograms;
 
 use super::EngineError;
@@ -11,10 +11,10 @@ use super::code::{ModelCode, Wanted};
 
 /// The steps of one model for one cache shape.
 pub struct ModelSteps {
-    code: Rc<ModelCode>,
+    code: Arc<ModelCode>,
     spec: CacheSpec,
     /// By the rows of the token input. A step that holds for one position alone is not among them.
-    compiled: HashMap<usize, Rc<Compiled>>,
+    compiled: HashMap<usize, Arc<Compiled>>,
     /// The program of a run that no other run can use: it was made for one position alone.
     passing: Option<ProgramId>,
     /// How often the program was interpreted: warm steps leave it alone.
@@ -22,7 +22,7 @@ pub struct ModelSteps {
 }
 
 impl ModelSteps {
-    pub(super) fn new(code: Rc<ModelCode>, spec: CacheSpec) -> Self {
+    pub(super) fn new(code: Arc<ModelCode>, spec: CacheSpec) -> Self {
         ModelSteps { code, spec, compiled: HashMap::new(), passing: None, n_traces: 0 }
     }
 
@@ -33,27 +33,25 @@ impl ModelSteps {
 
 impl Drop for ModelSteps {
     fn drop(&mut self) {
-        // An executor that is at work frees the programs with those that it drops next.
-        if let Ok(mut executor) = self.code.executor.try_borrow_mut() {
-            self.compiled.values().map(|step| step.program).chain(self.passing).for_each(|program| executor.release(program));
-        }
+        let programs = self.compiled.values().map(|step| step.program).chain(self.passing);
+        self.code.executor.let_go(programs.map(Unused::Program));
     }
 }
 
 impl StepPrograms for ModelSteps {
     type Error = EngineError;
 
-    fn step(&mut self, n_tokens: usize, position: usize) -> Result<Rc<Compiled>, EngineError> {
+    fn step(&mut self, n_tokens: usize, position: usize) -> Result<Arc<Compiled>, EngineError> {
         if let Some(step) = self.compiled.get(&self.code.rows(n_tokens)) {
             return Ok(step.clone());
         }
         self.n_traces += 1;
         let wanted = Wanted { n_tokens, position, slots: self.spec.slots, window: self.spec.window, sample: true, exact: false };
-        let step = Rc::new(self.code.compile(&wanted, &[self.spec])?);
+        let step = Arc::new(self.code.compile(&wanted, &[self.spec])?);
         if step.pinned.is_none() {
             self.compiled.insert(step.rows, step.clone());
         } else if let Some(last) = self.passing.replace(step.program) {
-            self.code.executor.borrow_mut().release(last);
+            self.code.executor.lock().release(last);
         }
         Ok(step)
     }

@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::format::{Metadata, ModelFile};
@@ -46,7 +45,7 @@ pub(super) fn decode(tokenizer: &Tokenizer, ids: &[i32]) -> Result<String, Strin
 ///
 /// # Errors
 /// When the file is none of these, or holds no vocabulary.
-pub(super) fn open(path: &str) -> Result<Rc<dyn EngineModel>, String> {
+pub(super) fn open(path: &str) -> Result<Arc<dyn EngineModel>, String> {
     let path = Path::new(path);
     let tokenizer = if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
         let fail = |e: std::io::Error| format!("cannot read `{}`: {e}", path.display());
@@ -62,7 +61,7 @@ pub(super) fn open(path: &str) -> Result<Rc<dyn EngineModel>, String> {
         Tokenizer::from_model(&ModelFile::open(path, false).map_err(|e| e.to_string())?)
     };
     let tokenizer = tokenizer.map_err(|e| format!("`{}`: {e}", path.display()))?;
-    Ok(Rc::new(HostedTokenizer { path: path.to_owned(), metadata: Metadata::default(), tokenizer }))
+    Ok(Arc::new(HostedTokenizer { path: path.to_owned(), metadata: Metadata::default(), tokenizer }))
 }
 
 /// A tokenizer that stands for a model where only text is asked for.
@@ -100,7 +99,7 @@ impl EngineModel for HostedTokenizer {
         vec![self.path.clone()]
     }
 
-    fn new_cache(&self, _: Option<usize>) -> Result<Rc<dyn EngineCache>, String> {
+    fn new_cache(&self, _: Option<usize>) -> Result<Arc<dyn EngineCache>, String> {
         no_model()
     }
 
@@ -128,7 +127,7 @@ impl EngineModel for HostedTokenizer {
         no_model()
     }
 
-    fn chat(&self, _: ChatRequest) -> Result<Rc<dyn EngineChat>, String> {
+    fn chat(&self, _: ChatRequest) -> Result<Arc<dyn EngineChat>, String> {
         no_model()
     }
 

@@ -1,7 +1,7 @@
 //! The bind-group cache: one group for each layout and list of buffer ranges.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::device::{CountedBuffer, Gpu};
 use super::pipelines::Layout;
@@ -9,7 +9,7 @@ use super::pipelines::Layout;
 /// A range of a buffer.
 #[derive(Clone, Debug)]
 pub struct BufferRange {
-    pub buffer: Rc<CountedBuffer>,
+    pub buffer: Arc<CountedBuffer>,
     pub offset: u64,
     /// Bytes; None binds to the end.
     pub size: Option<u64>,

@@ -1,9 +1,10 @@
 //! A recording's dispatches with the buffers of a run: their bind groups and, once such runs are repeated, their command buffers.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use super::device::Gpu;
 use super::recording::{Recorded, Recording, RunBuffers};
@@ -16,19 +17,19 @@ const KEPT: usize = 4;
 pub struct Bound {
     pub groups: Vec<wgpu::BindGroup>,
     /// The one last run comes first.
-    repeated: RefCell<Vec<Repeated>>,
+    repeated: Mutex<Vec<Repeated>>,
 }
 
 /// Runs with the same grids.
 struct Repeated {
     grids: Vec<[u32; 3]>,
     /// From the second run on: the first goes through wgpu, which clears what it uses. `None` within where nothing could be recorded.
-    secondary: Option<Option<Rc<Secondary>>>,
+    secondary: Option<Option<Arc<Secondary>>>,
 }
 
 impl Bound {
     pub fn new(groups: Vec<wgpu::BindGroup>) -> Self {
-        Bound { groups, repeated: RefCell::default() }
+        Bound { groups, repeated: Mutex::default() }
     }
 
     /// The command buffer for a run with these buffers and grids, where they were run before.
@@ -39,8 +40,8 @@ impl Bound {
         recording: &Recording,
         buffers: &RunBuffers,
         grids: &[[u32; 3]],
-    ) -> Option<Rc<Secondary>> {
-        let mut repeated = self.repeated.borrow_mut();
+    ) -> Option<Arc<Secondary>> {
+        let mut repeated = self.repeated.lock();
         let Some(at) = repeated.iter().position(|r| r.grids == grids) else {
             repeated.insert(0, Repeated { grids: grids.to_vec(), secondary: None });
             repeated.truncate(KEPT);
@@ -49,8 +50,8 @@ impl Bound {
         repeated[..=at].rotate_right(1);
         let record = || {
             let made = record(device, recording, buffers, grids)?;
-            gpu.recorded.set(gpu.recorded.get() + 1);
-            Some(Rc::new(made))
+            gpu.recorded.fetch_add(1, Ordering::Relaxed);
+            Some(Arc::new(made))
         };
         repeated[0].secondary.get_or_insert_with(record).clone()
     }

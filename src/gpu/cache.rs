@@ -1,6 +1,6 @@
 //! Key-value rings: a buffer for the keys and one for the values of each layer, and the ids that the repeat penalty reads.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::device::{CountedBuffer, Gpu};
 use crate::graph::{CacheSpec, ExecError, KvType};
@@ -35,9 +35,9 @@ pub fn history_len(spec: &CacheSpec) -> usize {
 /// One cache on the device.
 pub struct Cache {
     pub spec: CacheSpec,
-    pub keys: Vec<Rc<CountedBuffer>>,
-    pub values: Vec<Rc<CountedBuffer>>,
-    pub history: Rc<CountedBuffer>,
+    pub keys: Vec<Arc<CountedBuffer>>,
+    pub values: Vec<Arc<CountedBuffer>>,
+    pub history: Arc<CountedBuffer>,
 }
 
 const HINT: &str = "lower --ctx, or choose --kv q8_0";
@@ -58,7 +58,7 @@ impl Cache {
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let make = |len_bytes: usize| {
-            gpu.buffer("the key-value cache", HINT, len_bytes as u64, usage).map(Rc::new).map_err(|e| match e {
+            gpu.buffer("the key-value cache", HINT, len_bytes as u64, usage).map(Arc::new).map_err(|e| match e {
                 ExecError::OutOfMemory { what, hint, .. } => ExecError::OutOfMemory { mb, what, hint },
                 other => other,
             })

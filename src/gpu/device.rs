@@ -1,8 +1,7 @@
 //! Choosing an adapter and opening its device.
 
-use std::cell::{Cell, OnceCell};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::caps::{self, Caps};
 use super::errors::{FaultState, GpuError};
@@ -44,11 +43,11 @@ pub struct Gpu {
     pub options: GpuOptions,
     /// Bytes allocated now and at most, and buffers made.
     pub allocated: Allocated,
-    poison: OnceCell<Rc<CountedBuffer>>,
+    poison: OnceLock<Arc<CountedBuffer>>,
     /// What records command buffers, where the device has such.
-    recorder: OnceCell<Option<Arc<RawDevice>>>,
+    recorder: OnceLock<Option<Arc<RawDevice>>>,
     /// Command buffers recorded since the start.
-    pub recorded: Cell<u64>,
+    pub recorded: AtomicU64,
 }
 
 /// Bytes of the buffer that poison is copied from.
@@ -57,9 +56,9 @@ pub const POISON_BYTES: u64 = 1 << 20;
 /// Counts of device memory, shared by all that allocate.
 #[derive(Clone, Debug, Default)]
 pub struct Allocated {
-    bytes: Rc<Cell<u64>>,
-    peak: Rc<Cell<u64>>,
-    buffers: Rc<Cell<u64>>,
+    bytes: Arc<AtomicU64>,
+    peak: Arc<AtomicU64>,
+    buffers: Arc<AtomicU64>,
 }
 
 /// A buffer whose bytes are counted while it lives.
@@ -73,26 +72,26 @@ pub struct CountedBuffer {
 
 impl Drop for CountedBuffer {
     fn drop(&mut self) {
-        self.allocated.bytes.set(self.allocated.bytes.get() - self.buffer.size());
+        self.allocated.bytes.fetch_sub(self.buffer.size(), Ordering::Relaxed);
     }
 }
 
 impl Allocated {
     pub fn bytes(&self) -> u64 {
-        self.bytes.get()
+        self.bytes.load(Ordering::Relaxed)
     }
 
     pub fn peak(&self) -> u64 {
-        self.peak.get()
+        self.peak.load(Ordering::Relaxed)
     }
 
     /// Forgets what was allocated for a while since the peak was this.
     pub fn restore_peak(&self, peak: u64) {
-        self.peak.set(peak.max(self.bytes.get()));
+        self.peak.store(peak.max(self.bytes()), Ordering::Relaxed);
     }
 
     pub fn buffers(&self) -> u64 {
-        self.buffers.get()
+        self.buffers.load(Ordering::Relaxed)
     }
 }
 
@@ -133,9 +132,9 @@ impl Gpu {
         let faults = FaultState::default();
         faults.attach(&device);
         let caps = Caps::new(&device, &info, options);
-        let (options, allocated, poison) = (options.clone(), Allocated::default(), OnceCell::new());
+        let (options, allocated, poison) = (options.clone(), Allocated::default(), OnceLock::new());
         let tuning = Tuning::default();
-        let (recorder, recorded) = (OnceCell::new(), Cell::new(0));
+        let (recorder, recorded) = (OnceLock::new(), AtomicU64::new(0));
         Ok(Gpu { device, queue, info, caps, tuning, faults, options, allocated, poison, recorder, recorded })
     }
 
@@ -155,12 +154,12 @@ impl Gpu {
     ///
     /// # Errors
     /// When the device has not enough memory.
-    pub fn poison(&self) -> Result<Rc<CountedBuffer>, ExecError> {
+    pub fn poison(&self) -> Result<Arc<CountedBuffer>, ExecError> {
         if let Some(buffer) = self.poison.get() {
             return Ok(buffer.clone());
         }
         let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        let buffer = Rc::new(self.buffer("poison", "unset TL_POISON", POISON_BYTES, usage)?);
+        let buffer = Arc::new(self.buffer("poison", "unset TL_POISON", POISON_BYTES, usage)?);
         self.queue.write_buffer(&buffer.buffer, 0, &vec![0xff; POISON_BYTES as usize]);
         Ok(self.poison.get_or_init(|| buffer).clone())
     }
@@ -213,7 +212,7 @@ impl Gpu {
         let size = size.max(16).next_multiple_of(16);
         let allocated = &self.allocated;
         let full = || ExecError::OutOfMemory { mb: size.div_ceil(1_000_000) as usize, what: what.to_owned(), hint: hint.to_owned() };
-        if self.options.faults.memory_limit.is_some_and(|limit| allocated.bytes.get() + size > limit) {
+        if self.options.faults.memory_limit.is_some_and(|limit| allocated.bytes() + size > limit) {
             return Err(full());
         }
         if size > self.caps.max_buffer {
@@ -226,10 +225,10 @@ impl Gpu {
         if pollster::block_on(memory.pop()).is_some() {
             return Err(full());
         }
-        allocated.bytes.set(allocated.bytes.get() + size);
-        allocated.peak.set(allocated.peak.get().max(allocated.bytes.get()));
-        allocated.buffers.set(allocated.buffers.get() + 1);
-        Ok(CountedBuffer { buffer, id: allocated.buffers.get(), allocated: allocated.clone() })
+        let bytes = allocated.bytes.fetch_add(size, Ordering::Relaxed) + size;
+        allocated.peak.fetch_max(bytes, Ordering::Relaxed);
+        let id = allocated.buffers.fetch_add(1, Ordering::Relaxed) + 1;
+        Ok(CountedBuffer { buffer, id, allocated: allocated.clone() })
     }
 }
 

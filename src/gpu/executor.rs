@@ -1,7 +1,8 @@
 //! The GPU as a `graph::Executor`.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::bind_groups::BindGroupCache;
@@ -61,13 +62,13 @@ pub struct GpuExecutor {
 struct Program {
     recording: Recording,
     /// Buffers of inputs that are bound to host tensors, by `InputId`; made at first use.
-    staged: Vec<Option<Rc<CountedBuffer>>>,
+    staged: Vec<Option<Arc<CountedBuffer>>>,
 }
 
 /// A tensor's buffer, and its copy to the host where there is one.
 struct Tensor {
-    buffer: Rc<CountedBuffer>,
-    readback: Option<Rc<Readback>>,
+    buffer: Arc<CountedBuffer>,
+    readback: Option<Arc<Readback>>,
 }
 
 impl GpuExecutor {
@@ -166,21 +167,21 @@ impl GpuExecutor {
     }
 
     fn collect_released(&mut self) {
-        let released: Vec<u64> = self.released.borrow_mut().drain(..).collect();
+        let released: Vec<u64> = self.released.lock().drain(..).collect();
         for id in released {
             let Some(tensor) = self.tensors.remove(&id) else { continue };
             if let Some(readback) = tensor.readback {
                 self.readbacks.recycle(readback);
             }
-            if let Ok(buffer) = Rc::try_unwrap(tensor.buffer) {
-                self.pool.give(&self.gpu, Rc::new(buffer));
+            if let Ok(buffer) = Arc::try_unwrap(tensor.buffer) {
+                self.pool.give(&self.gpu, Arc::new(buffer));
             } else {
                 // Another tensor shares the buffer; the last one gives it back.
             }
         }
     }
 
-    fn add_tensor(&mut self, buffer: Rc<CountedBuffer>, readback: Option<Rc<Readback>>, shape: Shape, dtype: DType) -> DeviceTensor {
+    fn add_tensor(&mut self, buffer: Arc<CountedBuffer>, readback: Option<Arc<Readback>>, shape: Shape, dtype: DType) -> DeviceTensor {
         let id = self.next_tensor;
         self.next_tensor += 1;
         self.tensors.insert(id, Tensor { buffer, readback });
@@ -193,7 +194,7 @@ impl GpuExecutor {
         program: ProgramId,
         args: &RunArgs,
         copies: &mut Vec<submit::Copy>,
-    ) -> Result<Vec<Option<Rc<CountedBuffer>>>, ExecError> {
+    ) -> Result<Vec<Option<Arc<CountedBuffer>>>, ExecError> {
         let n_inputs = self.program(program)?.recording.plan.inputs.len();
         let mut bound = Vec::with_capacity(n_inputs);
         for i in 0..n_inputs {
@@ -235,7 +236,7 @@ impl GpuExecutor {
         Ok(bound)
     }
 
-    fn staged(&mut self, program: ProgramId, input: usize, len_bytes: usize) -> Result<Rc<CountedBuffer>, ExecError> {
+    fn staged(&mut self, program: ProgramId, input: usize, len_bytes: usize) -> Result<Arc<CountedBuffer>, ExecError> {
         if let Some(buffer) = &self.program(program)?.staged[input] {
             return Ok(buffer.clone());
         }
@@ -310,7 +311,7 @@ impl GpuExecutor {
         let mut copies = Vec::new();
         let inputs = self.bind_inputs(program, args, &mut copies)?;
         let specs = self.program(program)?.recording.plan.outputs.clone();
-        let mut outputs: Vec<Option<Rc<CountedBuffer>>> = vec![None; specs.len()];
+        let mut outputs: Vec<Option<Arc<CountedBuffer>>> = vec![None; specs.len()];
         for spec in &specs {
             if let Buf::Output(i) = spec.buf
                 && outputs[i as usize].is_none()
@@ -325,7 +326,7 @@ impl GpuExecutor {
         let bound = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
 
         // Values that are not made for an output alone are copied out at the end.
-        let mut results: Vec<Rc<CountedBuffer>> = Vec::new();
+        let mut results: Vec<Arc<CountedBuffer>> = Vec::new();
         let mut final_copies: Vec<submit::Copy> = Vec::new();
         for spec in &specs {
             let len_bytes = spec.shape.len() * 4;
@@ -498,7 +499,7 @@ impl Executor for GpuExecutor {
         if specs.len() != 1 || specs[0].buf != Buf::Output(0) {
             return Ok(false);
         }
-        let outputs: Vec<Option<Rc<CountedBuffer>>> = results.iter().map(|r| Some(self.tensors.get(&r.id())?.buffer.clone())).collect();
+        let outputs: Vec<Option<Arc<CountedBuffer>>> = results.iter().map(|r| Some(self.tensors.get(&r.id())?.buffer.clone())).collect();
         let [Some(output)] = &outputs[..] else { return Ok(false) };
         let len_bytes = specs[0].shape.len() * 4;
         let inputs = self.bind_inputs(program, args, &mut Vec::new())?;
@@ -639,7 +640,7 @@ impl Executor for GpuExecutor {
             buffers: self.gpu.allocated.buffers(),
             pipelines: self.pipelines.made() as u64,
             bind_groups: self.groups.made(),
-            command_buffers: self.gpu.recorded.get(),
+            command_buffers: self.gpu.recorded.load(Ordering::Relaxed),
             device_bytes: self.gpu.allocated.bytes(),
             peak_device_bytes: self.gpu.allocated.peak(),
             ..self.counters

@@ -1,6 +1,6 @@
 //! Runs that are encoded and not yet given to the device: one, or several that follow at once, which then cost one submit.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::device::{CountedBuffer, Gpu};
 use super::readback::Readback;
@@ -17,12 +17,12 @@ pub struct Held {
     encoded: Vec<wgpu::CommandBuffer>,
     encoder: Option<wgpu::CommandEncoder>,
     /// Executed by what is encoded.
-    secondaries: Vec<Rc<Secondary>>,
+    secondaries: Vec<Arc<Secondary>>,
     /// Numbers of the runs after the first, which copy them from `staging`: a write of the queue comes before all that a submit holds.
     numbers: Vec<u8>,
     staging: Option<CountedBuffer>,
     /// To be mapped once they are submitted.
-    readbacks: Vec<Rc<Readback>>,
+    readbacks: Vec<Arc<Readback>>,
 }
 
 impl Held {
@@ -31,7 +31,7 @@ impl Held {
     }
 
     /// Executes a recorded run behind what is held, and writes timestamps before and after it.
-    pub fn execute(&mut self, gpu: &Gpu, secondary: Rc<Secondary>, writes: Option<wgpu::ComputePassTimestampWrites>) {
+    pub fn execute(&mut self, gpu: &Gpu, secondary: Arc<Secondary>, writes: Option<wgpu::ComputePassTimestampWrites>) {
         if let Some(writes) = &writes {
             self.mark(gpu, wgpu::ComputePassTimestampWrites { end_of_pass_write_index: None, ..writes.clone() });
         }
@@ -75,7 +75,7 @@ impl Held {
     }
 
     /// Maps the copy after the submit that holds it.
-    pub fn map_later(&mut self, readback: Rc<Readback>) {
+    pub fn map_later(&mut self, readback: Arc<Readback>) {
         self.readbacks.push(readback);
     }
 

@@ -1,9 +1,8 @@
 //! The pipeline cache: assembled source → compute pipeline with its layout.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 
 use super::assemble::{Source, Target};
 use super::contract::{Arguments, Contract, take_step_as_immediate};
@@ -24,7 +23,7 @@ pub struct Layout {
 
 pub struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
-    pub layout: Rc<Layout>,
+    pub layout: Arc<Layout>,
     /// The bindings that the module uses.
     pub bindings: Vec<(u32, BindingKind)>,
     /// What the module declares.
@@ -33,7 +32,7 @@ pub struct Pipeline {
     is_immediate: bool,
     text: Text,
     /// The same for Vulkan's own command buffers, where runs with it are recorded.
-    kernel: OnceCell<Rc<Kernel>>,
+    kernel: OnceLock<Arc<Kernel>>,
 }
 
 impl Pipeline {
@@ -62,7 +61,7 @@ impl Pipeline {
     }
 
     /// The pipeline for Vulkan's own command buffers, once [`PipelineCache::prepare_to_record`] made it.
-    pub fn kernel(&self) -> Option<Rc<Kernel>> {
+    pub fn kernel(&self) -> Option<Arc<Kernel>> {
         self.kernel.get().cloned()
     }
 }
@@ -79,8 +78,8 @@ pub enum BindingKind {
 pub struct PipelineCache {
     /// The driver's own, kept on disk.
     driver: Option<DriverCache>,
-    pipelines: HashMap<Source, Rc<Pipeline>>,
-    layouts: HashMap<(Vec<(u32, BindingKind)>, u32), Rc<Layout>>,
+    pipelines: HashMap<Source, Arc<Pipeline>>,
+    layouts: HashMap<(Vec<(u32, BindingKind)>, u32), Arc<Layout>>,
     made: usize,
 }
 
@@ -101,7 +100,7 @@ impl PipelineCache {
     /// Drops the pipelines that no recording holds, where there are many.
     pub fn drop_unused(&mut self) {
         if self.pipelines.len() > MOST_PIPELINES {
-            self.pipelines.retain(|_, pipeline| Rc::strong_count(pipeline) > 1);
+            self.pipelines.retain(|_, pipeline| Arc::strong_count(pipeline) > 1);
         }
     }
 
@@ -109,7 +108,7 @@ impl PipelineCache {
         self.pipelines.keys()
     }
 
-    pub fn get(&self, source: &Source) -> Option<Rc<Pipeline>> {
+    pub fn get(&self, source: &Source) -> Option<Arc<Pipeline>> {
         self.pipelines.get(source).cloned()
     }
 
@@ -150,9 +149,9 @@ impl PipelineCache {
         let made = made.ok_or_else(|| device_error(THREAD_FAILED.to_owned()))?;
         for ((text, _, bindings, layout, (contract, is_immediate)), pipeline) in parsed.into_iter().zip(made) {
             let (pipeline, source) = (pipeline?, text.source.clone());
-            let pipeline = Pipeline { pipeline, layout, bindings, contract, is_immediate, text, kernel: OnceCell::new() };
+            let pipeline = Pipeline { pipeline, layout, bindings, contract, is_immediate, text, kernel: OnceLock::new() };
             self.made += 1;
-            self.pipelines.insert(source, Rc::new(pipeline));
+            self.pipelines.insert(source, Arc::new(pipeline));
         }
         if let Some(driver) = &mut self.driver {
             driver.save();
@@ -163,10 +162,10 @@ impl PipelineCache {
     /// Makes the kernels of `sources` for Vulkan's own command buffers, on all processors; where one is refused, runs are not recorded.
     pub fn prepare_to_record(&self, gpu: &Gpu, sources: &[&Source]) {
         let Some(device) = gpu.recorder() else { return };
-        let mut missing: Vec<&Rc<Pipeline>> = Vec::new();
+        let mut missing: Vec<&Arc<Pipeline>> = Vec::new();
         // Vulkan's own pipelines have no run-time checks, which added text needs.
         for pipeline in sources.iter().filter(|source| !source.has_added()).filter_map(|source| self.pipelines.get(source)) {
-            if pipeline.kernel.get().is_none() && !missing.iter().any(|m| Rc::ptr_eq(m, pipeline)) {
+            if pipeline.kernel.get().is_none() && !missing.iter().any(|m| Arc::ptr_eq(m, pipeline)) {
                 missing.push(pipeline);
             }
         }
@@ -179,13 +178,13 @@ impl PipelineCache {
         let Some(made) = made else { return log::warn!("no runs are recorded: {THREAD_FAILED}") };
         for (pipeline, kernel) in missing.into_iter().zip(made) {
             match kernel {
-                Ok(kernel) => drop(pipeline.kernel.set(Rc::new(kernel))),
+                Ok(kernel) => drop(pipeline.kernel.set(Arc::new(kernel))),
                 Err(error) => log::warn!("runs with kernel {} are not recorded: {error}", pipeline.text.source.name()),
             }
         }
     }
 
-    fn layout(&mut self, gpu: &Gpu, bindings: &[(u32, BindingKind)], is_immediate: bool) -> Rc<Layout> {
+    fn layout(&mut self, gpu: &Gpu, bindings: &[(u32, BindingKind)], is_immediate: bool) -> Arc<Layout> {
         // One size for all: pipelines of compatible layouts keep what is bound.
         let immediate_size = if is_immediate { gpu.caps.immediate_bytes } else { 0 };
         let id = self.layouts.len() as u32;
@@ -211,7 +210,7 @@ impl PipelineCache {
                 bind_group_layouts: &[Some(&bind_group)],
                 immediate_size,
             });
-            Rc::new(Layout { id, bind_group, pipeline })
+            Arc::new(Layout { id, bind_group, pipeline })
         };
         self.layouts.entry((bindings.to_vec(), immediate_size)).or_insert_with(make).clone()
     }
@@ -355,7 +354,7 @@ mod tests {
     use crate::plan::Off;
 
     /// The pipeline of `select_row` on a device that computes nothing, with one text in it in place of another.
-    fn select_row(kernels: Off<Variant>, from: &'static str, to: &'static str) -> Rc<Pipeline> {
+    fn select_row(kernels: Off<Variant>, from: &'static str, to: &'static str) -> Arc<Pipeline> {
         let faults = Faults { kernels: vec![KernelFault { op: "select_row", from, to }], ..Faults::default() };
         let options = GpuOptions { backend: Some("noop".into()), kernels, faults, ..GpuOptions::default() };
         let gpu = Gpu::open(&options).unwrap();

@@ -1,10 +1,8 @@
 //! Reading tensors back: a ring of mappable buffers. Small outputs are copied in the submit of their run, so that reading one never waits
 //! for later submits.
 
-use std::cell::OnceCell;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::device::{CountedBuffer, Gpu};
 use super::held::Held;
@@ -16,16 +14,16 @@ pub const EAGER_BYTES: usize = 256;
 /// Mappable buffers that nothing waits for.
 #[derive(Default)]
 pub struct ReadbackRing {
-    free: Vec<Rc<CountedBuffer>>,
+    free: Vec<Arc<CountedBuffer>>,
 }
 
 /// A copy under way.
 pub struct Readback {
-    buffer: Rc<CountedBuffer>,
+    buffer: Arc<CountedBuffer>,
     len_bytes: usize,
     state: Arc<AtomicU8>,
     /// The submit that holds the copy, once it is given to the device.
-    submission: OnceCell<wgpu::SubmissionIndex>,
+    submission: OnceLock<wgpu::SubmissionIndex>,
 }
 
 const PENDING: u8 = 0;
@@ -37,7 +35,7 @@ impl ReadbackRing {
     ///
     /// # Errors
     /// When the device is out of memory.
-    pub fn copy(&mut self, gpu: &Gpu, held: &mut Held, source: &CountedBuffer, len_bytes: usize) -> Result<Rc<Readback>, ExecError> {
+    pub fn copy(&mut self, gpu: &Gpu, held: &mut Held, source: &CountedBuffer, len_bytes: usize) -> Result<Arc<Readback>, ExecError> {
         let size = (len_bytes.max(EAGER_BYTES) as u64).next_power_of_two();
         let buffer = match self.free.iter().position(|b| b.buffer.size() == size) {
             Some(at) => self.free.swap_remove(at),
@@ -45,10 +43,10 @@ impl ReadbackRing {
                 // One large buffer at most is kept: the copies of whole tensors are rare and of many sizes.
                 self.free.retain(|b| b.buffer.size() <= 1 << 20);
                 let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-                Rc::new(gpu.buffer("a read-back", "read smaller tensors", size, usage)?)
+                Arc::new(gpu.buffer("a read-back", "read smaller tensors", size, usage)?)
             }
         };
-        let readback = Rc::new(Readback { buffer, len_bytes, state: Arc::new(AtomicU8::new(PENDING)), submission: OnceCell::new() });
+        let readback = Arc::new(Readback { buffer, len_bytes, state: Arc::new(AtomicU8::new(PENDING)), submission: OnceLock::new() });
         let n = (len_bytes as u64).next_multiple_of(4);
         held.encoder(gpu).copy_buffer_to_buffer(&source.buffer, 0, &readback.buffer.buffer, 0, n);
         held.map_later(readback.clone());
@@ -82,8 +80,8 @@ impl ReadbackRing {
     }
 
     /// Takes the buffer of a copy back, unless the copy is still to be submitted.
-    pub fn recycle(&mut self, readback: Rc<Readback>) {
-        if let Ok(readback) = Rc::try_unwrap(readback) {
+    pub fn recycle(&mut self, readback: Arc<Readback>) {
+        if let Ok(readback) = Arc::try_unwrap(readback) {
             readback.buffer.buffer.unmap();
             self.free.push(readback.buffer);
         }

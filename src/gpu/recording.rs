@@ -1,7 +1,7 @@
 //! A plan on a device: pipelines, buffers, grids. Made once; each run only binds what changes and encodes.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::bind_groups::{BindGroupCache, BufferRange};
 use super::bound::Bound;
@@ -17,7 +17,7 @@ use crate::plan::{Buf, Plan, Storage};
 pub struct Recorded {
     /// Index of the plan's step that it belongs to.
     pub step_idx: usize,
-    pub pipeline: Rc<Pipeline>,
+    pub pipeline: Arc<Pipeline>,
     /// By the bindings that the pipeline uses, but for the run's and the step's numbers.
     pub operands: Vec<(u32, Operand)>,
     /// The step's numbers, as the pipeline lays them out.
@@ -33,29 +33,29 @@ pub struct Recording {
     pub plan: Plan,
     pub dispatches: Vec<Recorded>,
     /// The run's words, then the rope rows of each entry of the plan.
-    pub run_block: Rc<CountedBuffer>,
+    pub run_block: Arc<CountedBuffer>,
     /// Runs that are repeated are worth a command buffer: those of one token, which are short beside what encoding them takes.
     pub repeats: bool,
     /// Byte offset of each rope table in the run block.
     pub rope_offsets: Vec<u64>,
-    steps: Rc<CountedBuffer>,
-    slots: Vec<Rc<CountedBuffer>>,
-    scratch: Vec<Rc<CountedBuffer>>,
+    steps: Arc<CountedBuffer>,
+    slots: Vec<Arc<CountedBuffer>>,
+    scratch: Vec<Arc<CountedBuffer>>,
     /// Bytes of a storage binding, at most.
     max_binding: u64,
-    placed: Vec<Rc<Placed>>,
-    dense: HashMap<u32, Rc<CountedBuffer>>,
-    arrivals: Option<Rc<CountedBuffer>>,
+    placed: Vec<Arc<Placed>>,
+    dense: HashMap<u32, Arc<CountedBuffer>>,
+    arrivals: Option<Arc<CountedBuffer>>,
     /// By the buffers that differ from run to run.
-    bound: HashMap<Vec<u64>, Rc<Bound>>,
+    bound: HashMap<Vec<u64>, Arc<Bound>>,
 }
 
 /// Buffers that a run brings.
 pub struct RunBuffers<'a> {
     /// By `InputId`.
-    pub inputs: &'a [Option<Rc<CountedBuffer>>],
+    pub inputs: &'a [Option<Arc<CountedBuffer>>],
     /// By index of `Buf::Output`.
-    pub outputs: &'a [Option<Rc<CountedBuffer>>],
+    pub outputs: &'a [Option<Arc<CountedBuffer>>],
     /// By `CacheIdx`.
     pub caches: &'a [&'a super::cache::Cache],
 }
@@ -63,18 +63,18 @@ pub struct RunBuffers<'a> {
 /// Buffers of slots and scratch, shared by all recordings: runs follow one another on the queue.
 #[derive(Default)]
 pub struct SlotArena {
-    buffers: Vec<Rc<CountedBuffer>>,
+    buffers: Vec<Arc<CountedBuffer>>,
     /// Counters that are 0 between dispatches.
-    arrivals: Option<Rc<CountedBuffer>>,
+    arrivals: Option<Arc<CountedBuffer>>,
 }
 
 impl SlotArena {
     /// Buffers of at least these sizes, each another one.
-    fn take(&mut self, gpu: &Gpu, sizes: &[usize]) -> Result<Vec<Rc<CountedBuffer>>, ExecError> {
+    fn take(&mut self, gpu: &Gpu, sizes: &[usize]) -> Result<Vec<Arc<CountedBuffer>>, ExecError> {
         let mut order: Vec<usize> = (0..sizes.len()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(sizes[i]));
         let mut used = vec![false; self.buffers.len()];
-        let mut taken: Vec<Option<Rc<CountedBuffer>>> = vec![None; sizes.len()];
+        let mut taken: Vec<Option<Arc<CountedBuffer>>> = vec![None; sizes.len()];
         for i in order {
             let size = sizes[i] as u64;
             let fitting = (0..self.buffers.len()).filter(|&b| !used[b] && self.buffers[b].buffer.size() >= size);
@@ -85,7 +85,7 @@ impl SlotArena {
                 }
                 None => {
                     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-                    let made = Rc::new(gpu.buffer("intermediate values", "use shorter prompts or smaller tensors", size, usage)?);
+                    let made = Arc::new(gpu.buffer("intermediate values", "use shorter prompts or smaller tensors", size, usage)?);
                     self.buffers.push(made.clone());
                     used.push(true);
                     made
@@ -98,14 +98,14 @@ impl SlotArena {
 
     /// Drops the buffers that no recording holds.
     pub fn drop_unused(&mut self) {
-        self.buffers.retain(|buffer| Rc::strong_count(buffer) > 1);
+        self.buffers.retain(|buffer| Arc::strong_count(buffer) > 1);
     }
 
-    fn arrivals(&mut self, gpu: &Gpu) -> Result<Rc<CountedBuffer>, ExecError> {
+    fn arrivals(&mut self, gpu: &Gpu) -> Result<Arc<CountedBuffer>, ExecError> {
         if let Some(made) = &self.arrivals {
             return Ok(made.clone());
         }
-        let made = Rc::new(gpu.buffer("counters", "close other programs", N_ARRIVALS as u64 * 4, wgpu::BufferUsages::STORAGE)?);
+        let made = Arc::new(gpu.buffer("counters", "close other programs", N_ARRIVALS as u64 * 4, wgpu::BufferUsages::STORAGE)?);
         self.arrivals = Some(made.clone());
         Ok(made)
     }
@@ -130,7 +130,7 @@ impl Recording {
         let mut dense = HashMap::new();
         for (i, placement) in plan.placements.iter().enumerate() {
             match placement.storage {
-                Storage::Native => placed.push(Some(Rc::new(shared.weights.native(gpu, placement)?))),
+                Storage::Native => placed.push(Some(Arc::new(shared.weights.native(gpu, placement)?))),
                 Storage::F32 => {
                     placed.push(None);
                     dense.insert(i as u32, shared.weights.dense(gpu, placement)?);
@@ -138,7 +138,7 @@ impl Recording {
             }
         }
         // A dense placement is never asked for as native: its entry only keeps the indices.
-        let placed: Vec<Rc<Placed>> = placed.into_iter().map(|p| p.unwrap_or_else(|| Rc::new(Placed::nowhere()))).collect();
+        let placed: Vec<Arc<Placed>> = placed.into_iter().map(|p| p.unwrap_or_else(|| Arc::new(Placed::nowhere()))).collect();
         shared.weights.finish(gpu)?;
         let mut lowering = Lowering::new(&plan, &gpu.caps, &gpu.tuning, &placed);
         lowering.run()?;
@@ -184,7 +184,7 @@ impl Recording {
     ///
     /// # Errors
     /// When a kernel uses a buffer that its step does not give it.
-    pub fn bind(&mut self, gpu: &Gpu, groups: &mut BindGroupCache, run: &RunBuffers) -> Result<Rc<Bound>, ExecError> {
+    pub fn bind(&mut self, gpu: &Gpu, groups: &mut BindGroupCache, run: &RunBuffers) -> Result<Arc<Bound>, ExecError> {
         let given = run.inputs.iter().chain(run.outputs).map(|b| b.as_ref().map_or(0, |b| b.id));
         let key: Vec<u64> = given.chain(run.caches.iter().map(|c| c.history.id)).collect();
         if let Some(bound) = self.bound.get(&key) {
@@ -195,7 +195,7 @@ impl Recording {
             self.bound.clear();
         }
         let group_of = |dispatch: &Recorded| Ok(groups.get(gpu, &dispatch.pipeline.layout, &self.ranges(dispatch, run)?));
-        let bound = Rc::new(Bound::new(self.dispatches.iter().map(group_of).collect::<Result<Vec<_>, ExecError>>()?));
+        let bound = Arc::new(Bound::new(self.dispatches.iter().map(group_of).collect::<Result<Vec<_>, ExecError>>()?));
         self.bound.insert(key, bound.clone());
         Ok(bound)
     }
@@ -237,7 +237,7 @@ impl Recording {
     }
 
     /// A buffer as far as a binding reaches: one of the pool may be longer than what it was taken for, which fits.
-    fn bindable(&self, buffer: &Rc<CountedBuffer>) -> BufferRange {
+    fn bindable(&self, buffer: &Arc<CountedBuffer>) -> BufferRange {
         let size = (buffer.buffer.size() > self.max_binding).then_some(self.max_binding);
         BufferRange { buffer: buffer.clone(), offset: 0, size }
     }
@@ -255,7 +255,7 @@ impl Recording {
     }
 
     /// The whole buffer behind a plan's name for it; none for rope rows.
-    pub fn buffer<'a>(&'a self, buf: Buf, run: &'a RunBuffers) -> Option<&'a Rc<CountedBuffer>> {
+    pub fn buffer<'a>(&'a self, buf: Buf, run: &'a RunBuffers) -> Option<&'a Arc<CountedBuffer>> {
         match buf {
             Buf::Slot(slot) => self.slots.get(slot.0 as usize),
             Buf::Input(input) => run.inputs.get(input.0 as usize).and_then(Option::as_ref),
@@ -266,7 +266,7 @@ impl Recording {
     }
 
     /// The buffer behind any name, and the byte at which its values begin.
-    pub fn source_of(&self, buf: Buf, run: &RunBuffers) -> Option<(Rc<CountedBuffer>, u64)> {
+    pub fn source_of(&self, buf: Buf, run: &RunBuffers) -> Option<(Arc<CountedBuffer>, u64)> {
         match buf {
             Buf::RopeRows(i) => Some((self.run_block.clone(), self.rope_offsets[i as usize])),
             _ => Some((self.buffer(buf, run)?.clone(), 0)),
@@ -278,13 +278,13 @@ impl Recording {
     }
 
     /// Slots and scratch, for poison.
-    pub fn intermediates(&self) -> impl Iterator<Item = &Rc<CountedBuffer>> {
+    pub fn intermediates(&self) -> impl Iterator<Item = &Arc<CountedBuffer>> {
         self.slots.iter().chain(&self.scratch)
     }
 }
 
 /// The numbers of all steps in one buffer, each range aligned as uniforms must be. Notes the ranges.
-fn step_numbers(gpu: &Gpu, recorded: &mut [Recorded]) -> Result<Rc<CountedBuffer>, ExecError> {
+fn step_numbers(gpu: &Gpu, recorded: &mut [Recorded]) -> Result<Arc<CountedBuffer>, ExecError> {
     let align = u64::from(gpu.device.limits().min_uniform_buffer_offset_alignment).max(16) as usize;
     let mut bytes: Vec<u8> = Vec::new();
     for dispatch in recorded {
@@ -299,11 +299,11 @@ fn step_numbers(gpu: &Gpu, recorded: &mut [Recorded]) -> Result<Rc<CountedBuffer
     let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
     let buffer = gpu.buffer("numbers of kernels", "use a smaller program", bytes.len() as u64, usage)?;
     gpu.queue.write_buffer(&buffer.buffer, 0, &bytes);
-    Ok(Rc::new(buffer))
+    Ok(Arc::new(buffer))
 }
 
 /// The buffer of a run's words and rope rows, and where each table begins.
-fn run_block(gpu: &Gpu, plan: &Plan) -> Result<(Rc<CountedBuffer>, Vec<u64>), ExecError> {
+fn run_block(gpu: &Gpu, plan: &Plan) -> Result<(Arc<CountedBuffer>, Vec<u64>), ExecError> {
     let n_words = HEADER_WORDS + plan.scalars.words.len();
     if n_words > RUN_WORDS {
         let message = format!("a program of {} scalars; the GPU takes at most {}", plan.scalars.words.len(), RUN_WORDS - HEADER_WORDS);
@@ -320,5 +320,5 @@ fn run_block(gpu: &Gpu, plan: &Plan) -> Result<(Rc<CountedBuffer>, Vec<u64>), Ex
     let size = end.max(RUN_WORDS as u64 * 4);
     let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
     let usage = usage | wgpu::BufferUsages::COPY_SRC;
-    Ok((Rc::new(gpu.buffer("numbers of a run", "use a smaller program", size, usage)?), offsets))
+    Ok((Arc::new(gpu.buffer("numbers of a run", "use a smaller program", size, usage)?), offsets))
 }

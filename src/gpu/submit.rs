@@ -1,6 +1,6 @@
 //! Encoding a run: one compute pass, cut where a submit would hold more than a quarter second of work.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::bound::Bound;
 use super::device::{CountedBuffer, Gpu, POISON_BYTES};
@@ -20,14 +20,14 @@ const MOST_SOFTWARE_WORK: f64 = 4e9;
 
 /// A copy between buffers around a run.
 pub struct Copy {
-    pub from: Rc<CountedBuffer>,
-    pub to: Rc<CountedBuffer>,
+    pub from: Arc<CountedBuffer>,
+    pub to: Arc<CountedBuffer>,
     pub len_bytes: usize,
     offset: u64,
 }
 
 impl Copy {
-    pub fn new(from: Rc<CountedBuffer>, to: Rc<CountedBuffer>, len_bytes: usize) -> Self {
+    pub fn new(from: Arc<CountedBuffer>, to: Arc<CountedBuffer>, len_bytes: usize) -> Self {
         Copy { from, to, len_bytes, offset: 0 }
     }
 
@@ -53,7 +53,7 @@ pub struct Encoded<'a> {
     pub before: &'a [Copy],
     pub after: &'a [Copy],
     /// Buffers to fill with `0xFFFFFFFF` first.
-    pub poisoned: &'a [Rc<CountedBuffer>],
+    pub poisoned: &'a [Arc<CountedBuffer>],
     /// Times each dispatch.
     pub timer: Option<&'a Timer>,
 }
@@ -89,7 +89,7 @@ fn most_work(gpu: &Gpu) -> f64 {
 }
 
 /// The command buffer of a run's dispatches, where there is one.
-fn recorded(gpu: &Gpu, run: &Encoded, shape: &RunShape, grids: &[[u32; 3]]) -> Option<Rc<Secondary>> {
+fn recorded(gpu: &Gpu, run: &Encoded, shape: &RunShape, grids: &[[u32; 3]]) -> Option<Arc<Secondary>> {
     if !run.recording.repeats || run.timer.is_some() {
         return None;
     }
@@ -154,7 +154,7 @@ fn macs(work: &Work, shape: &RunShape) -> f64 {
 }
 
 /// Fills buffers by copies of a buffer of ones.
-fn poison(gpu: &Gpu, held: &mut Held, buffers: &[Rc<CountedBuffer>]) -> Result<(), ExecError> {
+fn poison(gpu: &Gpu, held: &mut Held, buffers: &[Arc<CountedBuffer>]) -> Result<(), ExecError> {
     if buffers.is_empty() {
         return Ok(());
     }

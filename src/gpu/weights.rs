@@ -1,7 +1,6 @@
 //! Weights on the device: placed once, in the layout of their format, through a bounded number of bytes in flight, and shared by all plans.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -23,8 +22,8 @@ const HINT: &str = "take a smaller or more quantized model";
 
 /// A range of rows in buffers of its own.
 pub struct Piece {
-    pub quants: Rc<CountedBuffer>,
-    pub scales: Option<Rc<CountedBuffer>>,
+    pub quants: Arc<CountedBuffer>,
+    pub scales: Option<Arc<CountedBuffer>>,
     pub first_row: usize,
     pub n_rows: usize,
 }
@@ -40,7 +39,7 @@ struct Upload {
 /// Where a plan's placement is: rows of an upload.
 #[derive(Clone)]
 pub struct Placed {
-    upload: Rc<Upload>,
+    upload: Arc<Upload>,
     base_row: usize,
     n_rows: usize,
 }
@@ -59,7 +58,7 @@ impl Placed {
     /// A placement without rows, in the place of one that is dense.
     pub fn nowhere() -> Self {
         let upload = Upload { parts: Vec::new(), format: &super::quant::F32, pieces: Vec::new() };
-        Placed { upload: Rc::new(upload), base_row: 0, n_rows: 0 }
+        Placed { upload: Arc::new(upload), base_row: 0, n_rows: 0 }
     }
 
     pub fn format(&self) -> &'static WeightFormat {
@@ -92,13 +91,13 @@ impl Placed {
 
 struct Dense {
     parts: Vec<Arc<Weight>>,
-    buffer: Rc<CountedBuffer>,
+    buffer: Arc<CountedBuffer>,
 }
 
 /// Everything that was uploaded.
 #[derive(Default)]
 pub struct Weights {
-    uploads: Vec<Rc<Upload>>,
+    uploads: Vec<Arc<Upload>>,
     native: HashMap<Vec<WeightId>, Placed>,
     dense: HashMap<Vec<WeightId>, Dense>,
     in_flight: usize,
@@ -122,7 +121,7 @@ impl Weights {
         let placed = match earlier {
             Some(placed) => placed,
             None => {
-                let upload = Rc::new(self.upload(gpu, placement)?);
+                let upload = Arc::new(self.upload(gpu, placement)?);
                 self.uploads.push(upload.clone());
                 Placed { upload, base_row: 0, n_rows }
             }
@@ -135,7 +134,7 @@ impl Weights {
     ///
     /// # Errors
     /// As [`Weights::native`]; also when the tensor is past the binding limit.
-    pub fn dense(&mut self, gpu: &Gpu, placement: &Placement) -> Result<Rc<CountedBuffer>, ExecError> {
+    pub fn dense(&mut self, gpu: &Gpu, placement: &Placement) -> Result<Arc<CountedBuffer>, ExecError> {
         let ids: Vec<WeightId> = placement.parts.iter().map(|w| w.id).collect();
         if let Some(dense) = self.dense.get(&ids) {
             return Ok(dense.buffer.clone());
@@ -146,7 +145,7 @@ impl Weights {
             let message = refusal("a program that reads a weight whole", &format!("{name} as f32"), len as u64 * 4, gpu.caps.max_binding);
             return Err(ExecError::Unsupported { message, origin: Origin::default() });
         }
-        let buffer = Rc::new(gpu.buffer(&name, HINT, len as u64 * 4, usage())?);
+        let buffer = Arc::new(gpu.buffer(&name, HINT, len as u64 * 4, usage())?);
         let mut at = 0;
         for weight in &placement.parts {
             let bytes = checked_bytes(weight)?;
@@ -225,7 +224,7 @@ impl Weights {
         let row_len = placement.row_len();
         let groups = row_len.div_ceil(32);
         let row_words = groups * format.quant_words;
-        let quants = Rc::new(gpu.buffer(name, HINT, (n_rows * row_words * 4) as u64, usage())?);
+        let quants = Arc::new(gpu.buffer(name, HINT, (n_rows * row_words * 4) as u64, usage())?);
         let mut scale_words = vec![0u32; format.scale_words(n_rows * groups)];
         let mut at_row = 0;
         let mut part_row = 0;
@@ -253,7 +252,7 @@ impl Weights {
             part_row += rows;
         }
         let scales = if format.has_scales() {
-            let buffer = Rc::new(gpu.buffer(name, HINT, scale_words.len() as u64 * 4, usage())?);
+            let buffer = Arc::new(gpu.buffer(name, HINT, scale_words.len() as u64 * 4, usage())?);
             self.write(gpu, &buffer, 0, bytemuck::cast_slice(&scale_words))?;
             Some(buffer)
         } else {

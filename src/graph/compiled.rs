@@ -1,6 +1,6 @@
 //! A compiled step of a model with everything that its runs share.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::executor::{Binding, CacheUse, DeviceTensor, ProgramId, RunArgs};
 use super::scalar::{Literal, Sampling};
@@ -15,7 +15,7 @@ pub struct Compiled {
     /// Those of the compacted graph, in its order.
     pub literals: Vec<Literal>,
     /// The inputs that follow the tokens: tensors of the program's own, which were uploaded when it was compiled.
-    pub constants: Vec<Rc<DeviceTensor>>,
+    pub constants: Vec<Arc<DeviceTensor>>,
     /// The only position that the step may run at, where its program looked at the position; `None`: any.
     pub pinned: Option<usize>,
 }

@@ -1,10 +1,10 @@
 //! The interface of a backend: compile a graph once, run it many times, keep tensors and caches on the device.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::tensor::{DType, HostTensor, Shape};
 
@@ -56,14 +56,14 @@ impl CacheSpec {
 }
 
 /// Ids of tensors whose last handle is gone; the executor empties it.
-pub type Released = Rc<RefCell<Vec<u64>>>;
+pub type Released = Arc<Mutex<Vec<u64>>>;
 
 /// A tensor on a device, by reference count: when the last handle goes, its buffer returns to the executor's pool.
 #[derive(Clone, Debug)]
 pub struct DeviceTensor {
     pub shape: Shape,
     pub dtype: DType,
-    handle: Rc<Handle>,
+    handle: Arc<Handle>,
 }
 
 #[derive(Debug)]
@@ -74,14 +74,14 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.released.borrow_mut().push(self.id);
+        self.released.lock().push(self.id);
     }
 }
 
 impl DeviceTensor {
     /// For executors: a handle to tensor `id`, which is pushed to `released` when the last clone is dropped.
     pub fn new(id: u64, shape: Shape, dtype: DType, released: &Released) -> Self {
-        DeviceTensor { shape, dtype, handle: Rc::new(Handle { id, released: released.clone() }) }
+        DeviceTensor { shape, dtype, handle: Arc::new(Handle { id, released: released.clone() }) }
     }
 
     pub fn id(&self) -> u64 {
@@ -225,8 +225,8 @@ pub struct TuneReport {
     pub kept: Result<String, String>,
 }
 
-/// A backend.
-pub trait Executor {
+/// A backend. It may move to another thread between calls.
+pub trait Executor: Send {
     /// One line: `vulkan: NVIDIA H200`, `cpu: 2 threads, AVX-512 VNNI`.
     fn describe(&self) -> String;
 

@@ -17,6 +17,7 @@ pub mod philox;
 mod programs;
 mod rope;
 mod scalar;
+mod shared;
 mod tokens;
 mod weight;
 
@@ -34,5 +35,6 @@ pub use op::{BinaryOp, Op, RandomKind, ReduceOp, RopeRowsKind, UnaryOp};
 pub use programs::{ProgramKey, Programs};
 pub use rope::{RopeScaling, RopeSpec, RopeStyle, rope_rows};
 pub use scalar::{CacheIdx, Literal, RuntimeScalar, Sampling, ScalarSource};
+pub use shared::{SharedExecutor, Unused};
 pub use tokens::TokenDim;
 pub use weight::{Weight, WeightId, WeightSource};

@@ -1,7 +1,7 @@
 //! The arena of nodes.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::tensor::{DType, Shape};
 
@@ -29,14 +29,14 @@ pub struct Node {
     pub dtype: DType,
     pub origin: Origin,
     /// The name of the step it is, for a person: `blk.0.attn_norm`.
-    pub label: Option<Rc<str>>,
+    pub label: Option<Arc<str>>,
 }
 
 /// A further name of a node that has one already: `let b = a` computes nothing, and is a step to whoever reads the program.
 #[derive(Clone, Debug)]
 pub struct Alias {
     pub node: NodeId,
-    pub label: Rc<str>,
+    pub label: Arc<str>,
     pub origin: Origin,
     /// How many nodes the graph had when the name was given: where the step stands among the others.
     pub at: u32,

@@ -1,7 +1,7 @@
 //! The programs of an executor: found by what they were compiled from, counted by who uses them, bounded where nobody does.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::executor::{CompileOptions, ProgramId};
 use super::key::GraphKey;
@@ -17,7 +17,7 @@ const MOST_UNUSED: usize = 256;
 #[derive(Debug)]
 pub struct Programs<P> {
     by_id: HashMap<u32, Entry<P>>,
-    by_key: HashMap<Rc<ProgramKey>, u32>,
+    by_key: HashMap<Arc<ProgramKey>, u32>,
     next_id: u32,
     clock: u64,
     n_unused: usize,
@@ -26,7 +26,7 @@ pub struct Programs<P> {
 #[derive(Debug)]
 struct Entry<P> {
     program: P,
-    key: Option<Rc<ProgramKey>>,
+    key: Option<Arc<ProgramKey>>,
     /// How often it was given out and not yet released.
     users: usize,
     /// When it was last run or given out.
@@ -56,7 +56,7 @@ impl<P> Programs<P> {
     pub fn insert(&mut self, key: Option<ProgramKey>, program: P) -> ProgramId {
         let id = self.next_id;
         self.next_id += 1;
-        let key = key.map(Rc::new);
+        let key = key.map(Arc::new);
         if let Some(key) = &key {
             self.by_key.insert(key.clone(), id);
         }

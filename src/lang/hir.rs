@@ -3,7 +3,6 @@
 //! A name is a slot here. Locals live in the frame of a call, globals in one array of the interpreter, and a function
 //! literal shares the variables that it captures.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::source::Span;
@@ -41,7 +40,7 @@ pub enum StmtKind {
     /// `converts`: a `tensor` declaration, which makes a tensor of the type's dtype and shape.
     Let {
         target: Pattern,
-        ty: Option<Rc<Type>>,
+        ty: Option<Arc<Type>>,
         value: Expr,
         converts: bool,
     },
@@ -73,7 +72,7 @@ pub struct Target {
     pub root: Place,
     pub root_name: Arc<str>,
     /// The type that a local root was declared with: it holds for what is assigned later. A global's is the interpreter's to know.
-    pub root_type: Option<Rc<Type>>,
+    pub root_type: Option<Arc<Type>>,
     /// Where the root is declared, when it is a parameter without `mut`, which its function may not change.
     pub fixed: Option<Span>,
     pub steps: Vec<Step>,
@@ -122,7 +121,7 @@ pub enum ExprKind {
         def: Box<Expr>,
         fields: Vec<(Arc<str>, Span, Expr)>,
     },
-    Closure(Rc<FnCode>),
+    Closure(Arc<FnCode>),
     Unary {
         op: UnaryOp,
         operand: Box<Expr>,
@@ -271,7 +270,7 @@ pub enum CaptureFrom {
 pub struct StructCode {
     pub name: Arc<str>,
     pub fields: Vec<Field>,
-    pub methods: Vec<Rc<FnCode>>,
+    pub methods: Vec<Arc<FnCode>>,
     pub span: Span,
     pub doc: Option<Arc<str>>,
 }
@@ -345,13 +344,13 @@ pub struct Module {
 }
 
 pub enum Decl {
-    Fn(u32, Rc<FnCode>),
-    Struct(u32, Rc<StructCode>),
+    Fn(u32, Arc<FnCode>),
+    Struct(u32, Arc<StructCode>),
 }
 
 #[derive(Clone)]
 pub struct NamedBlock {
     pub name: Arc<str>,
     pub span: Span,
-    pub body: Rc<Block>,
+    pub body: Arc<Block>,
 }

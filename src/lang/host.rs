@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::graph::{DeviceTensor, Sampling};
 use crate::text::{Prompt, SamplingOverrides};
@@ -11,22 +11,22 @@ use crate::text::{Prompt, SamplingOverrides};
 use super::model::ModelSource;
 
 /// Loads what programs name by path. Errors are sentences: lower case, with what to type.
-pub trait Host {
+pub trait Host: Send {
     /// # Errors
     /// When the file is no model, or its architecture is unknown.
-    fn load_model(&mut self, path: &str) -> Result<Rc<dyn EngineModel>, String>;
+    fn load_model(&mut self, path: &str) -> Result<Arc<dyn EngineModel>, String>;
 
     /// The model that is built in.
     ///
     /// # Errors
     /// When the device cannot take it.
-    fn built_in_model(&mut self) -> Result<Rc<dyn EngineModel>, String>;
+    fn built_in_model(&mut self) -> Result<Arc<dyn EngineModel>, String>;
 
     /// A tokenizer alone: of a `tokenizer.json`, a Hugging Face folder or a GGUF file. It stands for a model that has no weights.
     ///
     /// # Errors
     /// When the file holds no vocabulary.
-    fn load_tokenizer(&mut self, path: &str) -> Result<Rc<dyn EngineModel>, String>;
+    fn load_tokenizer(&mut self, path: &str) -> Result<Arc<dyn EngineModel>, String>;
 }
 
 /// A loaded model.
@@ -40,7 +40,7 @@ pub trait EngineModel: ModelSource {
     ///
     /// # Errors
     /// When the device has no memory for it.
-    fn new_cache(&self, window: Option<usize>) -> Result<Rc<dyn EngineCache>, String>;
+    fn new_cache(&self, window: Option<usize>) -> Result<Arc<dyn EngineCache>, String>;
 
     /// Feeds `tokens` at the cache's position, moves it, and gives the logits `[T, V]`.
     ///
@@ -80,7 +80,7 @@ pub trait EngineModel: ModelSource {
     ///
     /// # Errors
     /// When the file has no tokenizer, its template refuses the system message, or a setting is out of bounds.
-    fn chat(&self, request: ChatRequest) -> Result<Rc<dyn EngineChat>, String>;
+    fn chat(&self, request: ChatRequest) -> Result<Arc<dyn EngineChat>, String>;
 
     /// Feeds `prompt` and generates; `on_token` sees each id and its text and may break off.
     ///
@@ -106,7 +106,7 @@ pub struct ChatRequest {
 }
 
 /// A conversation with a loaded model. It keeps the messages; what was computed for them is not computed again.
-pub trait EngineChat {
+pub trait EngineChat: Send + Sync {
     /// Answers `text`; `on_text` sees the answer as it comes and may break it off.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ pub trait EngineChat {
 }
 
 /// A key-value cache of a loaded model.
-pub trait EngineCache {
+pub trait EngineCache: Send + Sync {
     /// Where the next token goes.
     ///
     /// # Errors
@@ -144,16 +144,16 @@ pub trait EngineCache {
 /// A model as a value: what its file says, and, outside a trace, the engine's hold on it.
 #[derive(Clone)]
 pub struct ModelHandle {
-    pub source: Rc<dyn ModelSource>,
-    pub engine: Option<Rc<dyn EngineModel>>,
+    pub source: Arc<dyn ModelSource>,
+    pub engine: Option<Arc<dyn EngineModel>>,
 }
 
 impl ModelHandle {
-    pub fn loaded(model: Rc<dyn EngineModel>) -> ModelHandle {
+    pub fn loaded(model: Arc<dyn EngineModel>) -> ModelHandle {
         ModelHandle { source: model.clone(), engine: Some(model) }
     }
 
-    pub fn traced(source: Rc<dyn ModelSource>) -> ModelHandle {
+    pub fn traced(source: Arc<dyn ModelSource>) -> ModelHandle {
         ModelHandle { source, engine: None }
     }
 }
@@ -163,5 +163,5 @@ impl ModelHandle {
 pub enum ModelCache {
     /// The one that a trace's `forward` is given: its position is a scalar of the run.
     Traced,
-    Engine(Rc<dyn EngineCache>),
+    Engine(Arc<dyn EngineCache>),
 }

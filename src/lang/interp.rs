@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use crate::diag::{Diagnostic, any_error};
+use crate::graph::SharedExecutor;
 use crate::source::{FileId, SourceMap, Span};
 use crate::syntax::ast::{Ast, Import, ImportPath, StmtKind};
 use crate::syntax::{parse, parse_after};
@@ -20,7 +20,7 @@ use super::host::{Host, ModelHandle};
 use super::model::ConfigPath;
 use super::random::RandomStream;
 use super::resolve::{GlobalName, ModuleScope, resolve};
-use super::session::{Session, SharedExecutor};
+use super::session::Session;
 use super::stdlib;
 use super::tensor_use::Ignored;
 use super::value::{Closure, StructDef, Value};
@@ -36,7 +36,7 @@ pub struct Options {
     /// Without one, there are no models.
     pub host: Option<Box<dyn Host>>,
     /// Where `print` writes; nowhere by default.
-    pub out: Option<Box<dyn Write>>,
+    pub out: Option<Box<dyn Write + Send>>,
     /// What `args()` gives.
     pub args: Vec<String>,
     /// Set by Ctrl-C; seen in every loop and call.
@@ -51,7 +51,7 @@ pub struct Interp {
     pub notes: Vec<Diagnostic>,
     pub(super) globals: Vec<Option<Value>>,
     pub(super) host: Option<Box<dyn Host>>,
-    pub(super) out: Box<dyn Write>,
+    pub(super) out: Box<dyn Write + Send>,
     pub(super) args: Vec<String>,
     pub(super) interrupt: Option<Arc<AtomicBool>>,
     pub(super) depth: usize,
@@ -60,7 +60,7 @@ pub struct Interp {
     /// Where random functions without a seed take theirs, so that no two calls agree and a program does the same at every run.
     pub(super) random: RandomStream,
     /// The types that `let` gave global variables, by slot: they hold for later assignments.
-    pub(super) global_types: HashMap<u32, Rc<Type>>,
+    pub(super) global_types: HashMap<u32, Arc<Type>>,
     /// The tensors that a model's program does not need.
     pub(super) ignored: Ignored,
     /// Whether it is a model's program.
@@ -95,7 +95,7 @@ impl Interp {
     /// Those of the library's own files, which a build with passing tests does not have.
     pub fn new(options: Options) -> Result<Interp, Vec<Diagnostic>> {
         if let (Some(executor), Some(flag)) = (&options.executor, &options.interrupt) {
-            executor.borrow_mut().watch_interrupt(flag);
+            executor.lock().watch_interrupt(flag);
         }
         let mut interp = Interp {
             sources: SourceMap::new(),
@@ -343,13 +343,13 @@ impl Interp {
 
     /// Makes a module's functions and structs.
     fn declare(&mut self, module: &Module) {
-        let closure = |code: &Rc<super::hir::FnCode>| Rc::new(Closure { code: code.clone(), captured: Vec::new() });
+        let closure = |code: &Arc<super::hir::FnCode>| Arc::new(Closure { code: code.clone(), captured: Vec::new() });
         for decl in &module.decls {
             let (slot, value) = match decl {
                 Decl::Fn(slot, code) => (*slot, Value::Fn(closure(code))),
                 Decl::Struct(slot, code) => {
                     let methods = code.methods.iter().map(closure).collect();
-                    (*slot, Value::StructType(Rc::new(StructDef { code: code.clone(), methods })))
+                    (*slot, Value::StructType(Arc::new(StructDef { code: code.clone(), methods })))
                 }
             };
             self.globals[slot as usize] = Some(value);

@@ -1,6 +1,5 @@
 //! A model's file as programs see it: `config.attention.head_count`, `model.blk[0].attn_q.weight`.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::format::{Metadata, MetadataValue};
@@ -10,7 +9,7 @@ use super::session::Tensor;
 use super::value::{Fault, Value};
 
 /// The metadata and the weights of one model.
-pub trait ModelSource {
+pub trait ModelSource: Send + Sync {
     fn metadata(&self) -> &Metadata;
 
     /// A weight by its GGUF name. Equal names give one descriptor.
@@ -27,8 +26,8 @@ pub trait ModelSource {
 /// A place in the tree that the dots of the weights' names make. Empty at the model itself.
 #[derive(Clone)]
 pub struct WeightPath {
-    pub source: Rc<dyn ModelSource>,
-    pub path: Rc<str>,
+    pub source: Arc<dyn ModelSource>,
+    pub path: Arc<str>,
 }
 
 impl WeightPath {
@@ -62,13 +61,13 @@ fn missing(path: &str) -> Fault {
 /// A place in the metadata, below `general.architecture`'s prefix.
 #[derive(Clone)]
 pub struct ConfigPath {
-    pub source: Rc<dyn ModelSource>,
-    pub path: Rc<str>,
+    pub source: Arc<dyn ModelSource>,
+    pub path: Arc<str>,
 }
 
 impl ConfigPath {
     /// The whole metadata of the model.
-    pub fn root(source: Rc<dyn ModelSource>) -> ConfigPath {
+    pub fn root(source: Arc<dyn ModelSource>) -> ConfigPath {
         ConfigPath { source, path: "".into() }
     }
 

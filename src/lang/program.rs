@@ -1,23 +1,23 @@
 //! A model's program: `forward`, traced once a bucket into a graph that the engine compiles.
 
 use std::io::Write;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::diag::{Color, Diagnostic, pictures};
-use crate::graph::{BinaryOp, Binding, CacheIdx, Graph, NodeId, Op, Origin, RuntimeScalar};
+use crate::graph::{BinaryOp, Binding, CacheIdx, Graph, NodeId, Op, Origin, RuntimeScalar, SharedExecutor};
 use crate::source::{SourceMap, Span};
 
 use super::host::{ModelCache, ModelHandle};
 use super::interp::{Interp, Options};
 use super::model::ModelSource;
-use super::session::{SharedExecutor, Tensor};
+use super::session::Tensor;
 use super::trace::{CacheShape, TraceState};
 use super::value::Value;
 
 /// A model's program with the file it is of. Loading it runs its top-level statements, where hyper-parameters are read.
 pub struct ModelProgram {
     interp: Interp,
-    source: Rc<dyn ModelSource>,
+    source: Arc<dyn ModelSource>,
     start: Span,
     counted: Option<Span>,
 }
@@ -73,7 +73,7 @@ impl ModelProgram {
     ///
     /// # Errors
     /// Every error of the text, missing metadata and head counts that do not divide among them.
-    pub fn load(name: &str, text: &str, source: Rc<dyn ModelSource>) -> Result<ModelProgram, ProgramError> {
+    pub fn load(name: &str, text: &str, source: Arc<dyn ModelSource>) -> Result<ModelProgram, ProgramError> {
         ModelProgram::load_with(Options::default(), name, text, source)
     }
 
@@ -86,13 +86,13 @@ impl ModelProgram {
         executor: SharedExecutor,
         name: &str,
         text: &str,
-        source: Rc<dyn ModelSource>,
-        out: Box<dyn Write>,
+        source: Arc<dyn ModelSource>,
+        out: Box<dyn Write + Send>,
     ) -> Result<ModelProgram, ProgramError> {
         ModelProgram::load_with(Options { executor: Some(executor), out: Some(out), ..Options::default() }, name, text, source)
     }
 
-    fn load_with(options: Options, name: &str, text: &str, source: Rc<dyn ModelSource>) -> Result<ModelProgram, ProgramError> {
+    fn load_with(options: Options, name: &str, text: &str, source: Arc<dyn ModelSource>) -> Result<ModelProgram, ProgramError> {
         let mut interp = match Interp::new(options) {
             Ok(interp) => interp,
             Err(diagnostics) => return Err(ProgramError { diagnostics, sources: SourceMap::new() }),

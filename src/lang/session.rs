@@ -3,24 +3,21 @@
 //! A [`Session`] owns the graph. A [`Tensor`] is a handle; the handles alive when a tensor is forced say which nodes are
 //! outputs of the run. After a force the graph starts anew, and what was computed is a leaf of it.
 
-use std::cell::{Ref, RefCell};
 use std::collections::{BTreeSet, HashMap};
-use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::graph::{
-    BinaryOp, Binding, CompileOptions, DeviceTensor, Executor, Graph, GraphError, NodeId, Op, Origin, RopeRowsKind, RopeSpec, RunArgs,
-    RuntimeScalar, TokenDim, UnaryOp, Weight, WeightId,
+    BinaryOp, Binding, CompileOptions, DeviceTensor, Graph, GraphError, NodeId, Op, Origin, RopeRowsKind, RopeSpec, RunArgs, RuntimeScalar,
+    SharedExecutor, TokenDim, UnaryOp, Weight, WeightId,
 };
 use crate::source::Span;
 use crate::tensor::{DType, HostTensor, Shape};
 
 use super::trace::TraceState;
 use super::value::Fault;
-
-/// A backend, shared by the sessions and models of one engine.
-pub type SharedExecutor = Rc<RefCell<dyn Executor>>;
 
 /// A graph that is longer is forced by itself, so that a loop without output does not grow without bound.
 const NODES_MAX: usize = 4096;
@@ -32,11 +29,11 @@ const TRACE_NODES_MAX: usize = 1 << 20;
 const ELEMENTS_MAX: usize = i32::MAX as usize;
 
 /// Sees each graph before it runs, with the nodes that are wanted of it and what the run is bound to.
-pub type RunObserver = Box<dyn FnMut(&Graph, &[NodeId], &RunArgs)>;
+pub type RunObserver = Box<dyn FnMut(&Graph, &[NodeId], &RunArgs) + Send>;
 
 /// A tensor of the language, by handle. Copies share the node; nothing changes a tensor that has two handles.
 #[derive(Clone)]
-pub struct Tensor(Rc<TensorCell>);
+pub struct Tensor(Arc<TensorCell>);
 
 struct TensorCell {
     shape: Shape,
@@ -45,7 +42,7 @@ struct TensorCell {
     tokens: TokenDim,
     /// Which of its elements are the number of tokens, a bit each: what they hold is the bucket, which is right in a shape and nowhere else.
     counts: u32,
-    state: RefCell<State>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
@@ -71,7 +68,7 @@ impl Tensor {
     }
 
     fn counting(shape: Shape, dtype: DType, counts: u32, state: State) -> Tensor {
-        Tensor(Rc::new(TensorCell { shape, dtype, tokens: TokenDim::None, counts, state: RefCell::new(state) }))
+        Tensor(Arc::new(TensorCell { shape, dtype, tokens: TokenDim::None, counts, state: Mutex::new(state) }))
     }
 
     /// Sizes of a shape, or one of no dimensions, of which those that `counts` names are a bucket of tokens.
@@ -109,7 +106,7 @@ impl Tensor {
 
     /// The weight it is, untouched.
     pub fn as_weight(&self) -> Option<Arc<Weight>> {
-        match &self.0.state.borrow().source {
+        match &self.0.state.lock().source {
             Some(TensorSource::Weight(weight)) => Some(weight.clone()),
             _ => None,
         }
@@ -117,13 +114,13 @@ impl Tensor {
 
     /// The values, where they are on the host already.
     pub fn known(&self) -> Option<Arc<HostTensor>> {
-        if self.0.counts == 0 { self.0.state.borrow().host.clone() } else { None }
+        if self.0.counts == 0 { self.0.state.lock().host.clone() } else { None }
     }
 
     /// Whether its values are there already, on the host or on the device.
     pub fn is_constant(&self) -> bool {
-        let state = self.state();
-        self.known().is_some() || matches!(state.source, Some(TensorSource::Device(_)))
+        let is_known = self.known().is_some();
+        is_known || matches!(self.state().source, Some(TensorSource::Device(_)))
     }
 
     /// What it has of the bucket of tokens that is being traced for.
@@ -142,13 +139,13 @@ impl Tensor {
 
     /// The sizes that it holds and which of them are the number of tokens, where one is.
     pub fn as_sizes(&self) -> Option<(Vec<i64>, u32)> {
-        let host = if self.0.counts == 0 { None } else { self.0.state.borrow().host.clone() }?;
+        let host = if self.0.counts == 0 { None } else { self.0.state.lock().host.clone() }?;
         Some(((0..host.len()).map(|i| host.value(i) as i64).collect(), self.0.counts))
     }
 
     /// The values to be changed in place, where no other handle sees them. A copy on a device is given up.
     pub fn unshared_host(&mut self) -> Option<&mut HostTensor> {
-        let cell = Rc::get_mut(&mut self.0)?;
+        let cell = Arc::get_mut(&mut self.0)?;
         let state = cell.state.get_mut();
         if state.host.is_none() || cell.counts != 0 || matches!(state.source, Some(TensorSource::Weight(_))) {
             return None;
@@ -159,8 +156,8 @@ impl Tensor {
         state.host.as_mut().map(Arc::make_mut)
     }
 
-    fn state(&self) -> Ref<'_, State> {
-        self.0.state.borrow()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock()
     }
 }
 
@@ -288,13 +285,13 @@ impl Session {
         check_size(&shape)?;
         let tokens = self.token_dim(node);
         let state = State { node: Some((self.epoch, node)), ..State::default() };
-        let cell = TensorCell { shape, dtype: self.graph.dtype(node), tokens, counts: 0, state: RefCell::new(state) };
-        let tensor = Tensor(Rc::new(cell));
+        let cell = TensorCell { shape, dtype: self.graph.dtype(node), tokens, counts: 0, state: Mutex::new(state) };
+        let tensor = Tensor(Arc::new(cell));
         if self.live.len() >= self.live_max {
             self.live.retain(|t| t.strong_count() > 0);
             self.live_max = (self.live.len() * 2).max(1024);
         }
-        self.live.push(Rc::downgrade(&tensor.0));
+        self.live.push(Arc::downgrade(&tensor.0));
         Ok(tensor)
     }
 
@@ -325,7 +322,7 @@ impl Session {
             (Some(TensorSource::Host), Some(host)) => self.bind(tensor, Binding::Host(host)),
             _ => return Err(Fault::new("this tensor belongs to another program's graph")),
         };
-        tensor.0.state.borrow_mut().node = Some((self.epoch, node));
+        tensor.0.state.lock().node = Some((self.epoch, node));
         Ok(node)
     }
 
@@ -383,13 +380,13 @@ impl Session {
             // As a value a weight is its numbers times one: the product is what a backend reads a weight with.
             let widened = self.binary(BinaryOp::Mul, &Operand::Tensor(tensor.clone()), &Operand::Float(1.0))?;
             let host = self.host(&widened)?;
-            tensor.0.state.borrow_mut().host = Some(host.clone());
+            tensor.0.state.lock().host = Some(host.clone());
             return Ok(host);
         }
         let device = self.device(tensor)?;
         let executor = self.executor.clone().ok_or_else(no_executor)?;
-        let host = Arc::new(executor.borrow_mut().read(&device)?);
-        tensor.0.state.borrow_mut().host = Some(host.clone());
+        let host = Arc::new(executor.lock().read(&device)?);
+        tensor.0.state.lock().host = Some(host.clone());
         Ok(host)
     }
 
@@ -409,7 +406,7 @@ impl Session {
             (Some(TensorSource::Device(device)), _) => Ok(device),
             (Some(TensorSource::Host), Some(host)) => {
                 let executor = self.executor.clone().ok_or_else(no_executor)?;
-                let device = executor.borrow_mut().upload(&host)?;
+                let device = executor.lock().upload(&host)?;
                 Ok(device)
             }
             _ => Err(Fault::new("this tensor belongs to another program's graph")),
@@ -423,17 +420,17 @@ impl Session {
     pub fn finish(&mut self) -> Result<(), Fault> {
         self.force_all()?;
         match &self.executor {
-            Some(executor) => Ok(executor.borrow_mut().finish()?),
+            Some(executor) => Ok(executor.lock().finish()?),
             None => Ok(()),
         }
     }
 
     pub(super) fn force_all(&mut self) -> Result<(), Fault> {
-        let live: Vec<Rc<TensorCell>> = self.live.iter().filter_map(Weak::upgrade).collect();
-        let pending: Vec<(&Rc<TensorCell>, NodeId)> = live
+        let live: Vec<Arc<TensorCell>> = self.live.iter().filter_map(Weak::upgrade).collect();
+        let pending: Vec<(&Arc<TensorCell>, NodeId)> = live
             .iter()
             .filter_map(|cell| {
-                let state = cell.state.borrow();
+                let state = cell.state.lock();
                 let (epoch, node) = state.node?;
                 (epoch == self.epoch && state.source.is_none()).then_some((cell, node))
             })
@@ -449,7 +446,7 @@ impl Session {
             if let Some(observer) = &mut self.observer {
                 observer(&graph, &outputs, &args);
             }
-            let mut executor = executor.borrow_mut();
+            let mut executor = executor.lock();
             let program = executor.compile(&graph, &outputs, &options)?;
             let tensors = executor.run(program, &args);
             executor.release(program);
@@ -458,7 +455,7 @@ impl Session {
                 if let Ok(at) = nodes.binary_search(&node)
                     && let Some(device) = tensors.get(at)
                 {
-                    cell.state.borrow_mut().source = Some(TensorSource::Device(device.clone()));
+                    cell.state.lock().source = Some(TensorSource::Device(device.clone()));
                 }
             }
         }

@@ -41,7 +41,7 @@ pub struct TraceState {
     /// The first step in which tokens mix: what is made of it is of no known size, so it is to blame where that is asked for.
     pub mixed: Option<Origin>,
     /// The variables that function literals of this trace share, by address: only these end with it.
-    pub own_variables: HashSet<*const ()>,
+    pub own_variables: HashSet<usize>,
 }
 
 impl Session {

@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::rc::Rc;
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::graph::{ExecError, GraphError, Origin, RopeSpec, RopeStyle};
 use crate::source::Span;
@@ -25,20 +26,20 @@ pub enum Value {
     Int(i64),
     Float(f64),
     Bool(bool),
-    Str(Rc<str>),
+    Str(Arc<str>),
     /// A conversation that a model's template rendered: a string that knows which parts of it came from messages, so that only the template's
     /// own marks become special tokens.
-    Prompt(Rc<Prompt>),
+    Prompt(Arc<Prompt>),
     Range(IntRange),
-    List(Rc<Items>),
-    Tuple(Rc<Items>),
+    List(Arc<Items>),
+    Tuple(Arc<Items>),
     Tensor(Tensor),
     /// `float32` as an argument: the element type a cast or a constructor makes.
     DType(DType),
-    Fn(Rc<Closure>),
+    Fn(Arc<Closure>),
     Builtin(&'static Builtin),
-    StructType(Rc<StructDef>),
-    Record(Rc<Record>),
+    StructType(Arc<StructDef>),
+    Record(Arc<Record>),
     /// `model`, loaded or being traced.
     Model(ModelHandle),
     /// `model.blk[0].attn_q`: a place in the tree of a model's weights.
@@ -51,7 +52,7 @@ pub enum Value {
     /// `model.tokenizer`.
     Tokenizer(ModelHandle),
     /// A conversation with a model.
-    Chat(Rc<dyn EngineChat>),
+    Chat(Arc<dyn EngineChat>),
     /// Stands in a variable whose value a call has been lent and may change. Reading it is an error, so it is never seen.
     Lent,
 }
@@ -92,25 +93,25 @@ impl Drop for Items {
 }
 
 /// A variable that a function literal shares with the scope that made it.
-pub type SharedVar = Rc<RefCell<Value>>;
+pub type SharedVar = Arc<Mutex<Value>>;
 
 /// A function with the variables it captured.
 pub struct Closure {
-    pub code: Rc<FnCode>,
+    pub code: Arc<FnCode>,
     pub captured: Vec<SharedVar>,
 }
 
 impl Drop for Closure {
     fn drop(&mut self) {
-        let mut values: Vec<Value> = self.captured.drain(..).filter_map(Rc::into_inner).map(RefCell::into_inner).collect();
+        let mut values: Vec<Value> = self.captured.drain(..).filter_map(Arc::into_inner).map(Mutex::into_inner).collect();
         drop_flat(&mut values);
     }
 }
 
 /// A struct's declaration with its methods.
 pub struct StructDef {
-    pub code: Rc<StructCode>,
-    pub methods: Vec<Rc<Closure>>,
+    pub code: Arc<StructCode>,
+    pub methods: Vec<Arc<Closure>>,
 }
 
 impl StructDef {
@@ -122,7 +123,7 @@ impl StructDef {
         self.code.fields.iter().position(|f| &*f.name == name)
     }
 
-    pub fn method(&self, name: &str) -> Option<&Rc<Closure>> {
+    pub fn method(&self, name: &str) -> Option<&Arc<Closure>> {
         self.methods.iter().find(|m| m.code.name.as_deref() == Some(name))
     }
 }
@@ -130,7 +131,7 @@ impl StructDef {
 /// A struct's value. Fields are in the order of the declaration.
 #[derive(Clone)]
 pub struct Record {
-    pub def: Rc<StructDef>,
+    pub def: Arc<StructDef>,
     pub fields: Vec<Value>,
 }
 
@@ -182,11 +183,11 @@ impl Value {
     }
 
     pub fn list(items: Vec<Value>) -> Value {
-        Value::List(Rc::new(Items(items)))
+        Value::List(Arc::new(Items(items)))
     }
 
     pub fn tuple(items: Vec<Value>) -> Value {
-        Value::Tuple(Rc::new(Items(items)))
+        Value::Tuple(Arc::new(Items(items)))
     }
 
     /// A rendered conversation as the plain string that it is for everything but a tokenizer; `None` for other values.

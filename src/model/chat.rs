@@ -1,7 +1,7 @@
 //! A conversation: renders it, keeps what the cache holds of it, and streams answers.
 
 use std::ops::ControlFlow;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::graph::Sampling;
 use crate::text::{
@@ -63,7 +63,7 @@ impl Default for ChatSettings {
 /// A conversation with one model.
 pub struct ChatSession<P: StepPrograms> {
     generator: Generator<P>,
-    tokenizer: Rc<Tokenizer>,
+    tokenizer: Arc<Tokenizer>,
     transcript: Transcript,
     stops: Stops,
     keeps_thinking: bool,
@@ -85,7 +85,7 @@ where
 {
     pub fn new(
         generator: Generator<P>,
-        tokenizer: Rc<Tokenizer>,
+        tokenizer: Arc<Tokenizer>,
         template: ChatTemplate,
         settings: ChatSettings,
         system: Option<String>,

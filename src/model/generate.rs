@@ -1,14 +1,12 @@
 //! The generate loop: prefill in chunks, then one step a token, sampled on the device and read back one step late.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::graph::{
-    Binding, CacheId, CacheSpec, CacheUse, Compiled, Counters, DeviceTensor, ExecError, Executor, KvType, NoChoice, Sampling,
+    Binding, CacheId, CacheSpec, CacheUse, Compiled, Counters, DeviceTensor, ExecError, KvType, NoChoice, Sampling, SharedExecutor, Unused,
 };
 use crate::tensor::HostTensor;
 use crate::text::TokenId;
@@ -23,7 +21,7 @@ pub trait StepPrograms {
     ///
     /// # Errors
     /// Whatever compiling the model's program finds.
-    fn step(&mut self, n_tokens: usize, position: usize) -> Result<Rc<Compiled>, Self::Error>;
+    fn step(&mut self, n_tokens: usize, position: usize) -> Result<Arc<Compiled>, Self::Error>;
 
     /// Why a prompt must be one run, as far as the steps so far have shown: its tokens look at each other other than through the cache, or
     /// at how many they are. `None` where it may be cut anywhere.
@@ -77,7 +75,7 @@ const RUN_MIN: usize = 16;
 
 /// One model with one cache on one executor.
 pub struct Generator<P: StepPrograms> {
-    executor: Rc<RefCell<dyn Executor>>,
+    executor: SharedExecutor,
     programs: P,
     cache: CacheId,
     context: Context,
@@ -93,8 +91,8 @@ where
     ///
     /// # Errors
     /// When the cache does not fit.
-    pub fn new(executor: Rc<RefCell<dyn Executor>>, programs: P, spec: CacheSpec, chunk: usize) -> Result<Self, P::Error> {
-        let cache = executor.borrow_mut().new_cache(&spec)?;
+    pub fn new(executor: SharedExecutor, programs: P, spec: CacheSpec, chunk: usize) -> Result<Self, P::Error> {
+        let cache = executor.lock().new_cache(&spec)?;
         let chunk_max = spec.slots - spec.window;
         Ok(Generator { executor, programs, cache, context: Context::new(spec), chunk: chunk.clamp(1, chunk_max), chunk_max })
     }
@@ -122,7 +120,7 @@ where
     }
 
     pub fn counters(&self) -> Counters {
-        self.executor.borrow().counters()
+        self.executor.lock().counters()
     }
 
     /// Feeds `ids` and generates up to `max_tokens`. `on_prefill` sees the tokens fed so far; `on_token` each new one that is no end. Both
@@ -187,7 +185,7 @@ where
             }
             if timing.decode_tokens > STEADY_STEPS {
                 let decode = start.elapsed().saturating_sub(timing.prefill);
-                a_submit = self.executor.borrow().runs_a_submit(decode / (timing.decode_tokens - 1) as u32);
+                a_submit = self.executor.lock().runs_a_submit(decode / (timing.decode_tokens - 1) as u32);
             }
         };
         self.context.wrote_to(next_position);
@@ -242,7 +240,7 @@ where
         let position = self.context.position();
         let values: Vec<i32> = chunk.iter().map(|id| id.0 as i32).collect();
         let step = self.programs.step(chunk.len(), position)?;
-        self.executor.borrow_mut().record_history(self.cache, position, &values)?;
+        self.executor.lock().record_history(self.cache, position, &values)?;
         let start = Instant::now();
         let mut rows = values;
         rows.resize(step.rows, 0);
@@ -250,7 +248,7 @@ where
         let sampled = self.run(&step, input, position, chunk.len(), sampling, false)?;
         self.context.feed(chunk);
         if chunk.len() == self.chunk {
-            self.executor.borrow_mut().finish()?;
+            self.executor.lock().finish()?;
             let took = start.elapsed();
             if took > CHUNK_TARGET * 2 {
                 self.chunk = (self.chunk / 2).max(RUN_MIN.min(self.chunk));
@@ -277,14 +275,14 @@ where
         ahead: bool,
     ) -> Result<DeviceTensor, P::Error> {
         let args = step.args(tokens, CacheUse { cache: self.cache, position }, n_tokens, sampling);
-        let mut executor = self.executor.borrow_mut();
+        let mut executor = self.executor.lock();
         let mut outputs = if ahead { executor.run_ahead(step.program, &args)? } else { executor.run(step.program, &args)? };
         Ok(outputs.swap_remove(0))
     }
 
     /// The id that was drawn behind the token at `position`.
     fn read_id(&self, tensor: &DeviceTensor, position: usize) -> Result<TokenId, P::Error> {
-        let host = self.executor.borrow_mut().read(tensor)?;
+        let host = self.executor.lock().read(tensor)?;
         let id = host.as_i32().and_then(|v| v.first()).copied().unwrap_or(NoChoice::Nan.id());
         match NoChoice::of_id(id) {
             Some(reason) => Err(GenerateError::NoChoice { reason, position, advice: self.advice() }.into()),
@@ -317,7 +315,7 @@ fn run_len(left: usize, chunk: usize, chunk_max: usize) -> usize {
 
 impl<P: StepPrograms> Drop for Generator<P> {
     fn drop(&mut self) {
-        self.executor.borrow_mut().free_cache(self.cache);
+        self.executor.let_go([Unused::Cache(self.cache)]);
     }
 }
 

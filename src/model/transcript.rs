@@ -1,6 +1,6 @@
 //! A conversation as text and as ids: what is held of it is not made again, so that a turn costs what is new in it.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::text::{ChatTemplate, Message, Prompt, RenderContext, TemplateError, TokenId, Tokenizer};
 
@@ -10,7 +10,7 @@ const KEPT: usize = 8;
 
 /// The messages, and the text and ids that the last answer was given to.
 pub(super) struct Transcript {
-    tokenizer: Rc<Tokenizer>,
+    tokenizer: Arc<Tokenizer>,
     template: ChatTemplate,
     render: RenderContext,
     system: Option<String>,
@@ -49,7 +49,7 @@ pub(super) struct Rendered {
 }
 
 impl Transcript {
-    pub fn new(tokenizer: Rc<Tokenizer>, template: ChatTemplate, render: RenderContext, system: Option<String>) -> Self {
+    pub fn new(tokenizer: Arc<Tokenizer>, template: ChatTemplate, render: RenderContext, system: Option<String>) -> Self {
         Transcript { tokenizer, template, render, system, messages: Vec::new(), base: 0, held: None }
     }
 

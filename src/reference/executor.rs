@@ -1,8 +1,7 @@
 //! Runs a graph node by node.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::graph::{
     Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, Literal, NoChoice, NodeId, Op,
@@ -25,8 +24,8 @@ struct Program {
 pub struct ReferenceExecutor {
     programs: Programs<Program>,
     /// With the descriptors, which say whether their model is gone.
-    weights: HashMap<Weight, Rc<Value>>,
-    tensors: HashMap<u64, Rc<Value>>,
+    weights: HashMap<Weight, Arc<Value>>,
+    tensors: HashMap<u64, Arc<Value>>,
     next_tensor: u64,
     released: Released,
     caches: Vec<Option<Ring>>,
@@ -35,11 +34,11 @@ pub struct ReferenceExecutor {
 
 impl ReferenceExecutor {
     pub fn new() -> Self {
-        ReferenceExecutor { released: Rc::new(RefCell::new(Vec::new())), ..Self::default() }
+        ReferenceExecutor { released: Released::default(), ..Self::default() }
     }
 
-    fn store(&mut self, value: Rc<Value>) -> DeviceTensor {
-        for id in self.released.borrow_mut().drain(..) {
+    fn store(&mut self, value: Arc<Value>) -> DeviceTensor {
+        for id in self.released.lock().drain(..) {
             self.tensors.remove(&id);
         }
         let id = self.next_tensor;
@@ -49,9 +48,9 @@ impl ReferenceExecutor {
         tensor
     }
 
-    fn tensor(&self, tensor: &DeviceTensor) -> Result<Rc<Value>, ExecError> {
+    fn tensor(&self, tensor: &DeviceTensor) -> Result<Arc<Value>, ExecError> {
         let value = self.tensors.get(&tensor.id()).ok_or_else(|| unsupported("a tensor of another executor"))?;
-        Ok(if value.shape == tensor.shape { value.clone() } else { Rc::new(Value { shape: tensor.shape.clone(), ..(**value).clone() }) })
+        Ok(if value.shape == tensor.shape { value.clone() } else { Arc::new(Value { shape: tensor.shape.clone(), ..(**value).clone() }) })
     }
 
     /// The exact f64 values of a tensor, not rounded to f32.
@@ -62,7 +61,7 @@ impl ReferenceExecutor {
         Ok(self.tensor(tensor)?.data.clone())
     }
 
-    fn weight(&mut self, weight: &Weight) -> Result<Rc<Value>, ExecError> {
+    fn weight(&mut self, weight: &Weight) -> Result<Arc<Value>, ExecError> {
         if let Some(value) = self.weights.get(weight) {
             return Ok(value.clone());
         }
@@ -71,7 +70,7 @@ impl ReferenceExecutor {
         if let Some(i) = value.data.iter().position(|v| !v.is_finite()) {
             return Err(ExecError::BadWeight(format!("{} holds {} in block {}", weight.name, value.data[i], i / weight.dtype.block_len())));
         }
-        let value = Rc::new(value);
+        let value = Arc::new(value);
         self.weights.insert(weight.clone(), value.clone());
         Ok(value)
     }
@@ -80,10 +79,10 @@ impl ReferenceExecutor {
         &mut self,
         graph: &Graph,
         id: NodeId,
-        values: &[Option<Rc<Value>>],
+        values: &[Option<Arc<Value>>],
         args: &RunArgs,
         specs: &[CacheSpec],
-    ) -> Result<Rc<Value>, ExecError> {
+    ) -> Result<Arc<Value>, ExecError> {
         let node = graph.node(id);
         let input = |i: usize| -> &Value {
             let id = node.inputs[i];
@@ -158,13 +157,13 @@ impl ReferenceExecutor {
                 Value::new([1].into(), DType::I32, vec![f64::from(id)])
             }
         };
-        Ok(Rc::new(value))
+        Ok(Arc::new(value))
     }
 
-    fn bound(&self, graph: &Graph, id: NodeId, binding: Option<&Binding>) -> Result<Rc<Value>, ExecError> {
+    fn bound(&self, graph: &Graph, id: NodeId, binding: Option<&Binding>) -> Result<Arc<Value>, ExecError> {
         let node = graph.node(id);
         let mut value = match binding {
-            Some(Binding::Host(host)) => Rc::new(Value::from_host(host)),
+            Some(Binding::Host(host)) => Arc::new(Value::from_host(host)),
             Some(Binding::Device(tensor)) => self.tensor(tensor)?,
             None => return Err(unsupported("an input that is not bound")),
         };
@@ -173,7 +172,7 @@ impl ReferenceExecutor {
             // A token bucket may be bound to fewer rows; the rest is undefined, here 0.
             let mut data = value.data.clone();
             data.resize(len, 0.0);
-            value = Rc::new(Value::new(node.shape.clone(), node.dtype, data));
+            value = Arc::new(Value::new(node.shape.clone(), node.dtype, data));
         }
         Ok(value)
     }
@@ -249,7 +248,7 @@ impl Executor for ReferenceExecutor {
         let program = self.programs.get_mut(program).ok_or_else(|| unsupported("a program that was freed"))?;
         let Program { graph, outputs, caches } = program;
         let (graph, outputs, caches) = (graph.clone(), outputs.clone(), caches.clone());
-        let mut values: Vec<Option<Rc<Value>>> = vec![None; graph.len()];
+        let mut values: Vec<Option<Arc<Value>>> = vec![None; graph.len()];
         let mut uses = vec![0usize; graph.len()];
         for (_, node) in graph.nodes() {
             node.inputs.iter().for_each(|i| uses[i.0 as usize] += 1);
@@ -274,7 +273,7 @@ impl Executor for ReferenceExecutor {
     }
 
     fn upload(&mut self, tensor: &HostTensor) -> Result<DeviceTensor, ExecError> {
-        Ok(self.store(Rc::new(Value::from_host(tensor))))
+        Ok(self.store(Arc::new(Value::from_host(tensor))))
     }
 
     fn read(&mut self, tensor: &DeviceTensor) -> Result<HostTensor, ExecError> {

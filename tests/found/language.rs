@@ -1,9 +1,8 @@
 //! What programs of the language are told, and that nothing they say is passed over.
 
-use std::cell::RefCell;
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use tensorlogic::diag::Color;
 use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, EngineHost, LoadRequest};
@@ -14,11 +13,11 @@ use crate::scratch::Scratch;
 use crate::support::fixture;
 
 #[derive(Clone, Default)]
-struct Printed(Rc<RefCell<Vec<u8>>>);
+struct Printed(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Printed {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.borrow_mut().extend_from_slice(bytes);
+        self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -31,7 +30,7 @@ impl Write for Printed {
 pub fn run(program: &str, args: &[&str]) -> Result<String, String> {
     let program = program.to_owned();
     with_interp(args, move |interp, printed| match interp.run_source("program.tl", &program, None) {
-        Ok(()) => Ok(String::from_utf8(printed.0.take()).unwrap()),
+        Ok(()) => Ok(String::from_utf8(std::mem::take(&mut *printed.0.lock().unwrap())).unwrap()),
         Err(errors) => Err(errors.iter().map(|e| e.render(&interp.sources, Color::Never)).collect()),
     })
 }
@@ -45,7 +44,7 @@ fn with_interp<T: Send + 'static>(args: &[&str], work: impl FnOnce(&mut Interp, 
         let request = LoadRequest { kv_type: KvType::F32, ..LoadRequest::default() };
         let options = Options {
             executor: Some(backend.executor.clone()),
-            host: Some(Box::new(EngineHost::new(Rc::new(backend), request))),
+            host: Some(Box::new(EngineHost::new(Arc::new(backend), request))),
             out: Some(Box::new(printed.clone())),
             args,
             ..Options::default()
@@ -213,7 +212,7 @@ fn every_optional_argument_has_an_effect_or_is_refused() {
     let wrong = with_interp(&args, move |interp, printed| {
         let mut line = |text: &str| {
             let outcome = interp.run_line(text);
-            let printed = String::from_utf8(printed.0.take()).unwrap();
+            let printed = String::from_utf8(std::mem::take(&mut *printed.0.lock().unwrap())).unwrap();
             match outcome {
                 Ok(shown) => Ok(printed + &shown.unwrap_or_default()),
                 Err(errors) => Err(errors[0].message.clone()),

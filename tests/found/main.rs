@@ -22,4 +22,5 @@ mod programs;
 mod scratch;
 #[path = "../support/mod.rs"]
 mod support;
+mod threads;
 mod traces;

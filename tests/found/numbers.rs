@@ -1,8 +1,7 @@
 //! Numbers of the language: what programs compute is the same on every backend, and as the definition says.
 
-use std::cell::RefCell;
 use std::io::Write;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use tensorlogic::cpu::{CpuExecutor, CpuOptions};
 use tensorlogic::gpu::{GpuExecutor, GpuOptions};
@@ -12,11 +11,11 @@ use tensorlogic::reference::ReferenceExecutor;
 use crate::support::gpu_is_there;
 
 #[derive(Clone, Default)]
-struct Printed(Rc<RefCell<Vec<u8>>>);
+struct Printed(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Printed {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.borrow_mut().extend_from_slice(bytes);
+        self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -32,18 +31,18 @@ fn printed(program: &str, executor: SharedExecutor) -> String {
     if let Err(errors) = interp.run_source("numbers.tl", program, None) {
         panic!("{program}\n{errors:?}");
     }
-    String::from_utf8(out.0.take()).unwrap()
+    String::from_utf8(std::mem::take(&mut *out.0.lock().unwrap())).unwrap()
 }
 
 /// The definition, and each backend of this machine.
 fn executors() -> Vec<(&'static str, SharedExecutor)> {
     let mut executors: Vec<(&'static str, SharedExecutor)> = vec![
-        ("reference", Rc::new(RefCell::new(ReferenceExecutor::new()))),
-        ("cpu", Rc::new(RefCell::new(CpuExecutor::new(CpuOptions { precise: true, ..CpuOptions::default() })))),
+        ("reference", SharedExecutor::new(ReferenceExecutor::new())),
+        ("cpu", SharedExecutor::new(CpuExecutor::new(CpuOptions { precise: true, ..CpuOptions::default() }))),
     ];
     if gpu_is_there() {
         let options = GpuOptions { precise: true, allow_software: true, ..GpuOptions::from_env() };
-        executors.push(("gpu", Rc::new(RefCell::new(GpuExecutor::new(&options).unwrap()))));
+        executors.push(("gpu", SharedExecutor::new(GpuExecutor::new(&options).unwrap())));
     }
     executors
 }

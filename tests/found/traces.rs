@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use tensorlogic::engine::{Backend, DeviceRequest, EngineHost, LoadRequest, LoadedModel, ModelSteps, TracePoint};
 use tensorlogic::format::ModelFile;
@@ -184,7 +184,7 @@ fn forward_of_the_language_holds_constants_and_makes_them_once() {
     let text = llama("let shift = arange(4) * 0.5", "logits + T * shift[3] + [0.25]");
     let program = folder.program("shift", &text);
     for request in device_requests(true) {
-        let backend = Rc::new(Backend::open(&request).unwrap());
+        let backend = Arc::new(Backend::open(&request).unwrap());
         let load = |arch: Option<PathBuf>| {
             let request = LoadRequest { arch, kv_type: KvType::F32, ..LoadRequest::default() };
             EngineHost::new(backend.clone(), request).load_model(&fixture(MODEL).display().to_string()).unwrap()
@@ -193,11 +193,11 @@ fn forward_of_the_language_holds_constants_and_makes_them_once() {
         let (a, b) = (plain.new_cache(None).unwrap(), shifted.new_cache(None).unwrap());
         let mut warm = None;
         for (round, tokens) in [&[1, 267, 270][..], &[9], &[4, 7], &[8, 2, 3], &[5], &[6, 6]].into_iter().enumerate() {
-            let read = |logits| backend.executor.borrow_mut().read(&logits).unwrap();
+            let read = |logits| backend.executor.lock().read(&logits).unwrap();
             let (x, y) = (read(plain.forward(tokens, &*a).unwrap()), read(shifted.forward(tokens, &*b).unwrap()));
             let expected: Vec<f32> = x.as_f32().unwrap().iter().map(|x| x + tokens.len() as f32 * 1.5 + 0.25).collect();
             assert!(difference(y.as_f32().unwrap(), &expected).0 < 1e-5, "round {round} on {}", backend.note);
-            let programs = backend.executor.borrow().counters().programs;
+            let programs = backend.executor.lock().counters().programs;
             if round >= 3 {
                 assert_eq!(*warm.get_or_insert(programs), programs);
             }

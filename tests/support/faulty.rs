@@ -11,9 +11,9 @@ use tensorlogic::tensor::HostTensor;
 use tensorlogic::trace::copy_node;
 
 /// Gives the node that takes the place of `node`, whose inputs are in the new graph already; `None` leaves it.
-pub type Edit = Box<dyn Fn(&mut Graph, &Node, &[NodeId]) -> Option<NodeId>>;
+pub type Edit = Box<dyn Fn(&mut Graph, &Node, &[NodeId]) -> Option<NodeId> + Send>;
 /// Changes the values of a step; the others are those of the steps that were asked for.
-pub type Tamper = Box<dyn Fn(&mut HostTensor, &[HostTensor])>;
+pub type Tamper = Box<dyn Fn(&mut HostTensor, &[HostTensor]) + Send>;
 
 pub enum Fault {
     /// Another computation.
@@ -23,17 +23,17 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub fn edit(edit: impl Fn(&mut Graph, &Node, &[NodeId]) -> Option<NodeId> + 'static) -> Self {
+    pub fn edit(edit: impl Fn(&mut Graph, &Node, &[NodeId]) -> Option<NodeId> + Send + 'static) -> Self {
         Fault::Edit(Box::new(edit))
     }
 
     /// An edit of the node of one label.
-    pub fn at(label: &'static str, edit: impl Fn(&mut Graph, &Node, &[NodeId]) -> NodeId + 'static) -> Self {
+    pub fn at(label: &'static str, edit: impl Fn(&mut Graph, &Node, &[NodeId]) -> NodeId + Send + 'static) -> Self {
         Fault::edit(move |g, node, inputs| (node.label.as_deref() == Some(label)).then(|| edit(g, node, inputs)))
     }
 
     /// Other bytes of the weights that `change` changes.
-    pub fn weight(change: impl Fn(&Weight, &mut Vec<u8>) -> bool + 'static) -> Self {
+    pub fn weight(change: impl Fn(&Weight, &mut Vec<u8>) -> bool + Send + 'static) -> Self {
         Fault::edit(move |g, node, _| {
             let Op::Weight(weight) = &node.op else { return None };
             let mut bytes = weight.source.bytes().unwrap().into_owned();
@@ -42,11 +42,15 @@ impl Fault {
         })
     }
 
-    pub fn tamper(label: &'static str, tamper: impl Fn(&mut HostTensor) + 'static) -> Self {
+    pub fn tamper(label: &'static str, tamper: impl Fn(&mut HostTensor) + Send + 'static) -> Self {
         Fault::Tamper { label, reads: Vec::new(), tamper: Box::new(move |values, _| tamper(values)) }
     }
 
-    pub fn tamper_reading(label: &'static str, reads: &[&'static str], tamper: impl Fn(&mut HostTensor, &[HostTensor]) + 'static) -> Self {
+    pub fn tamper_reading(
+        label: &'static str,
+        reads: &[&'static str],
+        tamper: impl Fn(&mut HostTensor, &[HostTensor]) + Send + 'static,
+    ) -> Self {
         Fault::Tamper { label, reads: reads.to_vec(), tamper: Box::new(tamper) }
     }
 }

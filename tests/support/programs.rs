@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, EngineHost, LoadRequest, LoadedModel};
 use tensorlogic::graph::{KvType, Sampling};
@@ -16,13 +16,13 @@ pub struct Mode {
     pub kv_type: KvType,
     arch: Option<PathBuf>,
     window: Option<usize>,
-    backend: Rc<Backend>,
+    backend: Arc<Backend>,
 }
 
 impl Mode {
     /// f32 throughout, with a cache in f32.
     pub fn precise(gpu: bool) -> Mode {
-        Mode { gpu, kv_type: KvType::F32, arch: None, window: None, backend: Rc::new(open(gpu, true)) }
+        Mode { gpu, kv_type: KvType::F32, arch: None, window: None, backend: Arc::new(open(gpu, true)) }
     }
 
     /// The modes of a user, on each backend of this machine.
@@ -31,7 +31,7 @@ impl Mode {
         let modes = |gpu| {
             let precise = Mode::precise(gpu);
             let half = Mode { kv_type: KvType::F16, ..precise.clone() };
-            let default = Mode { backend: Rc::new(open(gpu, false)), ..half.clone() };
+            let default = Mode { backend: Arc::new(open(gpu, false)), ..half.clone() };
             [precise, half, default]
         };
         backends.iter().flat_map(|&gpu| modes(gpu)).collect()
@@ -69,7 +69,7 @@ impl Mode {
         let mut logits = Vec::new();
         for chunk in tokens.chunks(chunk) {
             let rows = model.forward(chunk, &*cache)?;
-            let rows = self.backend.executor.borrow_mut().read(&rows).map_err(|e| e.to_string())?;
+            let rows = self.backend.executor.lock().read(&rows).map_err(|e| e.to_string())?;
             logits.extend_from_slice(rows.as_f32().unwrap());
         }
         Ok(logits)

@@ -94,8 +94,8 @@ fn attention(
 /// Replaces the attention of a layer; `kv` finds keys and values, which the cache write reads.
 fn attention_fault(
     label: &'static str,
-    sees: impl Fn(usize, usize) -> bool + Copy + 'static,
-    group: impl Fn(usize) -> usize + Copy + 'static,
+    sees: impl Fn(usize, usize) -> bool + Copy + Send + 'static,
+    group: impl Fn(usize) -> usize + Copy + Send + 'static,
     scale: f32,
 ) -> Fault {
     Fault::at(label, move |g, _, inputs| {
@@ -104,7 +104,7 @@ fn attention_fault(
     })
 }
 
-fn rope_with(label: &'static str, spec: impl Fn(&RopeSpec) -> RopeSpec + 'static) -> Fault {
+fn rope_with(label: &'static str, spec: impl Fn(&RopeSpec) -> RopeSpec + Send + 'static) -> Fault {
     Fault::at(label, move |g, node, inputs| {
         let Op::Rope { style, .. } = node.op else { panic!("{label} is no rotation") };
         let rows = g.node(inputs[1]).clone();

@@ -1,7 +1,6 @@
 //! The library's own program, traced: its steps have the names of its variables, their places are lines of its file, their values are those of
 //! the committed file.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use tensorlogic::format::Metadata;
@@ -13,7 +12,7 @@ use tensorlogic::trace::{Reference, Request, Rounding, Select, Tolerance, Trace,
 use crate::support::fixture;
 use crate::support::traced::Subject;
 
-struct Source(Rc<Subject>);
+struct Source(Arc<Subject>);
 
 impl ModelSource for Source {
     fn metadata(&self) -> &Metadata {
@@ -31,10 +30,10 @@ impl ModelSource for Source {
 }
 
 /// The program's text with one replacement, loaded and traced on the definition.
-fn traced(subject: &Rc<Subject>, from: &str, to: &str, select: Select) -> (ModelProgram, Trace) {
+fn traced(subject: &Arc<Subject>, from: &str, to: &str, select: Select) -> (ModelProgram, Trace) {
     let (name, text) = Architectures::find("llama").unwrap();
     assert!(text.contains(from), "{from}");
-    let mut program = ModelProgram::load(&name, &text.replace(from, to), Rc::new(Source(subject.clone()))).unwrap();
+    let mut program = ModelProgram::load(&name, &text.replace(from, to), Arc::new(Source(subject.clone()))).unwrap();
     let spec = TraceSpec {
         bucket: subject.bucket,
         slots: subject.spec.slots,
@@ -61,7 +60,7 @@ fn line(program: &ModelProgram, trace: &Trace, step: usize) -> String {
 
 #[test]
 fn the_library_meets_the_committed_values_under_their_names() {
-    let subject = Rc::new(Subject::new("tiny-f32", 13));
+    let subject = Arc::new(Subject::new("tiny-f32", 13));
     let reference = Reference::from_file(&fixture("tiny-f32.safetensors")).unwrap();
     for select in [Select::Labelled, Select::EveryOp] {
         let (_, trace) = traced(&subject, "silu", "silu", select);
@@ -73,7 +72,7 @@ fn the_library_meets_the_committed_values_under_their_names() {
 
 #[test]
 fn a_fault_of_the_program_is_blamed_on_its_line() {
-    let subject = Rc::new(Subject::new("tiny-f32", 6));
+    let subject = Arc::new(Subject::new("tiny-f32", 6));
     let reference = Reference::from_file(&fixture("tiny-f32.safetensors")).unwrap();
     for (from, to, step, blamed, says) in [
         ("silu(gate)", "gelu(gate)", "blk.0.silu_gate", "let silu_gate = gelu(gate)", "silu"),

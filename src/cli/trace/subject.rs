@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use tensorlogic::engine::{Backend, LoadRequest, LoadedModel, TracePoint};
 use tensorlogic::graph::{KvType, Op, Origin};
@@ -63,7 +63,7 @@ fn select(args: &TraceArgs) -> Select {
 /// A loaded model and a run of it.
 pub struct ModelSubject {
     model: LoadedModel,
-    backend: Rc<Backend>,
+    backend: Arc<Backend>,
     path: PathBuf,
     request: LoadRequest,
     point: TracePoint,
@@ -72,7 +72,7 @@ pub struct ModelSubject {
 }
 
 impl ModelSubject {
-    pub fn new(args: &TraceArgs, backend: Rc<Backend>, reference: Option<&Reference>) -> Result<Self, CliError> {
+    pub fn new(args: &TraceArgs, backend: Arc<Backend>, reference: Option<&Reference>) -> Result<Self, CliError> {
         let request = args.compute.load_request(None);
         let model = load(Some(&args.file), &backend, &request)?;
         let point = point(args, &model, reference)?;
@@ -142,7 +142,7 @@ impl Subject for ModelSubject {
     }
 
     fn place(&self, origin: Origin) -> Option<String> {
-        let program = self.model.program().borrow();
+        let program = self.model.program().lock();
         place(program.sources(), program.span_of(origin))
     }
 
@@ -164,14 +164,14 @@ impl Subject for ModelSubject {
 /// A program that has run, and the graphs that it forced.
 pub struct ProgramSubject {
     runs: ForcedRuns,
-    backend: Rc<Backend>,
+    backend: Arc<Backend>,
     path: PathBuf,
     select: Select,
     layer: Option<usize>,
 }
 
 impl ProgramSubject {
-    pub fn new(args: &TraceArgs, backend: Rc<Backend>) -> Result<Self, CliError> {
+    pub fn new(args: &TraceArgs, backend: Arc<Backend>) -> Result<Self, CliError> {
         if args.prompt.is_some() || args.tokens.is_some() || args.step.is_some() {
             return Err(CliError::usage("a program feeds its models itself: leave --prompt, --tokens and --step out"));
         }
@@ -200,7 +200,7 @@ impl Subject for ProgramSubject {
         let mut nothing = TraceError::Empty("the program computes no tensor: nothing that it makes is printed, read or saved".to_owned());
         for run in &self.runs.runs {
             let request = Request { graph: &run.graph, outputs: &run.outputs, caches: &[], select: self.select, layer_idx: self.layer };
-            let mut trace = match record(&request, &run.args, &mut *backend.executor.borrow_mut()) {
+            let mut trace = match record(&request, &run.args, &mut *backend.executor.lock()) {
                 Ok(trace) => trace,
                 Err(error @ TraceError::Empty(_)) => {
                     nothing = error;

@@ -1,6 +1,6 @@
 //! Attention over the ring: parts of the cache, then their merge.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::super::assemble::Source;
 use super::super::caps::Caps;
@@ -75,7 +75,7 @@ impl Lowering<'_> {
             let parts = n_parts(run, cache, &spec_of_grid, rows_of_grid, max_splits);
             [parts as u32, n_blocks as u32, rows_of_grid.of_run(run.n_tokens) as u32]
         };
-        self.push_work(source, arguments, Grid::PerRun(Rc::new(grid)), attention_work(k, spec));
+        self.push_work(source, arguments, Grid::PerRun(Arc::new(grid)), attention_work(k, spec));
         if max_splits > 1 && !within {
             self.merge(k, spec, parts, max_splits);
         }
@@ -94,7 +94,7 @@ impl Lowering<'_> {
         let arguments = self.attention_arguments(k, spec, 1);
         let (n_heads, rows) = (k.n_heads as u32, k.rows);
         let grid = move |run: &RunShape| [rows.of_run(run.n_tokens).div_ceil(tokens) as u32, n_heads, 1];
-        self.push_work(source, arguments, Grid::PerRun(Rc::new(grid)), attention_work(k, spec));
+        self.push_work(source, arguments, Grid::PerRun(Arc::new(grid)), attention_work(k, spec));
     }
 
     fn attention_source(&self, op: &'static str, spec: &CacheSpec, head_dim: usize, workgroup: usize) -> Source {
@@ -149,7 +149,7 @@ impl Lowering<'_> {
             }
             [n_heads, rows.of_run(run.n_tokens) as u32, 1]
         };
-        self.push(source, arguments, Grid::PerRun(Rc::new(grid)));
+        self.push(source, arguments, Grid::PerRun(Arc::new(grid)));
     }
 }
 

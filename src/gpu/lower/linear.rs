@@ -10,7 +10,7 @@ use super::neural::with_piece;
 use super::{Arguments, Grid, Lowering, Operand, RunShape, Work, fold, of_rows};
 use crate::graph::{ExecError, KvType, RopeStyle, UnaryOp};
 use crate::plan::{Buf, CacheStore, Epilogue, Linear, Norm, Rope, Rows, View};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The most rows that matrix-vector kernels take.
 pub const MATVEC_ROWS: usize = 8;
@@ -430,12 +430,12 @@ pub fn rope_table_len(n_dims: usize) -> usize {
 
 fn matvec_grid(blocks: usize, rows: Rows, cols: usize) -> Grid {
     let [x, y, _] = fold(blocks);
-    Grid::PerRun(Rc::new(move |run: &RunShape| [x, y, rows.of_run(run.n_tokens).div_ceil(cols) as u32]))
+    Grid::PerRun(Arc::new(move |run: &RunShape| [x, y, rows.of_run(run.n_tokens).div_ceil(cols) as u32]))
 }
 
 /// Tiles of rows by tiles of tokens.
 fn tile_grid(tiles: usize, rows: Rows, t_tile: usize) -> Grid {
-    Grid::PerRun(Rc::new(move |run: &RunShape| [tiles as u32, rows.of_run(run.n_tokens).div_ceil(t_tile) as u32, 1]))
+    Grid::PerRun(Arc::new(move |run: &RunShape| [tiles as u32, rows.of_run(run.n_tokens).div_ceil(t_tile) as u32, 1]))
 }
 
 fn work(k: &Linear) -> Work {

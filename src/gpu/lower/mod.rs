@@ -12,7 +12,7 @@ pub use attention::N_ARRIVALS;
 pub use linear::{MATVEC_ROWS, matvec_work, rope_table_len};
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::assemble::Source;
 use super::cache::CacheLayout;
@@ -94,7 +94,7 @@ impl RunShape<'_> {
 #[derive(Clone)]
 pub enum Grid {
     Fixed([u32; 3]),
-    PerRun(Rc<dyn Fn(&RunShape) -> [u32; 3]>),
+    PerRun(Arc<dyn Fn(&RunShape) -> [u32; 3] + Send + Sync>),
 }
 
 impl Grid {
@@ -115,7 +115,7 @@ impl Grid {
         if !rows.dynamic {
             return Grid::flat((rows.count * each_row).div_ceil(threads));
         }
-        Grid::PerRun(Rc::new(move |run| fold((rows.of_run(run.n_tokens) * each_row).div_ceil(threads))))
+        Grid::PerRun(Arc::new(move |run| fold((rows.of_run(run.n_tokens) * each_row).div_ceil(threads))))
     }
 }
 
@@ -135,7 +135,7 @@ pub struct Lowering<'a> {
     pub caps: &'a Caps,
     pub tuning: &'a Tuning,
     /// By `PlacedId`.
-    pub placed: &'a [Rc<Placed>],
+    pub placed: &'a [Arc<Placed>],
     pub dispatches: Vec<Dispatch>,
     /// Bytes of the scratch buffers asked for.
     pub scratch: Vec<usize>,
@@ -145,7 +145,7 @@ pub struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    pub fn new(plan: &'a Plan, caps: &'a Caps, tuning: &'a Tuning, placed: &'a [Rc<Placed>]) -> Self {
+    pub fn new(plan: &'a Plan, caps: &'a Caps, tuning: &'a Tuning, placed: &'a [Arc<Placed>]) -> Self {
         Lowering { plan, caps, tuning, placed, dispatches: Vec::new(), scratch: Vec::new(), shared: BTreeMap::new(), step_idx: 0 }
     }
 

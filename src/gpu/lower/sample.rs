@@ -1,6 +1,6 @@
 //! Sampling: two small dispatches where the choice is greedy, two others otherwise. Which of them run is decided for each run.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::super::assemble::Source;
 use super::super::cache::history_len;
@@ -31,12 +31,12 @@ impl Lowering<'_> {
         let source = Source::new("argmax_partial").with("prelude/order").set("PARTS", PARTS);
         let grid = move |run: &RunShape| [if greedy(run) { PARTS } else { 0 }, 1, 1];
         let arguments = Arguments::default().set("vocab", k.vocab).bind("logits", k.logits).bind("parts", parts);
-        self.push(source, arguments, Grid::PerRun(Rc::new(grid)));
+        self.push(source, arguments, Grid::PerRun(Arc::new(grid)));
         let source = Source::new("argmax_final").with("prelude/order").set("PARTS", PARTS).set("HAS_HISTORY", has_history);
         let grid = move |run: &RunShape| [u32::from(greedy(run)), 1, 1];
         let of_history =
             Arguments::default().set("history_len", history_len).set("position", self.word(k.position)).bind_some("history", history);
-        self.push(source, of_history.clone().bind("parts", parts).bind("out", k.out), Grid::PerRun(Rc::new(grid)));
+        self.push(source, of_history.clone().bind("parts", parts).bind("out", k.out), Grid::PerRun(Arc::new(grid)));
 
         let slice = if self.caps.software { 32 } else { 256 };
         let each = k.vocab.div_ceil(GROUPS).max(LEAST_EACH);
@@ -49,7 +49,7 @@ impl Lowering<'_> {
         let of_logits = of_history.set("vocab", k.vocab).set("each", each).bind("punished", punished).bind("maxima", maxima);
         let arguments = of_logits.clone().set("repeat_penalty", repeat_penalty).set("repeat_last_n", repeat_last_n);
         let grid = move |run: &RunShape| [if greedy(run) { 0 } else { slices as u32 }, 1, 1];
-        self.push(source, arguments.bind("logits", k.logits), Grid::PerRun(Rc::new(grid)));
+        self.push(source, arguments.bind("logits", k.logits), Grid::PerRun(Arc::new(grid)));
 
         let least = if self.caps.software { 32 } else { self.caps.workgroup_threads.min(1024) as usize };
         let workgroup = self.workgroup_for(least, |threads| PASSES * k.vocab / threads);
@@ -73,7 +73,7 @@ impl Lowering<'_> {
             .set("seed", seed)
             .bind("out", k.out);
         let grid = move |run: &RunShape| [u32::from(!greedy(run)), 1, 1];
-        self.push(source, arguments, Grid::PerRun(Rc::new(grid)));
+        self.push(source, arguments, Grid::PerRun(Arc::new(grid)));
         Ok(())
     }
 }

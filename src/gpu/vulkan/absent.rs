@@ -2,7 +2,6 @@
 
 #![allow(dead_code, reason = "nothing is recorded here, so that nothing reads what would be")]
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::bind_groups::BufferRange;
@@ -25,7 +24,7 @@ impl Kernel {
 }
 
 pub struct Command<'a> {
-    pub kernel: Rc<Kernel>,
+    pub kernel: Arc<Kernel>,
     /// What the n-th binding is.
     pub bindings: Vec<(BindingKind, BufferRange)>,
     pub immediates: &'a [u8],

@@ -1,11 +1,10 @@
 //! A run's dispatches in a secondary command buffer, which any number of encoders execute.
 
-use std::cell::RefCell;
 use std::collections::HashSet;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use ash::vk;
+use parking_lot::Mutex;
 use wgpu::hal::api::Vulkan;
 
 use super::RawDevice;
@@ -16,7 +15,7 @@ use crate::gpu::pipelines::BindingKind;
 
 /// A dispatch to record.
 pub struct Command<'a> {
-    pub kernel: Rc<Kernel>,
+    pub kernel: Arc<Kernel>,
     /// What the n-th binding is.
     pub bindings: Vec<(BindingKind, BufferRange)>,
     pub immediates: &'a [u8],
@@ -30,8 +29,8 @@ pub struct Secondary {
     sets: vk::DescriptorPool,
     buffer: vk::CommandBuffer,
     /// The last submit that executes it.
-    last: RefCell<Option<wgpu::SubmissionIndex>>,
-    _kernels: Vec<Rc<Kernel>>,
+    last: Mutex<Option<wgpu::SubmissionIndex>>,
+    _kernels: Vec<Arc<Kernel>>,
     _buffers: HashSet<wgpu::Buffer>,
 }
 
@@ -46,7 +45,7 @@ impl Secondary {
             commands: vk::CommandPool::null(),
             sets: vk::DescriptorPool::null(),
             buffer: vk::CommandBuffer::null(),
-            last: RefCell::new(None),
+            last: Mutex::new(None),
             _kernels: commands.iter().map(|c| c.kernel.clone()).collect(),
             _buffers: commands.iter().flat_map(|c| c.bindings.iter().map(|(_, range)| range.buffer.buffer.clone())).collect(),
         };
@@ -148,13 +147,13 @@ impl Secondary {
 
     /// Says which submit has an encoder that executes it.
     pub fn submitted(&self, submission: &wgpu::SubmissionIndex) {
-        *self.last.borrow_mut() = Some(submission.clone());
+        *self.last.lock() = Some(submission.clone());
     }
 }
 
 impl Drop for Secondary {
     fn drop(&mut self) {
-        if let Some(submission) = self.last.take() {
+        if let Some(submission) = self.last.get_mut().take() {
             let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
             let device = &self.device.device;
             // A submit that failed cannot be waited for, those before it can.

@@ -5,6 +5,7 @@ use crate::lang::session::{Operand, Tensor};
 use crate::lang::value::{Fault, Value};
 use crate::source::Span;
 use crate::tensor::{DType, HostTensor, Shape};
+use std::sync::Arc;
 
 use super::Failure;
 use crate::lang::eval::number::whole;
@@ -105,7 +106,7 @@ impl Args {
         }
     }
 
-    pub fn str(&self, i: usize) -> Result<std::rc::Rc<str>, Failure> {
+    pub fn str(&self, i: usize) -> Result<Arc<str>, Failure> {
         match self.slots[i].as_ref().map(|s| &s.0) {
             Some(Value::Str(v)) => Ok(v.clone()),
             Some(Value::Prompt(prompt)) => Ok(prompt.text.as_str().into()),

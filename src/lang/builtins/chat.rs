@@ -1,6 +1,7 @@
 //! Conversations, and how answers are drawn and heard.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::lang::eval::{CallArg, Frame, Signal};
 use crate::lang::host::{ChatRequest, EngineChat};
@@ -62,7 +63,7 @@ pub const BUILTINS: &[Builtin] = &[
     },
 ];
 
-fn chat(args: &Args) -> Result<std::rc::Rc<dyn EngineChat>, Failure> {
+fn chat(args: &Args) -> Result<Arc<dyn EngineChat>, Failure> {
     match args.value(0) {
         Value::Chat(chat) => Ok(chat),
         other => {

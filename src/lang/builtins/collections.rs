@@ -1,6 +1,6 @@
 //! Lists, ranges and what all collections share.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::lang::eval::{CallArg, Frame, check_items, check_text};
 use crate::lang::interp::Interp;
@@ -232,7 +232,7 @@ fn call(interp: &mut Interp, args: &Args, i: usize, values: Vec<Value>) -> Outco
 
 fn items_mut(list: &mut Value) -> Result<&mut Vec<Value>, Failure> {
     match list {
-        Value::List(items) => Ok(&mut Rc::<Items>::make_mut(items).0),
+        Value::List(items) => Ok(&mut Arc::<Items>::make_mut(items).0),
         other => Err(Failure::Fault(Fault::new(format!("a list is needed here, not {}", other.type_name())))),
     }
 }

@@ -1,6 +1,6 @@
 //! Models, their metadata, weights, caches and tokenizers.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::graph::{CacheIdx, Sampling};
 use crate::lang::host::{EngineCache, EngineModel, ModelCache, ModelHandle};
@@ -149,7 +149,7 @@ pub const BUILTINS: &[Builtin] = &[
     },
 ];
 
-pub(super) fn engine(args: &Args, i: usize) -> Result<Rc<dyn EngineModel>, Failure> {
+pub(super) fn engine(args: &Args, i: usize) -> Result<Arc<dyn EngineModel>, Failure> {
     match args.value(i) {
         Value::Model(ModelHandle { engine: Some(model), .. }) | Value::Tokenizer(ModelHandle { engine: Some(model), .. }) => Ok(model),
         Value::Model(_) => Err(args.fail(i, Fault::new("a model that is being traced cannot run"))),
@@ -158,7 +158,7 @@ pub(super) fn engine(args: &Args, i: usize) -> Result<Rc<dyn EngineModel>, Failu
     }
 }
 
-fn cache(args: &Args, i: usize) -> Result<Rc<dyn EngineCache>, Failure> {
+fn cache(args: &Args, i: usize) -> Result<Arc<dyn EngineCache>, Failure> {
     match args.value(i) {
         Value::Cache(ModelCache::Engine(cache)) => Ok(cache),
         other => Err(args.fail(i, Fault::new(format!("a Cache is needed here, not {}", other.type_name())).hint("write `KVCache(model)`"))),
@@ -272,7 +272,7 @@ fn chat_template(_: &mut Interp, args: Args) -> Outcome {
             _ => return Err(wrong()),
         }
     }
-    Ok(Value::Prompt(Rc::new(model.chat_template(&messages).map_err(said(&args, 1))?)))
+    Ok(Value::Prompt(Arc::new(model.chat_template(&messages).map_err(said(&args, 1))?)))
 }
 
 fn generate(interp: &mut Interp, args: Args) -> Outcome {

@@ -1,6 +1,5 @@
 //! Assignment. Values are changed through the variable that holds them, so a copy never changes with its original.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::graph::{BinaryOp as GraphBinary, Op};
@@ -117,10 +116,10 @@ impl Interp {
         Ok(match target.root {
             Place::Local(slot) => match &mut frame.locals[slot as usize] {
                 Local::Plain(value) => std::mem::replace(value, left),
-                Local::Shared(var) => var.replace(left),
+                Local::Shared(var) => std::mem::replace(&mut *var.lock(), left),
             },
             Place::Captured(index) => match &frame.closure {
-                Some(closure) => closure.captured[index as usize].replace(left),
+                Some(closure) => std::mem::replace(&mut *closure.captured[index as usize].lock(), left),
                 None => left,
             },
             Place::Global(slot) => match self.globals.get_mut(slot as usize) {
@@ -170,7 +169,7 @@ impl Interp {
             (PathStep::Index(args), Value::List(items)) => match &args[..] {
                 [IndexValue::At(i)] => {
                     let at = position(*i, items.0.len())?;
-                    self.store(&mut Rc::make_mut(items).0[at], rest, new)
+                    self.store(&mut Arc::make_mut(items).0[at], rest, new)
                 }
                 _ => Err(Fault::new("an element of a list is assigned by one int")),
             },
@@ -302,7 +301,7 @@ pub(super) fn take_inner(value: &mut Value, path: &[PathStep]) -> Option<Value> 
         (PathStep::Index(args), Value::List(items)) => match &args[..] {
             [IndexValue::At(i)] => {
                 let at = position(*i, items.0.len()).ok()?;
-                take_inner(&mut Rc::make_mut(items).0[at], rest)
+                take_inner(&mut Arc::make_mut(items).0[at], rest)
             }
             _ => None,
         },

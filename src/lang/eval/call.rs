@@ -1,6 +1,5 @@
 //! Calls: arguments to parameters, and one frame a call.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::diag::Diagnostic;
@@ -92,15 +91,15 @@ impl Interp {
     /// A call of a function of the language.
     pub(in crate::lang) fn call_closure(
         &mut self,
-        label: Option<Rc<str>>,
-        closure: &Rc<Closure>,
+        label: Option<Arc<str>>,
+        closure: &Arc<Closure>,
         args: Vec<CallArg>,
         span: Span,
     ) -> Eval<Value> {
         // Steps are named in functions that work on a model's weights, after the place of these in the model. In a program of its own every
         // function's are, after the function; a model's helpers would only crowd its table.
         let of_weights = || args.iter().find_map(|a| if let Value::Layer(path) = &a.value { Some(path.path.clone()) } else { None });
-        let of_function = || closure.code.name.as_deref().filter(|_| self.session.trace.is_none()).map(Rc::from);
+        let of_function = || closure.code.name.as_deref().filter(|_| self.session.trace.is_none()).map(Arc::from);
         let own_label = label.and_then(|_| of_weights().or_else(of_function));
         self.call_labelled(own_label, closure, args, span)
     }
@@ -108,8 +107,8 @@ impl Interp {
     /// The same where the names of the function's own steps begin with `own_label`.
     pub(in crate::lang) fn call_labelled(
         &mut self,
-        own_label: Option<Rc<str>>,
-        closure: &Rc<Closure>,
+        own_label: Option<Arc<str>>,
+        closure: &Arc<Closure>,
         args: Vec<CallArg>,
         span: Span,
     ) -> Eval<Value> {
@@ -134,7 +133,7 @@ impl Interp {
         }
     }
 
-    fn run_call(&mut self, frame: &mut Frame, closure: &Rc<Closure>, args: Vec<CallArg>, span: Span) -> Eval<Value> {
+    fn run_call(&mut self, frame: &mut Frame, closure: &Arc<Closure>, args: Vec<CallArg>, span: Span) -> Eval<Value> {
         let code = &closure.code;
         let params = &code.params;
         let mut given: Vec<Option<CallArg>> = params.iter().map(|_| None).collect();
@@ -354,8 +353,8 @@ fn changeable<'a>(place: Option<(&'a Target, Vec<PathStep>)>, at: Span, method: 
 }
 
 /// A struct's field, changed in place where nothing else holds the record.
-pub(super) fn record_mut(record: &mut Rc<Record>) -> &mut Record {
-    Rc::make_mut(record)
+pub(super) fn record_mut(record: &mut Arc<Record>) -> &mut Record {
+    Arc::make_mut(record)
 }
 
 pub fn plural(n: usize, word: &str) -> String {

@@ -1,6 +1,6 @@
 //! Expressions.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::diag::Diagnostic;
 use crate::lang::hir::{CaptureFrom, Expr, ExprKind, FnCode};
@@ -38,7 +38,7 @@ impl Interp {
             ExprKind::List(items) => self.list(frame, items, span),
             ExprKind::Tuple(items) => Ok(Value::tuple(self.exprs(frame, items)?)),
             ExprKind::Struct { def, fields } => self.record(frame, def, fields, span),
-            ExprKind::Closure(code) => Ok(Value::Fn(Rc::new(self.closure(frame, code)))),
+            ExprKind::Closure(code) => Ok(Value::Fn(Arc::new(self.closure(frame, code)))),
             ExprKind::Unary { op, operand } => {
                 let value = self.expr(frame, operand)?;
                 self.session.set_place(span);
@@ -183,14 +183,14 @@ impl Interp {
         Ok(Value::list(values))
     }
 
-    pub(super) fn closure(&mut self, frame: &mut Frame, code: &Rc<FnCode>) -> Closure {
+    pub(super) fn closure(&mut self, frame: &mut Frame, code: &Arc<FnCode>) -> Closure {
         let mut captured = Vec::with_capacity(code.captures.len());
         for from in &code.captures {
             match from {
                 CaptureFrom::Local(slot) => {
                     let var = frame.share(*slot);
                     if let Some(trace) = &mut self.session.trace {
-                        trace.own_variables.insert(var.as_ptr().cast_const().cast());
+                        trace.own_variables.insert(Arc::as_ptr(&var).addr());
                     }
                     captured.push(var);
                 }
@@ -246,7 +246,7 @@ impl Interp {
                 }
             });
         }
-        Ok(Value::Record(Rc::new(Record { def: def_value, fields })))
+        Ok(Value::Record(Arc::new(Record { def: def_value, fields })))
     }
 
     /// `x.name`.

@@ -1,5 +1,7 @@
 //! What a trace refuses: a model's `forward` is interpreted once for many runs, so whatever it does beside making steps would be done once, too.
 
+use std::sync::Arc;
+
 use crate::diag::Diagnostic;
 use crate::lang::builtins::Builtin;
 use crate::lang::hir::Place;
@@ -20,7 +22,7 @@ impl Interp {
             Place::Local(_) => true,
             Place::Captured(index) => {
                 let var = frame.closure.as_ref().and_then(|c| c.captured.get(index as usize));
-                var.is_some_and(|var| trace.own_variables.contains(&var.as_ptr().cast_const().cast()))
+                var.is_some_and(|var| trace.own_variables.contains(&Arc::as_ptr(var).addr()))
             }
             Place::Global(_) => false,
         };

@@ -1,7 +1,8 @@
 //! Arguments that a call changes. The variable gives its value up for the call, which changes it in place and gives it back.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::diag::Diagnostic;
 use crate::lang::hir::{Arg, ArgValue, FnCode, Param, Target};
@@ -41,7 +42,7 @@ impl Interp {
         let mut values = Vec::with_capacity(args.len() + 1);
         let mut loans: Vec<Loan<'a>> = Vec::new();
         let mut lend = |target: &'a Target, path: Vec<PathStep>, values: &mut Vec<CallArg>, arg: CallArg| {
-            let var = SharedVar::new(RefCell::new(Value::Unit));
+            let var = SharedVar::new(Mutex::new(Value::Unit));
             values.push(CallArg { lent: Some(var.clone()), ..arg });
             loans.push(Loan { target, path, var });
         };
@@ -100,7 +101,7 @@ impl Interp {
                 // An element of a tensor is no value of its own that could move.
                 None => self.read_steps(root.clone(), loan.target, &loan.path)?,
             };
-            loan.var.replace(moved);
+            *loan.var.lock() = moved;
         }
         Ok(())
     }
@@ -111,7 +112,7 @@ impl Interp {
         for Loan { target, path, var } in loans {
             let Some((_, root)) = roots.iter_mut().find(|(taken, _)| taken.root == target.root) else { continue };
             // A function literal that outlives the call keeps a copy.
-            let value = if Rc::strong_count(&var) == 1 { var.replace(Value::Unit) } else { var.borrow().clone() };
+            let value = if Arc::strong_count(&var) == 1 { std::mem::replace(&mut *var.lock(), Value::Unit) } else { var.lock().clone() };
             let result = if path.is_empty() {
                 *root = value.clone();
                 self.kept_type(frame, target, value, target.span).map(|kept| *root = kept)
@@ -149,7 +150,7 @@ impl Interp {
             return Err(error.reason(param.span, "declared here").hint("remove `mut` from the call").into());
         }
         if let Some(ty) = &param.ty {
-            let value = var.borrow().clone();
+            let value = var.lock().clone();
             self.admit(ty, &value, &param.name, at, &mut frame.dims)?;
         }
         frame.bind_shared(param.place, var);

@@ -12,8 +12,9 @@ mod ops;
 mod pattern;
 mod stmt;
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::diag::Diagnostic;
 use crate::source::Span;
@@ -53,10 +54,10 @@ pub type Eval<T> = Result<T, Signal>;
 /// The variables of one call.
 pub struct Frame {
     locals: Vec<Local>,
-    closure: Option<Rc<Closure>>,
+    closure: Option<Arc<Closure>>,
     pub(super) dims: Vec<DimBinding>,
     /// What the names of steps begin with here; `None` where `let` names no step.
-    pub(super) label: Option<Rc<str>>,
+    pub(super) label: Option<Arc<str>>,
 }
 
 /// A local variable: in place, or shared with the closures that captured it.
@@ -66,11 +67,11 @@ enum Local {
 }
 
 impl Frame {
-    pub fn new(n_locals: u32, label: Option<Rc<str>>) -> Frame {
+    pub fn new(n_locals: u32, label: Option<Arc<str>>) -> Frame {
         Frame::of(n_locals, None, label)
     }
 
-    fn of(n_locals: u32, closure: Option<Rc<Closure>>, label: Option<Rc<str>>) -> Frame {
+    fn of(n_locals: u32, closure: Option<Arc<Closure>>, label: Option<Arc<str>>) -> Frame {
         let locals = (0..n_locals).map(|_| Local::Plain(Value::Unit)).collect();
         Frame { locals, closure, dims: Vec::new(), label }
     }
@@ -91,7 +92,7 @@ impl Frame {
         match local {
             Local::Shared(var) => var.clone(),
             Local::Plain(value) => {
-                let var = Rc::new(RefCell::new(std::mem::replace(value, Value::Unit)));
+                let var = Arc::new(Mutex::new(std::mem::replace(value, Value::Unit)));
                 *local = Local::Shared(var.clone());
                 var
             }
@@ -104,10 +105,10 @@ impl Interp {
         let value = match place {
             Place::Local(slot) => match &frame.locals[slot as usize] {
                 Local::Plain(value) => value.clone(),
-                Local::Shared(var) => var.borrow().clone(),
+                Local::Shared(var) => var.lock().clone(),
             },
             Place::Captured(index) => match &frame.closure {
-                Some(closure) => closure.captured[index as usize].borrow().clone(),
+                Some(closure) => closure.captured[index as usize].lock().clone(),
                 None => return Err(Diagnostic::error(format!("`{name}` is out of reach here")).at(span).into()),
             },
             Place::Global(slot) => match self.globals.get(slot as usize) {
@@ -129,13 +130,13 @@ impl Interp {
                 Local::Plain(old) => *old = value,
                 Local::Shared(var) => {
                     // The old value may run code of ours when it drops, so it must not do so inside the borrow.
-                    let old = std::mem::replace(&mut *var.borrow_mut(), value);
+                    let old = std::mem::replace(&mut *var.lock(), value);
                     drop(old);
                 }
             },
             Place::Captured(index) => {
                 if let Some(closure) = &frame.closure {
-                    let old = std::mem::replace(&mut *closure.captured[index as usize].borrow_mut(), value);
+                    let old = std::mem::replace(&mut *closure.captured[index as usize].lock(), value);
                     drop(old);
                 }
             }

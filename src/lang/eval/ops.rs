@@ -1,6 +1,6 @@
 //! Operators on values of any kind.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::graph::{self, UnaryOp};
 use crate::lang::hir::{Expr, ExprKind};
@@ -204,8 +204,8 @@ impl Interp {
             (Value::Range(a), Value::Range(b)) => a == b,
             (Value::DType(a), Value::DType(b)) => a == b,
             (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => self.all_equal(&a.0, &b.0, depth)?,
-            (Value::Record(a), Value::Record(b)) => std::rc::Rc::ptr_eq(&a.def, &b.def) && self.all_equal(&a.fields, &b.fields, depth)?,
-            (Value::Fn(a), Value::Fn(b)) => std::rc::Rc::ptr_eq(a, b),
+            (Value::Record(a), Value::Record(b)) => Arc::ptr_eq(&a.def, &b.def) && self.all_equal(&a.fields, &b.fields, depth)?,
+            (Value::Fn(a), Value::Fn(b)) => Arc::ptr_eq(a, b),
             (Value::Tensor(a), Value::Tensor(b)) => {
                 if a.shape() != b.shape() {
                     return Ok(false);
@@ -403,7 +403,7 @@ fn joined(prompt: &Prompt, text: &str, in_front: bool) -> Value {
     if !text.is_empty() {
         messages.insert(if in_front { 0 } else { messages.len() }, at..at + text.len());
     }
-    Value::Prompt(Rc::new(Prompt { text: whole, messages }))
+    Value::Prompt(Arc::new(Prompt { text: whole, messages }))
 }
 
 fn no_operator(op: BinaryOp, a: &Value, b: &Value) -> Fault {

@@ -1,6 +1,6 @@
 //! Statements and blocks.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::diag::Diagnostic;
@@ -65,7 +65,7 @@ impl Interp {
     }
 
     /// Notes the types that global variables are declared with, so that they hold for later assignments.
-    fn annotate(&mut self, target: &Pattern, ty: Option<&Rc<Type>>) {
+    fn annotate(&mut self, target: &Pattern, ty: Option<&Arc<Type>>) {
         match &target.kind {
             PatternKind::Bind(Place::Global(slot), _) => {
                 match ty {
@@ -79,7 +79,7 @@ impl Interp {
                     _ => &[],
                 };
                 for (i, part) in parts.iter().enumerate() {
-                    self.annotate(part, types.get(i).cloned().map(Rc::new).as_ref());
+                    self.annotate(part, types.get(i).cloned().map(Arc::new).as_ref());
                 }
             }
             _ => {}

@@ -1,6 +1,6 @@
 //! Expressions.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::diag::Diagnostic;
 use crate::lang::builtins;
@@ -29,7 +29,7 @@ impl Resolver<'_> {
                 let fields = fields.iter().map(|f| (f.name.name.clone(), f.name.span, self.expr(&f.value))).collect();
                 hir::ExprKind::Struct { def, fields }
             }
-            ast::ExprKind::Fn(function) => hir::ExprKind::Closure(Rc::new(self.function(function, false))),
+            ast::ExprKind::Fn(function) => hir::ExprKind::Closure(Arc::new(self.function(function, false))),
             ast::ExprKind::Unary { op, operand } => hir::ExprKind::Unary { op: *op, operand: self.boxed(operand) },
             ast::ExprKind::Binary { op, op_span, left, right } => {
                 hir::ExprKind::Binary { op: *op, op_span: *op_span, left: self.boxed(left), right: self.boxed(right) }

@@ -7,7 +7,6 @@ mod stmt;
 mod types;
 
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::diag::Diagnostic;
@@ -72,13 +71,13 @@ impl Resolver<'_> {
             match &stmt.kind {
                 ast::StmtKind::Import(_) => {}
                 ast::StmtKind::Fn(function) => {
-                    let code = Rc::new(self.function(function, false));
+                    let code = Arc::new(self.function(function, false));
                     if let Some(slot) = function.name.as_ref().and_then(|n| self.global_slot(&n.name)) {
                         module.decls.push(hir::Decl::Fn(slot, code));
                     }
                 }
                 ast::StmtKind::Struct(decl) => {
-                    let code = Rc::new(self.struct_decl(decl));
+                    let code = Arc::new(self.struct_decl(decl));
                     if let Some(slot) = self.global_slot(&decl.name.name) {
                         module.decls.push(hir::Decl::Struct(slot, code));
                     }
@@ -97,11 +96,11 @@ impl Resolver<'_> {
         for stmt in &ast.stmts {
             match &stmt.kind {
                 ast::StmtKind::Test { name, body } => {
-                    let body = Rc::new(self.block(body));
+                    let body = Arc::new(self.block(body));
                     module.tests.push(hir::NamedBlock { name: name.name.clone(), span: name.span, body });
                 }
                 ast::StmtKind::Bench { name, body } => {
-                    let body = Rc::new(self.block(body));
+                    let body = Arc::new(self.block(body));
                     module.benches.push(hir::NamedBlock { name: name.name.clone(), span: name.span, body });
                 }
                 _ => {}

@@ -1,6 +1,5 @@
 //! Which variables are visible, and where they live.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::source::Span;
@@ -16,7 +15,7 @@ pub(super) struct Variable {
     name: Arc<str>,
     slot: u32,
     /// What it was declared with.
-    pub ty: Option<Rc<hir::Type>>,
+    pub ty: Option<Arc<hir::Type>>,
     /// Where it is declared, when it is a parameter without `mut`.
     pub fixed: Option<Span>,
 }

@@ -1,6 +1,5 @@
 //! Statements, patterns, functions and structs.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::diag::Diagnostic;
@@ -32,7 +31,7 @@ impl Resolver<'_> {
         let kind = match &stmt.kind {
             ast::StmtKind::Let(declaration) => {
                 let value = self.expr(&declaration.value);
-                let ty = declaration.ty.as_ref().map(|t| Rc::new(self.ty(t)));
+                let ty = declaration.ty.as_ref().map(|t| Arc::new(self.ty(t)));
                 let target = self.pattern(&declaration.target);
                 if let Some(ty) = &ty {
                     if declaration.converts {
@@ -67,7 +66,7 @@ impl Resolver<'_> {
                 hir::StmtKind::Return(value.as_ref().map(|e| self.expr(e)))
             }
             ast::StmtKind::Fn(function) => {
-                let code = Rc::new(self.function(function, true));
+                let code = Arc::new(self.function(function, true));
                 let name = function.name.as_ref()?;
                 let place = self.declare(&name.name, name.span);
                 let target = hir::Pattern { kind: hir::PatternKind::Bind(place, name.name.clone()), span: name.span };
@@ -136,7 +135,7 @@ impl Resolver<'_> {
     }
 
     /// Notes the types that local variables are declared with.
-    fn annotate(&mut self, pattern: &hir::Pattern, ty: &Rc<hir::Type>) {
+    fn annotate(&mut self, pattern: &hir::Pattern, ty: &Arc<hir::Type>) {
         match (&pattern.kind, &ty.kind) {
             (hir::PatternKind::Bind(hir::Place::Local(slot), _), _) => {
                 if let Some(variable) = self.top().variable_at(*slot) {
@@ -145,7 +144,7 @@ impl Resolver<'_> {
             }
             (hir::PatternKind::Tuple(parts), hir::TypeKind::Tuple(types)) => {
                 for (part, ty) in parts.iter().zip(types) {
-                    self.annotate(part, &Rc::new(ty.clone()));
+                    self.annotate(part, &Arc::new(ty.clone()));
                 }
             }
             _ => {}
@@ -238,7 +237,7 @@ impl Resolver<'_> {
                 self.error(error.hint("leave the default out, or the `mut`"));
             }
             if let Some(variable) = self.top().variable_at(place) {
-                variable.ty = ty.clone().map(Rc::new);
+                variable.ty = ty.clone().map(Arc::new);
                 variable.fixed = (!param.is_mut).then_some(param.name.span);
             }
             params.push(hir::Param { is_mut: param.is_mut, name: param.name.name.clone(), place, ty, default, span: param.span });
@@ -291,7 +290,7 @@ impl Resolver<'_> {
             });
             fields.push(hir::Field { name: field.name.name.clone(), ty, default, span: field.span });
         }
-        let methods: Vec<Rc<hir::FnCode>> = decl.methods.iter().map(|m| Rc::new(self.function(m, false))).collect();
+        let methods: Vec<Arc<hir::FnCode>> = decl.methods.iter().map(|m| Arc::new(self.function(m, false))).collect();
         for (i, method) in methods.iter().enumerate() {
             let name = method.display_name();
             if methods[..i].iter().any(|m| m.display_name() == name) || fields.iter().any(|f| &*f.name == name) {

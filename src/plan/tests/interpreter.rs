@@ -1,9 +1,8 @@
 //! Runs plans in f64, one loop a kernel: what shows that a plan computes what its graph says, without a backend.
 
-use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::graph::philox::{philox4x32, unit};
 use crate::graph::{
@@ -32,7 +31,7 @@ pub struct Interpreter {
     next_tensor: u64,
     released: Released,
     caches: Vec<Ring>,
-    weights: HashMap<(Vec<String>, Storage), Rc<Vec<f64>>>,
+    weights: HashMap<(Vec<String>, Storage), Arc<Vec<f64>>>,
 }
 
 impl Interpreter {
@@ -42,7 +41,7 @@ impl Interpreter {
             plans: Vec::new(),
             tensors: HashMap::new(),
             next_tensor: 0,
-            released: Rc::new(RefCell::new(Vec::new())),
+            released: Released::default(),
             caches: Vec::new(),
             weights: HashMap::new(),
         }
@@ -55,7 +54,7 @@ struct Machine<'a> {
     args: &'a RunArgs,
     block: Vec<u32>,
     buffers: HashMap<Buf, Vec<f64>>,
-    native: Vec<Rc<Vec<f64>>>,
+    native: Vec<Arc<Vec<f64>>>,
     caches: &'a mut Vec<Ring>,
 }
 
@@ -528,7 +527,7 @@ impl Executor for Interpreter {
         let mut native = Vec::new();
         for (i, placement) in plan.placements.iter().enumerate() {
             let key = (placement.parts.iter().map(|w| w.name.clone() + &format!("{:?}", w.id)).collect(), placement.storage);
-            let values = self.weights.entry(key).or_insert_with(|| Rc::new(placement.parts.iter().flat_map(|w| widened(w)).collect()));
+            let values = self.weights.entry(key).or_insert_with(|| Arc::new(placement.parts.iter().flat_map(|w| widened(w)).collect()));
             if placement.storage == Storage::F32 {
                 buffers.insert(Buf::Weight(crate::plan::PlacedId(i as u32)), values.to_vec());
             }

@@ -1,6 +1,6 @@
 //! What the engine keeps and frees, and what it refuses.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, EngineHost, LoadRequest, LoadedModel};
 use tensorlogic::graph::Sampling;
@@ -10,17 +10,17 @@ use tensorlogic::text::TokenId;
 use crate::scratch::Scratch;
 use crate::support::{device_requests, fixture};
 
-fn cpu() -> Rc<Backend> {
-    Rc::new(Backend::open(&DeviceRequest { backend: BackendChoice::Cpu, ..DeviceRequest::default() }).unwrap())
+fn cpu() -> Arc<Backend> {
+    Arc::new(Backend::open(&DeviceRequest { backend: BackendChoice::Cpu, ..DeviceRequest::default() }).unwrap())
 }
 
-fn interp(backend: &Rc<Backend>) -> Interp {
+fn interp(backend: &Arc<Backend>) -> Interp {
     let host = Box::new(EngineHost::new(backend.clone(), LoadRequest::default()));
     Interp::new(Options { executor: Some(backend.executor.clone()), host: Some(host), ..Options::default() }).unwrap()
 }
 
 /// The message of the error that a program ends in, where `MODEL` is a small model; nothing where it does not.
-fn message(backend: &Rc<Backend>, program: &str) -> Option<String> {
+fn message(backend: &Arc<Backend>, program: &str) -> Option<String> {
     let program = program.replace("MODEL", &format!("load_model({:?})", fixture("tiny-f32.gguf").display().to_string()));
     let result = interp(backend).run_source("found.tl", &program, None);
     result.err().map(|errors| errors[0].message.clone())
@@ -80,7 +80,7 @@ fn load_once(path: &std::path::Path, backend: &Backend) -> u64 {
         .generate(&[TokenId(1), TokenId(5)], Sampling::default(), 2, |_| false, go_on, |_| std::ops::ControlFlow::Continue(()))
         .unwrap();
     drop((generator, model));
-    backend.executor.borrow().counters().device_bytes
+    backend.executor.lock().counters().device_bytes
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_weight_outlives_its_model_and_is_not_kept_for_ever() {
     std::fs::copy(fixture("tiny-f32.gguf"), &path).unwrap();
     let load = format!("load_model({:?})", path.display().to_string());
     for device in device_requests(false) {
-        let backend = Rc::new(Backend::open(&device).unwrap());
+        let backend = Arc::new(Backend::open(&device).unwrap());
         let mut interp = interp(&backend);
         let program = format!(
             "fn norm() {{ {load}.output_norm.weight }}\nfor i in 0..3 {{ let w = norm()\nassert_close(sum(w * 2.0), sum(w) * 2.0, 1e-3) }}\n{load}.name"
@@ -125,14 +125,14 @@ fn a_weight_outlives_its_model_and_is_not_kept_for_ever() {
 #[test]
 fn programs_of_ever_other_shapes_do_not_grow_without_bound() {
     for device in device_requests(false) {
-        let backend = Rc::new(Backend::open(&device).unwrap());
+        let backend = Arc::new(Backend::open(&device).unwrap());
         let mut interp = interp(&backend);
         let mut most = |from: usize, to: usize| {
             let mut most = 0;
             for n in (from..to).step_by(10) {
                 let program = format!("for n in {n}..{} {{ assert(sum(ones([n])) == float(n)) }}", n + 10);
                 interp.run_source("shapes.tl", &program, None).map_err(|e| e[0].message.clone()).unwrap();
-                most = most.max(backend.executor.borrow().counters().device_bytes);
+                most = most.max(backend.executor.lock().counters().device_bytes);
             }
             most
         };
