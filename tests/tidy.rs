@@ -205,6 +205,18 @@ fn has_word(text: &str, word: &str) -> bool {
 /// What only the command line uses: the feature `cli` brings it, so that a program that embeds the engine has none of it.
 const OF_THE_COMMAND_LINE: &[&str] = &["clap", "ctrlc", "env_logger", "indicatif", "libc", "rustyline", "signal-hook"];
 
+/// A variable that is read elsewhere would be neither checked nor found by who looks for all of them. What tests read is theirs.
+#[test]
+fn only_one_module_reads_the_variables_of_the_environment() {
+    let outside = |path: &String| !path.starts_with("src/environment") && !path.contains("/tests");
+    let mut wrong = Vec::new();
+    for path in files(&root().join("src"), "rs").into_iter().map(|path| relative(&path)).filter(outside) {
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        wrong.extend(text.lines().filter(|line| line.contains("\"TL_")).map(|line| format!("{path}: {}", line.trim())));
+    }
+    assert!(wrong.is_empty(), "read these through `environment`:\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn the_library_needs_no_command_line() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();

@@ -70,9 +70,7 @@ fn whole(check: &str, backend: &Backend) -> Result<(bool, String), EngineError> 
 fn text(model: &LoadedModel) -> Result<(bool, String), EngineError> {
     let settings = ChatSettings { sampling: Sampling::default(), max_tokens: 96 };
     let mut chat = model.chat(None, settings, None)?;
-    let answer = chat
-        .ask(demo::QUESTION, |_| ControlFlow::Continue(()))
-        .map_err(|e| EngineError::Exec { message: e.to_string(), diagnostic: None })?;
+    let answer = chat.ask(demo::QUESTION, |_| ControlFlow::Continue(()))?;
     Ok(match answer.text.trim() == demo::ANSWER {
         true => (true, format!("the built-in model answers as it should, {} tokens", answer.timing.decode_tokens)),
         false => (false, format!("the built-in model answers `{}` instead of `{}`", answer.text.trim(), demo::ANSWER)),

@@ -122,7 +122,7 @@ impl ModelCode {
         match origin(&error).and_then(|o| program.span_of(o)) {
             Some(span) => {
                 let diagnostic = crate::diag::Diagnostic::error(error.to_string()).at(span);
-                EngineError::Exec { message: diagnostic.one_line(program.sources()), diagnostic: Some(Box::new(diagnostic)) }
+                EngineError::Exec { error, message: diagnostic.one_line(program.sources()), diagnostic: Some(Box::new(diagnostic)) }
             }
             None => error.into(),
         }

@@ -49,11 +49,13 @@ pub(super) fn fit(
 ) -> Result<Fitted, EngineError> {
     refuse_other_kinds(file)?;
     if let (None, Some(why)) = (arch, file.refusal()) {
-        return Err(ModelError(format!("{}{why}", place(file))).into());
+        return Err(ModelError::Unsupported(format!("{}{why}", place(file))).into());
     }
     // An architecture that nobody knows says more than the keys it lacks.
     let (name, text) = program_text(ModelConfig::architecture_of(file.metadata())?, arch).map_err(|e| match experts_of(file) {
-        Some(n) => ModelError(format!("{}is a mixture of {n} experts, which no program here computes: {e}", place(file))).into(),
+        Some(n) => {
+            ModelError::Unsupported(format!("{}is a mixture of {n} experts, which no program here computes: {e}", place(file))).into()
+        }
         None => e,
     })?;
     refuse_missing_experts(file, arch)?;
@@ -93,7 +95,7 @@ fn refuse_other_kinds(file: &ModelFile) -> Result<(), ModelError> {
         "model" => return Ok(()),
         other => format!("is of the type `{other}`, not a model; name the model's own file"),
     };
-    Err(ModelError(format!("{}{what}", place(file))))
+    Err(ModelError::OtherKind(format!("{}{what}", place(file))))
 }
 
 const PROJECTOR: &str =
@@ -105,7 +107,7 @@ fn refuse_unused(unused: &[String], file: &ModelFile, program: &str, config: &Mo
     if unused.iter().any(|name| name.contains("_exps"))
         && let Some(text) = experts(file, program)
     {
-        return Err(ModelError(text));
+        return Err(ModelError::Unsupported(text));
     }
     let shown: Vec<String> = unused.iter().take(NAMES_SHOWN).map(|name| format!("`{name}`")).collect();
     let more = if unused.len() > NAMES_SHOWN { ", …" } else { "" };
@@ -115,14 +117,15 @@ fn refuse_unused(unused: &[String], file: &ModelFile, program: &str, config: &Mo
         false => String::new(),
     };
     let pattern: Vec<&str> = first.split('.').map(|part| if part.parse::<usize>().is_ok() { "*" } else { part }).collect();
-    Err(ModelError(format!(
+    let message = format!(
         "{}{program} does not use {} of {n_tensors} tensors{why}: {}{more}; give a program that does with --arch FILE.tl, or write there \
          what is not needed: ignore(\"{}\")",
         place(file),
         unused.len(),
         shown.join(", "),
         pattern.join(".")
-    )))
+    );
+    Err(ModelError::UnusedTensors { names: unused.to_vec(), message })
 }
 
 /// How many experts a file says that it has.
@@ -135,9 +138,10 @@ fn experts_of(file: &ModelFile) -> Option<u64> {
 fn refuse_missing_experts(file: &ModelFile, arch: Option<&Path>) -> Result<(), ModelError> {
     let has_one = || file.tensors().tensors().iter().any(|t| t.name.contains("_exps") || t.name.contains("_inp."));
     match experts_of(file) {
-        Some(n) if arch.is_none() && !has_one() => {
-            Err(ModelError(format!("{}says that it has {n} experts and holds none of their tensors; convert the model again", place(file))))
-        }
+        Some(n) if arch.is_none() && !has_one() => Err(ModelError::BadMetadata(format!(
+            "{}says that it has {n} experts and holds none of their tensors; convert the model again",
+            place(file)
+        ))),
         _ => Ok(()),
     }
 }
@@ -157,14 +161,14 @@ pub(super) fn unfit(error: ProgramError, file: &ModelFile, program: &str, arch: 
     if first.message.contains("has no tensor")
         && let Some(text) = experts(file, program)
     {
-        return ModelError(text).into();
+        return ModelError::Unsupported(text).into();
     }
     // The line of the architecture, where a function that it shares with others failed.
     let spans = || first.labels.iter().map(|label| label.span);
     let in_program = spans().find(|span| error.sources.file(span.file).is_some_and(|file| file.name() == program));
     let at = in_program.or(first.span()).and_then(|span| Some((error.sources.file(span.file)?.name(), error.sources.location(span)?)));
     let at = at.map_or_else(String::new, |(name, at)| format!(" ({name}:{}:{})", at.line, at.column));
-    ModelError(format!("{}{}{at}; `tl inspect` shows what the file holds", place(file), first.message)).into()
+    ModelError::Program(format!("{}{}{at}; `tl inspect` shows what the file holds", place(file), first.message)).into()
 }
 
 fn place(file: &ModelFile) -> String {
@@ -174,11 +178,11 @@ fn place(file: &ModelFile) -> String {
 fn program_text(architecture: &str, arch: Option<&Path>) -> Result<(String, String), EngineError> {
     match arch {
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|e| ModelError(format!("cannot read `{}`: {e}", path.display())))?;
+            let text = std::fs::read_to_string(path).map_err(|e| ModelError::Program(format!("cannot read `{}`: {e}", path.display())))?;
             Ok((path.display().to_string(), text))
         }
         None => {
-            let (name, text) = Architectures::find(architecture).map_err(ModelError)?;
+            let (name, text) = Architectures::find(architecture).map_err(ModelError::Unsupported)?;
             Ok((name, text.to_owned()))
         }
     }

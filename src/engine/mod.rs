@@ -31,13 +31,14 @@ use crate::diag::Diagnostic;
 use crate::format::FormatError;
 use crate::graph::ExecError;
 use crate::lang::ProgramError;
-use crate::model::{GenerateError, ModelError, WindowError};
+use crate::model::{ChatError, GenerateError, ModelError, WindowError};
 use crate::text::sampling::SamplingError;
 use crate::text::{TemplateError, TokenizerError};
 use crate::trace::TraceError;
 
 /// Whatever keeps a model from being loaded or run.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EngineError {
     /// No usable device, or a named one is absent. The message lists what is there.
     #[error("{0}")]
@@ -58,17 +59,29 @@ pub enum EngineError {
     Sampling(#[from] SamplingError),
     #[error(transparent)]
     Program(#[from] ProgramError),
-    /// A failure of the backend, with the step's place in the program where it has one.
+    /// A failure of the backend, with the step's place in the program where it has one. `message` names the place.
     #[error("{message}")]
-    Exec { message: String, diagnostic: Option<Box<Diagnostic>> },
+    Exec { error: ExecError, message: String, diagnostic: Option<Box<Diagnostic>> },
     #[error(transparent)]
     Trace(#[from] TraceError),
     #[error(transparent)]
     Generate(#[from] GenerateError),
+    /// A turn of a conversation got no answer, and the engine is not the reason.
+    #[error(transparent)]
+    Chat(Box<ChatError<EngineError>>),
+}
+
+impl From<ChatError<EngineError>> for EngineError {
+    fn from(error: ChatError<EngineError>) -> Self {
+        match error {
+            ChatError::Engine(error) => error,
+            error => EngineError::Chat(Box::new(error)),
+        }
+    }
 }
 
 impl From<ExecError> for EngineError {
     fn from(error: ExecError) -> Self {
-        EngineError::Exec { message: error.to_string(), diagnostic: None }
+        EngineError::Exec { message: error.to_string(), error, diagnostic: None }
     }
 }

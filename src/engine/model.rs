@@ -105,7 +105,7 @@ impl LoadedModel {
             && tokenizer.vocab_size() > config.vocab_len
         {
             let (path, n_tokens, n_rows) = (file.path().display(), tokenizer.vocab_size(), config.vocab_len);
-            return Err(ModelError(format!(
+            return Err(ModelError::BadMetadata(format!(
                 "`{path}`: the vocabulary has {n_tokens} tokens, but `token_embd.weight` has {n_rows} rows; convert the file again"
             ))
             .into());
@@ -172,7 +172,9 @@ impl LoadedModel {
     /// # Errors
     /// When it appends nothing.
     pub fn cache_shape(&self) -> Result<CacheShape, EngineError> {
-        self.cache.ok_or_else(|| ModelError(format!("the program of `{}` appends nothing to its cache", self.config.architecture)).into())
+        self.cache.ok_or_else(|| {
+            ModelError::Program(format!("the program of `{}` appends nothing to its cache", self.config.architecture)).into()
+        })
     }
 
     /// The ring of a session whose system block has `system_len` tokens, with chunks of up to `chunk`.

@@ -3,10 +3,7 @@
 
 use crate::format::{Metadata, ModelFile};
 
-/// A model whose file contradicts itself or lacks what it must have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ModelError(pub String);
+use super::error::ModelError;
 
 /// From the metadata of a file, under `general.architecture`'s prefix.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,19 +51,18 @@ impl ModelConfig {
             Some(d) => d as usize,
             None if width.is_multiple_of(n_heads) => width / n_heads,
             None => {
-                return Err(ModelError(format!(
+                return Err(ModelError::BadMetadata(format!(
                     "a width of {width} does not divide into {n_heads} heads ({architecture}.attention.head_count)"
                 )));
             }
         };
         if head_dim == 0 || head_dim > 1024 || !head_dim.is_multiple_of(2) {
-            return Err(ModelError(format!("a head size of {head_dim} is not supported: it must be even and at most 1024")));
+            return Err(ModelError::BadMetadata(format!("a head size of {head_dim} is not supported: it must be even and at most 1024")));
         }
-        let embedding =
-            file.tensors().get("token_embd.weight").ok_or_else(|| ModelError("tensor `token_embd.weight` is missing".into()))?;
+        let embedding = file.tensors().get("token_embd.weight").ok_or_else(|| ModelError::MissingTensor("token_embd.weight".into()))?;
         let vocab_len = embedding.shape.rows();
         if embedding.shape.last_dim() != width {
-            return Err(ModelError(format!(
+            return Err(ModelError::BadMetadata(format!(
                 "`{}`: metadata `{architecture}.embedding_length` is {width}, but `token_embd.weight` has rows of {}",
                 file.path().display(),
                 embedding.shape.last_dim()
@@ -98,12 +94,12 @@ fn heads(meta: &Metadata, architecture: &str, n_layers: usize) -> Result<(usize,
         // In a list 0 is a layer without attention.
         let has_none = keys.len() > 1 && n_kv == 0;
         if !has_none && (n_kv == 0 || !n.is_multiple_of(n_kv)) {
-            return Err(ModelError(format!("{n} query heads are no multiple of {n_kv} key-value heads ({kv_key})")));
+            return Err(ModelError::BadMetadata(format!("{n} query heads are no multiple of {n_kv} key-value heads ({kv_key})")));
         }
     }
     match (queries.into_iter().max(), keys.into_iter().max()) {
         (Some(n), Some(n_kv)) if n > 0 && n_kv > 0 => Ok((n, n_kv)),
-        _ => Err(ModelError(format!("metadata `{key}` is 0"))),
+        _ => Err(ModelError::BadMetadata(format!("metadata `{key}` is 0"))),
     }
 }
 
@@ -113,14 +109,14 @@ fn per_layer(meta: &Metadata, key: &str, n_layers: usize) -> Result<Option<Vec<u
     let Some(list) = value.as_array() else {
         return match value.as_u64() {
             Some(n) => Ok(Some(vec![at_most(n, MAX_HEADS, key)?])),
-            None => Err(ModelError(format!("metadata `{key}` is {value:?}, not a number"))),
+            None => Err(ModelError::BadMetadata(format!("metadata `{key}` is {value:?}, not a number"))),
         };
     };
     if list.len() < n_layers {
-        return Err(ModelError(format!("metadata `{key}` lists {} layers, the model has {n_layers}", list.len())));
+        return Err(ModelError::BadMetadata(format!("metadata `{key}` lists {} layers, the model has {n_layers}", list.len())));
     }
     let Some(counts) = list.ints() else {
-        return Err(ModelError(format!("metadata `{key}` is a list of {}, not of numbers", list.element_type().name())));
+        return Err(ModelError::BadMetadata(format!("metadata `{key}` is a list of {}, not of numbers", list.element_type().name())));
     };
     let count = |n: i64| at_most(u64::try_from(n).unwrap_or(u64::MAX), MAX_HEADS, key);
     Ok(Some(counts.take(n_layers).map(count).collect::<Result<_, _>>()?))
@@ -128,17 +124,17 @@ fn per_layer(meta: &Metadata, key: &str, n_layers: usize) -> Result<Option<Vec<u
 
 fn required(meta: &Metadata, key: &str) -> Result<u64, ModelError> {
     match meta.u64(key) {
-        Some(0) => Err(ModelError(format!("metadata `{key}` is 0"))),
-        Some(n) if n > 1 << 31 => Err(ModelError(format!("metadata `{key}` is {n}, which no model has"))),
+        Some(0) => Err(ModelError::BadMetadata(format!("metadata `{key}` is 0"))),
+        Some(n) if n > 1 << 31 => Err(ModelError::BadMetadata(format!("metadata `{key}` is {n}, which no model has"))),
         Some(n) => Ok(n),
         None => Err(absent(key)),
     }
 }
 
 fn at_most(n: u64, max: u64, key: &str) -> Result<usize, ModelError> {
-    if n <= max { Ok(n as usize) } else { Err(ModelError(format!("metadata `{key}` is {n}, more than {max}"))) }
+    if n <= max { Ok(n as usize) } else { Err(ModelError::BadMetadata(format!("metadata `{key}` is {n}, more than {max}"))) }
 }
 
 fn absent(key: &str) -> ModelError {
-    ModelError(format!("metadata `{key}` is missing"))
+    ModelError::MissingKey(key.to_owned())
 }

@@ -4,6 +4,7 @@ mod cache_plan;
 mod chat;
 mod config;
 mod context;
+mod error;
 mod generate;
 mod stop_filter;
 mod transcript;
@@ -11,7 +12,8 @@ mod weights;
 
 pub use cache_plan::{CacheRequest, SINKS_MIN, WindowError};
 pub use chat::{Answer, ChatError, ChatEvent, ChatSession, ChatSettings};
-pub use config::{ModelConfig, ModelError};
+pub use config::ModelConfig;
 pub use context::Context;
+pub use error::ModelError;
 pub use generate::{Finish, GenerateError, Generator, StepPrograms, Timing};
 pub use weights::ModelWeights;

@@ -13,6 +13,7 @@ mod files;
 mod folders;
 mod kernels;
 mod language;
+mod library;
 mod models;
 mod numbers;
 mod outputs;
