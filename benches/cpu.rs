@@ -13,7 +13,7 @@ use tensorlogic::cpu::{CpuExecutor, CpuOptions};
 use tensorlogic::engine::processor_seconds;
 use tensorlogic::format::ModelFile;
 use tensorlogic::graph::{
-    BinaryOp, Binding, CacheIdx, CacheSpec, CacheUse, CompileOptions, Executor, Graph, KvType, NodeId, Op, RopeRowsKind, RopeScaling,
+    BinaryOp, Binding, CacheIdx, CacheSpec, CacheUse, CompileOptions, Executor, Graph, KvType, NodeId, Op, PAGE, RopeRowsKind, RopeScaling,
     RopeSpec, RopeStyle, RunArgs, RuntimeScalar, Sampling, UnaryOp,
 };
 use tensorlogic::model::{ModelConfig, ModelWeights};
@@ -39,7 +39,8 @@ fn main() {
         n_kv_heads: config.n_kv_heads,
         head_dim: config.head_dim,
         window: 2048,
-        slots: 2048 + 512,
+        chunk: 512,
+        page: PAGE,
         sinks: 4,
         kv_type: KvType::F16,
     };
@@ -123,7 +124,7 @@ fn llama(config: &ModelConfig, weights: &ModelWeights, spec: &CacheSpec, bucket:
             g.reshape(y, [bucket, n, d]).unwrap()
         });
         let (q, k) = (g.rope(q, rows, RopeStyle::Interleaved).unwrap(), g.rope(k, rows, RopeStyle::Interleaved).unwrap());
-        let appended = g.cache_append(CacheIdx(0), i, spec.slots, k, v).unwrap();
+        let appended = g.cache_append(CacheIdx(0), i, spec.n_positions(), k, v).unwrap();
         let (scale, window) = (g.literal_f32(1.0 / (d as f32).sqrt()), g.literal_i32(0));
         let a = g.attention(q, appended, scale, window).unwrap();
         let a = g.reshape(a, [bucket, heads * d]).unwrap();

@@ -60,10 +60,10 @@ impl Model {
     }
 }
 
-const SLOTS: usize = 64;
+const WINDOW: usize = 64;
 
 fn spec(bucket: usize) -> TraceSpec {
-    TraceSpec { bucket, slots: SLOTS, window: SLOTS, last_only: false, sample: false, position: 0 }
+    TraceSpec { bucket, n_positions: WINDOW, window: WINDOW, last_only: false, sample: false, position: 0 }
 }
 
 fn load(model: Model) -> ModelProgram {
@@ -84,9 +84,10 @@ fn logits(program: &mut ModelProgram, tokens: &[i32], chunk: usize) -> Vec<f32> 
             n_layers: shape.n_layers,
             n_kv_heads: shape.n_kv_heads,
             head_dim: shape.head_dim,
-            window: SLOTS,
-            slots: SLOTS,
+            window: WINDOW,
+            chunk: WINDOW,
             sinks: 4,
+            page: WINDOW,
             kv_type: KvType::F32,
         };
         let cache = *cache.get_or_insert_with(|| executor.new_cache(&spec).unwrap());
@@ -122,8 +123,8 @@ fn llama_gives_the_exact_logits() {
     for name in ["tiny-f32", "tiny-q4_0", "tiny-mixed"] {
         let (tokens, expected) = exact(name);
         let mut program = load(Model::open(name));
-        for chunk in [tokens.len().min(SLOTS), 5, 1] {
-            let found = logits(&mut program, &tokens[..tokens.len().min(SLOTS)], chunk);
+        for chunk in [tokens.len().min(WINDOW), 5, 1] {
+            let found = logits(&mut program, &tokens[..tokens.len().min(WINDOW)], chunk);
             let error = rms(&found, &expected[..found.len()]);
             assert!(error < 2e-5, "{name} in chunks of {chunk}: rms {error:e}");
         }

@@ -132,7 +132,7 @@ fn a_conversation_slides_past_the_window() {
     let mut session = talk(&model, 30);
     let (mut position, mut n_turns) = (0, 0);
     // A chunk of 512 tokens lies behind the window before a slot is written again.
-    while position <= session.context().spec().slots {
+    while position <= session.context().spec().n_positions() {
         let (answer, dropped) = ask_and_count_dropped(&mut session, "the and the and you");
         n_turns += 1;
         assert_eq!(dropped, 0, "turn {n_turns}");

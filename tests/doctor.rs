@@ -75,7 +75,7 @@ fn kernels_broken_on_a_gpu_are_found() {
             shader("matvec", "group < GROUPS; group += LANES", "group + 1u < GROUPS; group += LANES"),
         ),
         ("a mask off by one", "attention", shader("attention", "u32(k) > p", "u32(k) > p + 1u")),
-        ("sinks at the query's own position", "attention", shader("attention", "select(0u, ITEMS, turned && slot < step.sinks)", "0u")),
+        ("sinks at the query's own position", "attention", shader("attention", "select(0u, ITEMS, turned && k < step.sinks)", "0u")),
         ("a rotation backwards", "rope", shader("rope", "select(-other, other, second)", "select(other, -other, second)")),
         ("eps left out", "rms_norm", shader("rms_norm", " + run_f32(step.eps)", "")),
         ("ties to the highest id", "sample", shader("argmax_final", "part.y < best.y", "part.y > best.y")),

@@ -39,7 +39,7 @@ impl StepPrograms for Programs {
 
     fn step(&mut self, n_tokens: usize, _position: usize) -> Result<Arc<Compiled>, Error> {
         let bucket = n_tokens.next_power_of_two();
-        let mut step = self.llama.step(bucket, self.spec.slots);
+        let mut step = self.llama.step(bucket, self.spec.n_positions());
         let g = &mut step.graph;
         let count = g.runtime_scalar(RuntimeScalar::TokenCount);
         let one = g.literal_i32(1);

@@ -72,7 +72,7 @@ fn device_memory_is_weights_cache_and_little_more() {
     let load = LoadRequest { window: Some(2048), ..LoadRequest::default() };
     let model = LoadedModel::from_file(file, &backend, &load).unwrap();
     let mut generator = model.generator(0).unwrap();
-    let cache = 2 * 2 * sizes.n_layers * sizes.n_kv_heads * sizes.head_dim * generator.context().spec().slots;
+    let cache = 2 * 2 * sizes.n_layers * sizes.n_kv_heads * sizes.head_dim * generator.context().spec().n_positions();
     // The program of a whole chunk takes its buffers when it is compiled.
     generator.programs_mut().step(512, 0).unwrap();
     let go_on = |_| ControlFlow::Continue(());
@@ -159,7 +159,7 @@ fn recorded_runs_are_as_encoded_ones() {
     let differs = encoded.iter().zip(&recorded).position(|(a, b)| a.to_bits() != b.to_bits());
     assert_eq!(differs, None, "of {}", encoded.len());
 
-    let step = llama.step(1, spec.slots);
+    let step = llama.step(1, spec.n_positions());
     let program = recording.compile(&step.graph, &[step.logits], &CompileOptions { fuse: true, caches: vec![spec] }).unwrap();
     let cache = recording.new_cache(&spec).unwrap();
     let mut last = None;

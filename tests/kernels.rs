@@ -33,7 +33,7 @@ fn gather(options: &GpuOptions, kernels: &mut BTreeMap<String, String>) {
         for kv_type in [KvType::F32, KvType::F16] {
             let spec = llama.cache(64, 512, 4, kv_type);
             for bucket in [1, 2, 8, 16, 64, 512] {
-                let step = llama.step(bucket, spec.slots);
+                let step = llama.step(bucket, spec.n_positions());
                 let compile = CompileOptions { fuse: true, caches: vec![spec] };
                 executor.compile(&step.graph, &[step.logits], &compile).unwrap();
             }

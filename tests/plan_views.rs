@@ -20,7 +20,7 @@ const FOLD: Target = Target { norm_prologue_rows: 8, epilogue_rows: 8, off: Off:
 fn plan(model: &str, tokens: usize, fuse: bool, target: &Target) -> Plan {
     let llama = Llama::open(&fixture(&format!("{model}.gguf")));
     let spec = llama.cache(64, 32, 4, KvType::F16);
-    let step = llama.step(tokens, spec.slots);
+    let step = llama.step(tokens, spec.n_positions());
     compile(&step.graph, &[step.logits], &CompileOptions { fuse, caches: vec![spec] }, target).unwrap()
 }
 

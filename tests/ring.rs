@@ -87,7 +87,7 @@ fn four_windows_of_tokens_make_nothing_new() {
             assert!(recorded <= 64, "{recorded} command buffers, {name} on {:?}", request.backend);
             assert_eq!(generator.programs_mut().n_traces(), traces, "{name} on {:?}", request.backend);
             assert!(generator.counters().steps > steps, "the steps were counted");
-            assert!(generator.context().position() > generator.context().spec().slots, "every slot of the ring was written again");
+            assert!(generator.context().position() > generator.context().spec().n_positions(), "every page was written again");
             // A turn of a length that was not seen makes its program once. It is shorter than a chunk, whose size follows what chunks take.
             // Which of the few output buffers a turn begins with follows from the turns before, so that some turns pass before every pair
             // of buffers was bound.
@@ -131,8 +131,9 @@ impl Logits {
 
 /// A model's own step that gives logits: of the last token, or of each.
 fn logits_program(model: &LoadedModel, cache: &CacheSpec, bucket: usize, last_only: bool) -> ProgramId {
-    let traced =
-        model.trace(&TraceSpec { bucket, slots: cache.slots, window: cache.window, last_only, sample: false, position: 0 }).unwrap();
+    let traced = model
+        .trace(&TraceSpec { bucket, n_positions: cache.n_positions(), window: cache.window, last_only, sample: false, position: 0 })
+        .unwrap();
     assert_eq!(traced.pinned, None);
     let options = CompileOptions { fuse: true, caches: vec![*cache] };
     model.executor.lock().compile(&traced.graph, &[traced.output], &options).unwrap()
@@ -202,7 +203,7 @@ fn a_conversation_of_many_windows_has_the_exact_logits() {
             assert!(position < 8 || after == before, "position {position} made something: {before:?}, {after:?}");
         }
         assert_eq!(talk.checked, 12);
-        assert!(talk.generator.context().position() > talk.generator.context().spec().slots);
+        assert!(talk.generator.context().position() > talk.generator.context().spec().n_positions());
         talk.feed(200);
         // The answer, drawn: its first id follows from the turn's last logits, the others are drawn by the loop itself.
         let at = talk.generator.context().position();

@@ -12,7 +12,6 @@ mod support;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use support::bounds::{ARITHMETICS, Arithmetic, granted, of_llama_cpp};
 use support::matrices::emulated;

@@ -1,9 +1,9 @@
-//! out[t, h] = Σ_k softmax_k(q · key_k · scale) value_k over the slots that the query sees, GROUP query heads of one key-value head at a
-//! time (a divisor of H / G), the ring split into parts of `split` slots. A tile of WORKGROUP slots is scored one slot an invocation; a running
+//! out[t, h] = Σ_k softmax_k(q · key_k · scale) value_k over the positions that the query sees, GROUP query heads of one key-value head at a
+//! time (a divisor of H / G), the positions in view split into parts of `split`. A tile of WORKGROUP positions is scored one an invocation; a running
 //! maximum and sum go from tile to tile; more than one part is joined by `parts/merge`. Sources: Vaswani et al., arXiv:1706.03762; Dao et al., arXiv:2307.08691 (the running softmax); sinks, arXiv:2309.17453.
-//! Grid: (splits, H / GROUP, T). The split depends on the number of slots in use alone, so the order of sums is fixed.
+//! Grid: (splits, H / GROUP, T). The split depends on the number of positions in view alone, so the order of sums is fixed.
 //! Arithmetic: f32, the cache's type widened; masked scores are never exponentiated. Relative error about 1e-6. Needs: nothing.
-//! Expects: query_element, sink_element, sees, ring_position, key_oct, workgroup_max, has_no_weight, value_quad, last_to_arrive, merge_parts
+//! Expects: query_element, sink_element, view_of, sees, row_of, key_oct, workgroup_max, has_no_weight, value_quad, last_to_arrive, merge_parts
 
 // Quads of a head, and the invocations that share a quad of the values.
 const QUADS: u32 = D_PAD / 4u;
@@ -17,6 +17,8 @@ var<workgroup> queries: array<vec4<f32>, 2u * ITEMS>;
 var<workgroup> weights: array<f32, GROUP * WORKGROUP>;
 var<workgroup> sums: array<vec4<f32>, GROUP * WORKGROUP>;
 var<workgroup> totals: array<f32, GROUP * SHARES>;
+// The rows of a tile's keys and values.
+var<workgroup> tile_rows: array<u32, WORKGROUP>;
 
 // `turned`: those against sinks too.
 fn load_queries(t: u32, first_head: u32, turned: bool, local: u32) {
@@ -44,11 +46,13 @@ fn main(
     let first_position = run_u32(step.position);
     let p = first_position + t;
     let last = first_position + rows - 1u;
-    let n_slots = min(last + 1u, step.slots);
-    let split = ((n_slots + grid.x - 1u) / grid.x + WORKGROUP - 1u) / WORKGROUP * WORKGROUP;
-    let begin = min(workgroup.x * split, n_slots);
-    let end = min(begin + split, n_slots);
     let window = run_u32(step.window_word);
+    // The positions in view, one after the other: sinks, then the others.
+    let view = view_of(first_position, last, window);
+    let n_seen = view.n_sinks + last + 1u - view.recent;
+    let split = ((n_seen + grid.x - 1u) / grid.x + WORKGROUP - 1u) / WORKGROUP * WORKGROUP;
+    let begin = min(workgroup.x * split, n_seen);
+    let end = min(begin + split, n_seen);
     let scale = run_f32(step.scale);
     let quad = local % QUADS;
     let share = local / QUADS;
@@ -63,13 +67,15 @@ fn main(
         maxima[h] = LOWEST;
     }
     for (var tile = begin; tile < end; tile += WORKGROUP) {
-        // One slot an invocation. Slots below `end` were all written, so those past it repeat the last one and count as unseen.
-        let slot = min(tile + local, end - 1u);
-        let seen = tile + local < end && sees(p, ring_position(slot, last, step.sinks, step.slots), window);
-        let first = select(0u, ITEMS, turned && slot < step.sinks);
+        // One position an invocation. Those past the end repeat the last one and count as unseen.
+        let i = min(tile + local, end - 1u);
+        let k = select(view.recent + i - view.n_sinks, i, i < view.n_sinks);
+        let seen = tile + local < end && sees(p, i32(k), window);
+        let first = select(0u, ITEMS, turned && k < step.sinks);
+        let row = row_of(k, g);
         var products: array<vec4<f32>, GROUP>;
         for (var oct = 0u; oct < D_PAD / 8u; oct++) {
-            let key = key_oct(g * step.slots + slot, oct);
+            let key = key_oct(row, oct);
             for (var h = 0u; h < GROUP; h++) {
                 products[h] = fma(queries[first + h * QUADS + 2u * oct], key.a, products[h]);
                 products[h] = fma(queries[first + h * QUADS + 2u * oct + 1u], key.b, products[h]);
@@ -95,15 +101,16 @@ fn main(
                 weights[(h + i) * WORKGROUP + local] = select(0.0, weight, seen);
             }
         }
+        tile_rows[local] = row;
         workgroupBarrier();
         if share < SHARES {
-            // Batches of a constant length are read all at once. What lies past the end has no weight, and past the tile neither slot
-            // nor weight.
+            // Batches of a constant length are read all at once. What lies past the end has no weight, and past the tile neither
+            // position nor weight.
             let n = min(WORKGROUP, end - tile);
             for (var first = share; first < n; first += BATCH * SHARES) {
                 for (var i = 0u; i < BATCH; i++) {
                     let j = first + i * SHARES;
-                    let v = value_quad(g * step.slots + min(tile + j, end - 1u), quad);
+                    let v = value_quad(tile_rows[min(j, WORKGROUP - 1u)], quad);
                     for (var h = 0u; h < GROUP; h++) {
                         let weight = select(0.0, weights[h * WORKGROUP + min(j, WORKGROUP - 1u)], j < n);
                         acc[h] += weight * v;

@@ -1,35 +1,35 @@
-//! out[t, h] = Σ_k softmax_k(q · key_k · scale) value_k over the slots that the query sees, for many tokens on the matrix units: TOKENS queries
-//! of one head at a time against tiles of SLOTS slots. Sources: Vaswani et al., arXiv:1706.03762; Dao et al., arXiv:2307.08691 (the running
+//! out[t, h] = Σ_k softmax_k(q · key_k · scale) value_k over the positions that the query sees, for many tokens on the matrix units: TOKENS
+//! queries of one head at a time against tiles of KEYS positions. Sources: Vaswani et al., arXiv:1706.03762; Dao et al., arXiv:2307.08691 (the running
 //! softmax); sinks, arXiv:2309.17453.
 //! Grid: (tiles of TOKENS tokens, H). SHARE invocations share a token, SHARE / 2 subgroups the matrices of 16 tokens. The order of sums is that
-//! of the slots.
+//! of the positions.
 //! Arithmetic: f16 products with f32 sums; softmax in f32, its weights narrowed to f16. Relative error about 1e-3.
-//! Needs: f16, cooperative matrices (`matrix/`), subgroups of 32, D a multiple of 16 and of 4 · SHARE, SLOTS a multiple of both, 18 to 47 KiB of
+//! Needs: f16, cooperative matrices (`matrix/`), subgroups of 32, D a multiple of 16 and of 4 · SHARE, KEYS a multiple of both, 18 to 47 KiB of
 //! workgroup memory for D up to 128.
-//! Expects: key_oct, begin_sums, query_element, sink_element, put, value_quad, ring_position, no_sum, left, right_of_columns, multiply_add
+//! Expects: key_oct, begin_sums, query_element, sink_element, put, value_quad, view_of, row_of, no_sum, left, right_of_columns, multiply_add
 //! Expects: leave, has_no_weight, sees, right
 enable f16;
 
 const QUADS: u32 = D_PAD / 4u;
 // Quads of a row of each tile, padded so that rows start in different banks.
 const PITCH: u32 = QUADS + 2u;
-const WEIGHTS_PITCH: u32 = SLOTS / 4u + 2u;
-const WIDEST: u32 = max(QUADS, SLOTS / 4u);
+const WEIGHTS_PITCH: u32 = KEYS / 4u + 2u;
+const WIDEST: u32 = max(QUADS, KEYS / 4u);
 const SUMS_PITCH: u32 = WIDEST + 1u;
 // Quads of a head that an invocation sums, and of its token's scores that it weighs.
 const OWN: u32 = QUADS / SHARE;
-const OWN_SCORES: u32 = SLOTS / 4u / SHARE;
-// Octs of keys and quads of values of a tile of slots that it brings.
-const OWN_KEYS: u32 = (SLOTS * QUADS / 2u + WORKGROUP - 1u) / WORKGROUP;
-const OWN_VALUES: u32 = (SLOTS * QUADS + WORKGROUP - 1u) / WORKGROUP;
-// Queries, keys and later values of a tile of slots, weights.
+const OWN_SCORES: u32 = KEYS / 4u / SHARE;
+// Octs of keys and quads of values of a tile of positions that it brings.
+const OWN_KEYS: u32 = (KEYS * QUADS / 2u + WORKGROUP - 1u) / WORKGROUP;
+const OWN_VALUES: u32 = (KEYS * QUADS + WORKGROUP - 1u) / WORKGROUP;
+// Queries, keys and later values of a tile of positions, weights.
 const TILE: u32 = TOKENS * PITCH;
-const WEIGHTS: u32 = TILE + SLOTS * PITCH;
+const WEIGHTS: u32 = TILE + KEYS * PITCH;
 const TILE_QUADS: u32 = WEIGHTS + TOKENS * WEIGHTS_PITCH;
 // Scores, then sums of values, of each token.
 const SUM_QUADS: u32 = TOKENS * SUMS_PITCH;
 
-var<workgroup> positions: array<i32, SLOTS>;
+var<workgroup> positions: array<i32, KEYS>;
 
 fn sum_quad(at: u32) -> vec4<f32> {
     let first = at * 4u;
@@ -41,13 +41,13 @@ struct HalfOct {
     b: vec4<f16>,
 }
 
-// The slot of a tile, which begins at `begin`. Slots past the region repeat its last one, which was written, and are seen by no query.
-fn slot_of(row: u32, begin: u32, region_end: u32) -> u32 {
-    return min(begin + row, region_end - 1u);
+// The row of a position of a tile, which begins at `begin`. Positions past the region repeat its last one, and are seen by no query.
+fn row_in_tile(i: u32, g: u32, begin: u32, region_end: u32) -> u32 {
+    return row_of(min(begin + i, region_end - 1u), g);
 }
 
-fn key_of(unit: u32, first_row: u32, begin: u32, region_end: u32) -> HalfOct {
-    let key = key_oct(first_row + slot_of(unit / (QUADS / 2u), begin, region_end), unit % (QUADS / 2u));
+fn key_of(unit: u32, g: u32, begin: u32, region_end: u32) -> HalfOct {
+    let key = key_oct(row_in_tile(unit / (QUADS / 2u), g, begin, region_end), unit % (QUADS / 2u));
     return HalfOct(vec4<f16>(key.a), vec4<f16>(key.b));
 }
 
@@ -76,7 +76,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let g = h / step.group;
     let first_position = run_u32(step.position);
     let last = first_position + rows - 1u;
-    let n_slots = min(last + 1u, step.slots);
     let window = run_u32(step.window_word);
     let scale = run_f32(step.scale);
     let own_row = local / SHARE;
@@ -85,13 +84,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     // The first of this subgroup's tokens, and the first of its matrices' columns.
     let subgroup_row = local / (16u * SHARE) * 16u;
     let subgroup_column = local / 32u % (SHARE / 2u) * 16u;
-    // Until the ring is full, slots are positions and the rotation against sinks is none: one region, up to the last query's own slot.
-    let is_full = last >= step.window;
-    let n_sinks = select(0u, min(step.sinks, n_slots), is_full);
-    let end = select(min(n_slots, first_position + first_token + TOKENS), n_slots, is_full);
+    // Sinks are a region of their own where queries are rotated against them, and where positions between them and the others are out of view.
+    let end = min(last, first_position + first_token + TOKENS - 1u) + 1u;
+    let view = view_of(first_position + first_token, end - 1u, window);
+    let apart = last >= step.window || view.recent > step.sinks;
+    let n_sinks = select(0u, view.n_sinks, apart);
 
     begin_sums(local);
-    let first_row = g * step.slots;
     var own_keys: array<HalfOct, OWN_KEYS>;
     var own_values: array<vec4<f16>, OWN_VALUES>;
     var own_sums: array<vec4<f32>, OWN>;
@@ -99,11 +98,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     var total = 0.0;
     // Region 0 holds the sinks, whose queries are rotated once more.
     for (var region = 0u; region < 2u; region++) {
-        let region_begin = select(n_sinks, 0u, region == 0u);
+        let region_begin = select(0u, view.recent, apart && region == 1u);
         let region_end = select(end, n_sinks, region == 0u);
         if region_begin < region_end {
             for (var i = 0u; i < OWN_KEYS; i++) {
-                own_keys[i] = key_of(local + i * WORKGROUP, first_row, region_begin, region_end);
+                own_keys[i] = key_of(local + i * WORKGROUP, g, region_begin, region_end);
             }
             for (var i = local; i < TOKENS * QUADS; i += WORKGROUP) {
                 let t = min(first_token + i / QUADS, rows - 1u);
@@ -116,10 +115,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 put(i / QUADS * PITCH + i % QUADS, vec4<f16>(within_f16(v * scale)));
             }
         }
-        for (var begin = region_begin; begin < region_end; begin += SLOTS) {
+        for (var begin = region_begin; begin < region_end; begin += KEYS) {
             for (var i = 0u; i < OWN_KEYS; i++) {
                 let unit = local + i * WORKGROUP;
-                if unit < SLOTS * QUADS / 2u {
+                if unit < KEYS * QUADS / 2u {
                     let at = TILE + unit / (QUADS / 2u) * PITCH + unit % (QUADS / 2u) * 2u;
                     put(at, own_keys[i].a);
                     put(at + 1u, own_keys[i].b);
@@ -128,14 +127,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             // Values are on their way while scores are computed, the next keys while values are summed.
             for (var i = 0u; i < OWN_VALUES; i++) {
                 let unit = local + i * WORKGROUP;
-                own_values[i] = vec4<f16>(value_quad(first_row + slot_of(unit / QUADS, begin, region_end), unit % QUADS));
+                own_values[i] = vec4<f16>(value_quad(row_in_tile(unit / QUADS, g, begin, region_end), unit % QUADS));
             }
-            for (var i = local; i < SLOTS; i += WORKGROUP) {
-                let slot = begin + i;
-                positions[i] = select(-1, ring_position(slot, last, step.sinks, step.slots), slot < region_end);
+            for (var i = local; i < KEYS; i += WORKGROUP) {
+                positions[i] = select(-1, i32(begin + i), begin + i < region_end);
             }
             workgroupBarrier();
-            for (var column = subgroup_column; column < SLOTS; column += 8u * SHARE) {
+            for (var column = subgroup_column; column < KEYS; column += 8u * SHARE) {
                 var scores = no_sum();
                 for (var d = 0u; d < QUADS; d += 4u) {
                     let queries = left(subgroup_row * PITCH + d, PITCH);
@@ -147,12 +145,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             workgroupBarrier();
             for (var i = 0u; i < OWN_VALUES; i++) {
                 let unit = local + i * WORKGROUP;
-                if unit < SLOTS * QUADS {
+                if unit < KEYS * QUADS {
                     put(TILE + unit / QUADS * PITCH + unit % QUADS, own_values[i]);
                 }
             }
             for (var i = 0u; i < OWN_KEYS; i++) {
-                own_keys[i] = key_of(local + i * WORKGROUP, first_row, begin + SLOTS, region_end);
+                own_keys[i] = key_of(local + i * WORKGROUP, g, begin + KEYS, region_end);
             }
             var scores: array<vec4<f32>, OWN_SCORES>;
             var most = LOWEST;
@@ -184,9 +182,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             workgroupBarrier();
             for (var column = subgroup_column / 4u; column < QUADS; column += 2u * SHARE) {
                 var product = no_sum();
-                for (var slot = 0u; slot < SLOTS; slot += 16u) {
-                    let weights = left(WEIGHTS + subgroup_row * WEIGHTS_PITCH + slot / 4u, WEIGHTS_PITCH);
-                    let values = right(TILE + slot * PITCH + column, PITCH);
+                for (var key = 0u; key < KEYS; key += 16u) {
+                    let weights = left(WEIGHTS + subgroup_row * WEIGHTS_PITCH + key / 4u, WEIGHTS_PITCH);
+                    let values = right(TILE + key * PITCH + column, PITCH);
                     product = multiply_add(weights, values, product);
                 }
                 leave(product, subgroup_row * SUMS_PITCH + column, SUMS_PITCH);

@@ -1,7 +1,7 @@
-//! Writes keys or values [T, G, D] of any strides into one layer of the ring, keys rotated on the way where ROTATE.
+//! Writes keys or values [T, G, D] of any strides into one layer of the cache, keys rotated on the way where ROTATE.
 //! Grid: one invocation for each UNIT elements of a head, folded over x and y. Elements past D are stored as 0.
 //! Arithmetic: that of rope, then the cache's rounding. Needs: nothing.
-//! Expects: kv_store, ring_slot
+//! Expects: kv_store, row_of_token
 
 struct Step {
     rows: u32,
@@ -16,11 +16,9 @@ struct Step {
     stride_t: i32,
     stride_h: i32,
     stride_d: i32,
-    // The run's word of the cache's position, and the ring.
-    position: u32,
-    sinks: u32,
-    slots: u32,
-    // G · R
+    // The run's first word of where its tokens go.
+    places: u32,
+    // G · the positions of all pages
     kv_rows: u32,
 }
 @group(0) @binding(1) var<uniform> step: Step;
@@ -70,5 +68,5 @@ fn main(
     for (var i = 0u; i < UNIT; i++) {
         v[i] = element(head, t, unit * UNIT + i);
     }
-    kv_store(g * step.slots + ring_slot(run_u32(step.position) + t, step.sinks, step.slots), unit, v);
+    kv_store(row_of_token(step.places, t, g), unit, v);
 }

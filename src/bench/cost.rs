@@ -145,7 +145,7 @@ fn attention(plan: &Plan, k: &Attention, n_tokens: usize, cache_len: usize) -> C
     let Some(spec) = plan.options.caches.get(k.cache.0 as usize) else { return Cost::default() };
     let window = spec.window;
     let seen_by_all: f64 = (0..rows).map(|t| (cache_len + t + 1).min(window) as f64).sum();
-    let in_view = (cache_len + rows).min(spec.slots) as f64;
+    let in_view = (cache_len + rows).min(window + rows - 1) as f64;
     let kv = in_view * 2.0 * (spec.n_kv_heads * spec.head_dim) as f64 * kv_bytes(plan, k.cache);
     // Per key: a product with the query, the softmax, and a product with the value.
     Cost { bytes: kv + 2.0 * rows as f64 * heads * VALUE, flops: seen_by_all * (4.0 * heads + 5.0 * k.n_heads as f64) }

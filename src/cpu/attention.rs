@@ -1,4 +1,4 @@
-//! Causal attention over the ring: `softmax(scale · q kᵀ + mask) v`, a tile of 32 keys at a time with a running maximum and sum (online softmax,
+//! Causal attention over the cache: `softmax(scale · q kᵀ + mask) v`, a tile of 32 keys at a time with a running maximum and sum (online softmax,
 //! arXiv:1805.02867).
 //!
 //! A unit of work is a key-value head with the queries of its heads for a few tokens, so that each tile of the cache is widened once for all of
@@ -6,7 +6,6 @@
 
 use std::cell::RefCell;
 
-use crate::graph::CacheSpec;
 use crate::plan::Attention;
 
 use super::cache::KvLayer;
@@ -62,13 +61,6 @@ pub(super) fn run(ctx: &StepContext<'_>, step: &Attention) {
             }
         });
     });
-}
-
-/// The positions of the ring that the query at `p` sees: sinks, then the others; both are ranges.
-fn visible(spec: &CacheSpec, p: usize, window: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
-    let limit = if window > 0 { (p + 1).saturating_sub(window) } else { 0 };
-    let recent = (p + 1).saturating_sub(spec.window - spec.sinks).max(spec.sinks).max(limit);
-    (limit.min(spec.sinks)..spec.sinks.min(p + 1), recent..(p + 1).max(recent))
 }
 
 /// The operands of a step.
@@ -132,33 +124,31 @@ impl Unit<'_> {
         }
         let spec = &self.layer.spec;
         let (p0, p1) = (self.layer.position + first, self.layer.position + first + tokens - 1);
-        let (first_sinks, first_recent) = visible(spec, p0, self.window);
-        let (last_sinks, _) = visible(spec, p1, self.window);
-        if last_sinks.end > first_sinks.start {
+        let (sinks, recent) = spec.in_view(p0, p1, self.window);
+        if !sinks.is_empty() {
             scratch.sink_queries.copy_from_slice(&scratch.queries);
             if let Some(rope) = &self.sink {
                 for (i, query) in scratch.sink_queries.chunks_exact_mut(d).enumerate().take(n) {
                     rotate(self.isa, query, rope, first + i / self.per_group);
                 }
             }
-            self.walk(group, first, first_sinks.start..last_sinks.end, true, scratch);
+            self.walk(group, first, sinks, true, scratch);
         }
-        self.walk(group, first, first_recent.start..p1 + 1, false, scratch);
+        self.walk(group, first, recent, false, scratch);
         for (total, &sum) in scratch.totals.chunks_exact_mut(d.next_multiple_of(SPAN)).zip(&scratch.sums) {
             let inverse = if sum > 0.0 { 1.0 / sum } else { 0.0 };
             total.iter_mut().for_each(|x| *x *= inverse);
         }
     }
 
-    /// Takes the keys at `positions` in tiles whose slots lie side by side.
+    /// Takes the keys at `positions` in tiles that lie side by side.
     fn walk(&self, group: usize, first: usize, positions: std::ops::Range<usize>, sinks: bool, scratch: &mut Scratch) {
         let spec = &self.layer.spec;
         let d = spec.head_dim;
         let mut start = positions.start;
         while start < positions.end {
-            let slot = spec.slot(start);
-            let len = TILE.min(positions.end - start).min(spec.slots - slot);
-            self.layer.load_keys(group, slot, len, &mut scratch.loaded);
+            let len = TILE.min(positions.end - start).min(spec.page - start % spec.page);
+            self.layer.load_keys(group, start, len, &mut scratch.loaded);
             transpose(
                 self.isa,
                 bytemuck::cast_slice(&scratch.loaded[..len * d]),
@@ -169,9 +159,9 @@ impl Unit<'_> {
                 TILE,
             );
             if d.is_multiple_of(SPAN) {
-                self.layer.load_values(group, slot, len, &mut scratch.values);
+                self.layer.load_values(group, start, len, &mut scratch.values);
             } else {
-                self.layer.load_values(group, slot, len, &mut scratch.loaded);
+                self.layer.load_values(group, start, len, &mut scratch.loaded);
                 let padded = scratch.values.chunks_exact_mut(d.next_multiple_of(SPAN));
                 for (padded, value) in padded.zip(scratch.loaded[..len * d].chunks_exact(d)) {
                     padded[..d].copy_from_slice(value);
@@ -185,7 +175,7 @@ impl Unit<'_> {
                         return 0..0;
                     }
                     let p = self.layer.position + first + query / self.per_group;
-                    let (sink, recent) = visible(spec, p, self.window);
+                    let (sink, recent) = spec.in_view(p, p, self.window);
                     let seen = if sinks { sink } else { recent };
                     let clip = |k: usize| k.clamp(start, start + len) - start;
                     clip(seen.start)..clip(seen.end)

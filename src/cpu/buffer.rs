@@ -11,7 +11,7 @@ use crate::graph::ExecError;
 /// What poison mode fills buffers with: NaN as f32 and f16, out of range as an index.
 const POISON: u32 = 0xFFFF_FFFF;
 const ALIGN: usize = 64;
-/// From this many bytes on memory comes from the system page by page. The allocator's aligned zeros are written at once, so that a ring of
+/// From this many bytes on memory comes from the system page by page. The allocator's aligned zeros are written at once, so that a cache of
 /// millions of slots would take its memory before its first token.
 const MAPPED_BYTES: usize = 1 << 20;
 
@@ -146,11 +146,11 @@ mod tests {
         line.split_whitespace().nth(1).and_then(|kb| kb.parse::<usize>().ok()).expect("a number") * 1024
     }
 
-    /// The ring of `--ctx 4194304` is as large as its window from the start; its memory is not.
+    /// The cache of `--ctx 4194304` is as large as its window from the start; its memory is not.
     #[test]
     fn a_large_block_takes_no_memory_before_it_is_touched() {
         let before = resident();
-        let buffer = Buffer::new(1 << 29, "a ring", "").expect("address space");
+        let buffer = Buffer::new(1 << 29, "a cache", "").expect("address space");
         // SAFETY: nothing else has the buffer.
         let words: &mut [u32] = unsafe { buffer.view().slice_mut() };
         assert_eq!((words[0], words[words.len() / 2], words[words.len() - 1]), (0, 0, 0));
@@ -163,8 +163,8 @@ mod tests {
     #[test]
     fn a_block_that_no_machine_has_is_an_error() {
         for len in [usize::MAX, usize::MAX / 8, 1 << 58] {
-            let Err(ExecError::OutOfMemory { what, .. }) = Buffer::new(len, "a ring", "") else { panic!("{len} words") };
-            assert_eq!(what, "a ring");
+            let Err(ExecError::OutOfMemory { what, .. }) = Buffer::new(len, "a cache", "") else { panic!("{len} words") };
+            assert_eq!(what, "a cache");
         }
     }
 }

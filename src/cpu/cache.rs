@@ -1,12 +1,12 @@
-//! The key-value ring of a conversation and the history of its ids.
+//! The key-value cache of a sequence and the history of its ids.
 //!
-//! Keys and values lie by layer, key-value head and slot, so that attention reads one head's slots in a row.
+//! Keys and values lie by layer, page, key-value head and position in the page, so that attention reads one head's positions in a row.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use half::f16;
 
-use crate::graph::{CacheSpec, ExecError, KvType};
+use crate::graph::{CacheSpec, ExecError, KvType, PageError, PagePool, PageTable};
 
 use super::buffer::{Buffer, Mem};
 use super::isa::{Isa, for_each_isa};
@@ -20,23 +20,26 @@ pub(super) struct KvCache {
     pub spec: CacheSpec,
     keys: Buffer,
     values: Buffer,
-    /// The id of position p at `p % slots`; -1 where none was recorded.
+    pool: PagePool,
+    table: PageTable,
+    /// The id of position p at p modulo the length; -1 where none was recorded.
     history: Vec<AtomicI32>,
 }
 
 impl KvCache {
     /// # Errors
-    /// Out of memory, or a ring without slots besides its sinks.
+    /// Out of memory, or a window that its sinks fill.
     pub fn new(spec: &CacheSpec) -> Result<KvCache, ExecError> {
-        if spec.slots <= spec.sinks || spec.window < spec.sinks {
-            let message = format!("a cache of {} slots and {} tokens in view cannot keep {} sinks", spec.slots, spec.window, spec.sinks);
+        if spec.window <= spec.sinks || spec.chunk == 0 || !spec.page.is_power_of_two() {
+            let message = format!("a cache with {} positions in view cannot keep {} sinks", spec.window, spec.sinks);
             return Err(ExecError::Unsupported { message, origin: Default::default() });
         }
-        let len = [spec.n_layers, spec.n_kv_heads, spec.slots, row_words(spec)].iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        let len = [spec.n_layers, spec.n_kv_heads, spec.n_positions(), row_words(spec)].iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         let len = len.unwrap_or(usize::MAX / 8);
         let new = |what| Buffer::new(len, what, "a smaller `--ctx` lowers it");
-        let history = (0..spec.slots).map(|_| AtomicI32::new(-1)).collect();
-        Ok(KvCache { spec: *spec, keys: new("the cache's keys")?, values: new("the cache's values")?, history })
+        let history = (0..spec.n_positions()).map(|_| AtomicI32::new(-1)).collect();
+        let (pool, table) = (PagePool::new(spec.n_pages()), PageTable::new(spec));
+        Ok(KvCache { spec: *spec, keys: new("the cache's keys")?, values: new("the cache's values")?, pool, table, history })
     }
 
     pub fn len_bytes(&self) -> usize {
@@ -53,7 +56,7 @@ impl KvCache {
         self.history[position % self.history.len()].store(id, Ordering::Relaxed);
     }
 
-    /// The ids of the last `n` positions before `position`, as far back as the ring and the recording go.
+    /// The ids of the last `n` positions before `position`, as far back as the recording goes.
     pub fn recent_ids(&self, position: usize, n: usize) -> impl Iterator<Item = i32> {
         let n = n.min(position).min(self.history.len());
         (position - n..position).map(|p| self.history[p % self.history.len()].load(Ordering::Relaxed)).filter(|&id| id >= 0)
@@ -61,7 +64,15 @@ impl KvCache {
 
     /// One layer, for a run whose first token is at `position`.
     pub fn layer(&self, isa: Isa, layer: usize, position: usize) -> KvLayer<'_> {
-        KvLayer { isa, spec: self.spec, keys: self.keys.view(), values: self.values.view(), layer, position }
+        KvLayer { isa, spec: self.spec, table: &self.table, keys: self.keys.view(), values: self.values.view(), layer, position }
+    }
+
+    /// Makes pages for a run that writes `n` positions from `position` on.
+    ///
+    /// # Errors
+    /// When there is none left, and for more positions than a run writes.
+    pub fn prepare(&mut self, position: usize, n: usize) -> Result<(), PageError> {
+        self.table.prepare(&mut self.pool, position, n).map(drop)
     }
 }
 
@@ -74,11 +85,12 @@ fn row_words(spec: &CacheSpec) -> usize {
     }
 }
 
-/// One layer of a ring during a step.
+/// One layer of a cache during a step.
 #[derive(Clone, Copy)]
 pub(super) struct KvLayer<'a> {
     isa: Isa,
     pub spec: CacheSpec,
+    table: &'a PageTable,
     keys: Mem<'a>,
     values: Mem<'a>,
     layer: usize,
@@ -86,8 +98,11 @@ pub(super) struct KvLayer<'a> {
 }
 
 impl KvLayer<'_> {
-    fn start(&self, head: usize, slot: usize) -> usize {
-        ((self.layer * self.spec.n_kv_heads + head) * self.spec.slots + slot) * row_words(&self.spec)
+    /// The word at which a position of a head begins.
+    fn start(&self, head: usize, position: usize) -> usize {
+        let place = self.table.place(position);
+        let (page, within) = (place / self.spec.page, place % self.spec.page);
+        (((self.layer * self.spec.n_pages() + page) * self.spec.n_kv_heads + head) * self.spec.page + within) * row_words(&self.spec)
     }
 
     /// Writes the key `[D]` of the run's token `t`. Each head and token is written by one task of a step.
@@ -101,9 +116,8 @@ impl KvLayer<'_> {
     }
 
     fn store(&self, mem: Mem<'_>, head: usize, t: usize, row: &[f32]) {
-        let slot = self.spec.slot(self.position + t);
         // SAFETY: the caller is the only one at this head and token, and nothing reads the cache in a step that writes it.
-        let words: &mut [u32] = unsafe { mem.range_mut(self.start(head, slot), row_words(&self.spec)) };
+        let words: &mut [u32] = unsafe { mem.range_mut(self.start(head, self.position + t), row_words(&self.spec)) };
         match self.spec.kv_type {
             KvType::F32 => words.copy_from_slice(bytemuck::cast_slice(row)),
             KvType::F16 => {
@@ -118,21 +132,21 @@ impl KvLayer<'_> {
         }
     }
 
-    /// Keys of `n` slots from `slot` on, widened: `[n, D]`.
-    pub fn load_keys(&self, head: usize, slot: usize, n: usize, out: &mut [f32]) {
-        self.load(self.keys, head, slot, n, out);
+    /// Keys of `n` positions of one page from `position` on, widened: `[n, D]`.
+    pub fn load_keys(&self, head: usize, position: usize, n: usize, out: &mut [f32]) {
+        self.load(self.keys, head, position, n, out);
     }
 
-    /// Values of `n` slots from `slot` on, widened: `[n, D]`.
-    pub fn load_values(&self, head: usize, slot: usize, n: usize, out: &mut [f32]) {
-        self.load(self.values, head, slot, n, out);
+    /// Values of `n` positions of one page from `position` on, widened: `[n, D]`.
+    pub fn load_values(&self, head: usize, position: usize, n: usize, out: &mut [f32]) {
+        self.load(self.values, head, position, n, out);
     }
 
-    fn load(&self, mem: Mem<'_>, head: usize, slot: usize, n: usize, out: &mut [f32]) {
+    fn load(&self, mem: Mem<'_>, head: usize, position: usize, n: usize, out: &mut [f32]) {
         let (words, d) = (row_words(&self.spec), self.spec.head_dim);
-        assert!(slot + n <= self.spec.slots, "slots {slot}..{} leave a ring of {}", slot + n, self.spec.slots);
+        assert!(position % self.spec.page + n <= self.spec.page, "positions {position}..{} are not of one page", position + n);
         // SAFETY: nothing writes the cache in a step that reads it.
-        let words = &unsafe { mem.slice::<u32>() }[self.start(head, slot)..][..n * words];
+        let words = &unsafe { mem.slice::<u32>() }[self.start(head, position)..][..n * words];
         match self.spec.kv_type {
             KvType::F32 => out[..n * d].copy_from_slice(bytemuck::cast_slice(words)),
             KvType::F16 if d.is_multiple_of(2) => widen_f16_bytes(self.isa, bytemuck::cast_slice(words), &mut out[..n * d]),

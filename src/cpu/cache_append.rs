@@ -1,4 +1,4 @@
-//! Keys and values into the ring.
+//! Keys and values into the cache.
 
 use crate::plan::CacheStore;
 
@@ -9,7 +9,7 @@ pub(super) fn run(ctx: &StepContext<'_>, step: &CacheStore) {
     let layer = ctx.kv_layer(step.cache, step.layer);
     let (k, v) = (step.k.as_ref().map(|v| ctx.strided(v)), step.v.as_ref().map(|v| ctx.strided(v)));
     let rope = step.k_rope.as_ref().map(|r| ctx.rope_rows(r));
-    // Rows past the token count would overwrite slots that are still in view, so they are left out whatever `rows` says.
+    // Rows past the token count would overwrite positions that are still in view, so they are left out whatever `rows` says.
     let isa = ctx.isa;
     let n_tokens = step.rows.of_run(ctx.n_tokens);
     ctx.threads.run(n_tokens, |t| {

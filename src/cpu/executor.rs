@@ -10,7 +10,7 @@ use crate::graph::{
     Bandwidth, Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, NodeId, Origin, ProgramId,
     ProgramKey, Programs, RopeRowsKind, RunArgs, StepTimes, rope_rows,
 };
-use crate::plan::{Buf, Off, Plan, Rule, Target};
+use crate::plan::{Buf, Off, Plan, Rows, Rule, Target};
 use crate::tensor::{DType, HostData, HostTensor};
 
 use super::bandwidth::bandwidth;
@@ -64,6 +64,8 @@ struct Program {
     plan: Plan,
     weights: Vec<PlacedWeight>,
     rope_rows: Vec<Vec<f32>>,
+    /// Rows that a run writes into each cache.
+    rows_written: Vec<Rows>,
 }
 
 impl CpuExecutor {
@@ -125,7 +127,8 @@ impl CpuExecutor {
             }
         }
         let rope_rows = vec![Vec::new(); plan.rope_rows.len()];
-        let program = self.programs.insert(key, Program { plan, weights, rope_rows });
+        let rows_written = plan.rows_written();
+        let program = self.programs.insert(key, Program { plan, weights, rope_rows, rows_written });
         self.counters.programs += 1;
         self.note_memory();
         Ok(program)
@@ -195,6 +198,7 @@ impl Executor for CpuExecutor {
             let first = i64::from(scalars[spec.first.0 as usize] as i32);
             *rows = rope_rows(&spec.spec, first, spec.rows.of_run(args.n_tokens), window);
         }
+        prepare_caches(&program.rows_written, args, &mut self.caches)?;
         let caches = bind_caches(plan, args, &self.caches)?;
         let (staged, bound) = stage_inputs(plan, args, &mut self.tensors)?;
         let mut outputs = Vec::new();
@@ -341,6 +345,16 @@ fn check_operands(plan: &Plan) -> Result<(), ExecError> {
         if !writable || !apart || !written.iter().chain(&read).all(|&buf| known(buf)) {
             let message = format!("the plan's step `{}` has operands that the cpu backend cannot take; please report it", step.name);
             return Err(ExecError::Unsupported { message, origin: step.origin });
+        }
+    }
+    Ok(())
+}
+
+/// Makes pages for what a run writes into its caches.
+fn prepare_caches(written: &[Rows], args: &RunArgs, caches: &mut [Option<KvCache>]) -> Result<(), ExecError> {
+    for (used, rows) in args.caches.iter().zip(written) {
+        if let Some(Some(cache)) = caches.get_mut(used.cache.0 as usize) {
+            cache.prepare(used.position, rows.of_run(args.n_tokens)).map_err(|e| device(e.to_string()))?;
         }
     }
     Ok(())

@@ -114,7 +114,7 @@ impl Block {
         let rows = g.rope_rows(Arc::new(rope), RopeRowsKind::Position, first, bucket);
         let q = g.rope(heads[0], rows, self.style).expect(fits);
         let k = g.rope(heads[1], rows, self.style).expect(fits);
-        let appended = g.cache_append(CacheIdx(0), 0, spec.slots, k, heads[2]).expect(fits);
+        let appended = g.cache_append(CacheIdx(0), 0, spec.n_positions(), k, heads[2]).expect(fits);
         // Weights of deviation 1 make queries and keys of deviation 16; the scale brings scores down to what models have, where softmax is
         // not a choice of one key that the last bit of an activation decides.
         let (scale, no_window) = (g.literal_f32(0.125 / 256.0), g.literal_i32(0));
@@ -145,8 +145,9 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
             n_kv_heads: block.n_kv_heads,
             head_dim: block.head_dim,
             window: 48,
-            slots: 96,
+            chunk: 48,
             sinks: 4,
+            page: 16,
             kv_type: block.kv_type,
         };
         let mut position = 0;

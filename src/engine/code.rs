@@ -19,7 +19,7 @@ pub(super) struct Wanted {
     /// Of the run's first token.
     pub position: usize,
     /// R of the cache.
-    pub slots: usize,
+    pub n_positions: usize,
     /// W of the cache.
     pub window: usize,
     /// The id sampled from the last token's logits instead of the logits of all.
@@ -68,8 +68,8 @@ impl ModelCode {
     /// # Errors
     /// Those of the program.
     pub(super) fn trace(&self, wanted: &Wanted) -> Result<Traced, ProgramError> {
-        let Wanted { n_tokens, position, slots, window, sample, exact } = *wanted;
-        let spec = |bucket| TraceSpec { bucket, slots, window, last_only: sample, sample, position };
+        let Wanted { n_tokens, position, n_positions, window, sample, exact } = *wanted;
+        let spec = |bucket| TraceSpec { bucket, n_positions, window, last_only: sample, sample, position };
         let mut program = self.program.lock();
         let mut why = None;
         if !exact && self.exact.lock().is_none() {

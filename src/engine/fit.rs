@@ -68,7 +68,7 @@ pub(super) fn fit(
         None => ModelProgram::load(&name, &text, source.clone()),
     };
     let mut program = program.map_err(unfit)?;
-    let spec = TraceSpec { bucket: 1, slots: 1, window: 1, last_only: true, sample: false, position: 0 };
+    let spec = TraceSpec { bucket: 1, n_positions: 1, window: 1, last_only: true, sample: false, position: 0 };
     let traced = program.trace_forward(&spec).map_err(unfit)?;
     refuse_unused(&program.unused_tensors(&traced), file, &name, &config)?;
     Ok(Fitted { config, source, program, cache: traced.cache })

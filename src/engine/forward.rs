@@ -77,7 +77,14 @@ impl LoadedModel {
     ) -> Result<Trace, EngineError> {
         let mut rows: Vec<i32> = point.ids[point.position..].iter().map(|id| id.0 as i32).collect();
         let (n_tokens, spec) = (rows.len(), *generator.context().spec());
-        let wanted = Wanted { n_tokens, position: point.position, slots: spec.slots, window: spec.window, sample: false, exact: false };
+        let wanted = Wanted {
+            n_tokens,
+            position: point.position,
+            n_positions: spec.n_positions(),
+            window: spec.window,
+            sample: false,
+            exact: false,
+        };
         let mut traced = self.trace_step(&wanted)?;
         let mut outputs = with_unread_steps(&traced.graph, traced.output);
         let mut bucket = self.code.rows(n_tokens);
@@ -120,7 +127,7 @@ impl LoadedModel {
     /// Those of the program, and ops that no kernel takes.
     pub fn plan(&self, n_tokens: usize, target: &Target) -> Result<Plan, EngineError> {
         let spec = self.cache_spec(0, CHUNK_MAX)?;
-        let wanted = Wanted { n_tokens, position: 0, slots: spec.slots, window: spec.window, sample: true, exact: false };
+        let wanted = Wanted { n_tokens, position: 0, n_positions: spec.n_positions(), window: spec.window, sample: true, exact: false };
         let traced = self.trace_step(&wanted)?;
         let options = CompileOptions { fuse: true, caches: vec![spec] };
         plan::compile(&traced.graph, &[traced.output], &options, target).map_err(|error| self.code.placed(error.into()))

@@ -186,7 +186,8 @@ impl EngineModel for HostedModel {
             return Err(format!("forward takes 1 to {CHUNK_MAX} tokens, not {}", tokens.len()));
         }
         let (spec, position) = (*generator.context().spec(), generator.context().position());
-        let wanted = Wanted { n_tokens: tokens.len(), position, slots: spec.slots, window: spec.window, sample: false, exact: true };
+        let wanted =
+            Wanted { n_tokens: tokens.len(), position, n_positions: spec.n_positions(), window: spec.window, sample: false, exact: true };
         let step = self.step(&wanted, spec)?;
         let input = Binding::Host(Arc::new(HostTensor::i32([tokens.len()], tokens.to_vec())));
         let args = step.args(input, CacheUse { cache: generator.cache(), position }, tokens.len(), Sampling::default());

@@ -177,7 +177,7 @@ impl LoadedModel {
         })
     }
 
-    /// The ring of a session whose system block has `system_len` tokens, with chunks of up to `chunk`.
+    /// The cache of a session whose system block has `system_len` tokens, with chunks of up to `chunk`.
     ///
     /// # Errors
     /// When window or sinks are out of bounds.

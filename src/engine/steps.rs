@@ -46,7 +46,8 @@ impl StepPrograms for ModelSteps {
             return Ok(step.clone());
         }
         self.n_traces += 1;
-        let wanted = Wanted { n_tokens, position, slots: self.spec.slots, window: self.spec.window, sample: true, exact: false };
+        let wanted =
+            Wanted { n_tokens, position, n_positions: self.spec.n_positions(), window: self.spec.window, sample: true, exact: false };
         let step = Arc::new(self.code.compile(&wanted, &[self.spec])?);
         if step.pinned.is_none() {
             self.compiled.insert(step.rows, step.clone());

@@ -64,11 +64,11 @@ fn edges(out: &mut String, plan: &Plan) -> std::fmt::Result {
                 Buf::Weight(_) | Buf::RopeRows(_) => {}
             }
         }
-        for from in step.kernel.cache_read().and_then(|ring| stored.get(&ring)).into_iter().flatten() {
+        for from in step.kernel.cache_read().and_then(|cache| stored.get(&cache)).into_iter().flatten() {
             writeln!(out, "  s{from} -> s{i} [style=dashed, label=\"cache\"];")?;
         }
-        if let Some(ring) = step.kernel.cache_written() {
-            stored.entry(ring).or_default().push(i);
+        if let Some(cache) = step.kernel.cache_written() {
+            stored.entry(cache).or_default().push(i);
         }
         for buf in writes {
             // A copy writes a window: the writers of the other windows stay.
@@ -126,8 +126,8 @@ fn short_name(name: &str) -> String {
 
 /// The layer that a step's name or its cache says.
 fn layer(step: &Step) -> Option<usize> {
-    let ring = step.kernel.cache_written().or(step.kernel.cache_read()).map(|(_, layer)| layer);
-    ring.or_else(|| {
+    let cache = step.kernel.cache_written().or(step.kernel.cache_read()).map(|(_, layer)| layer);
+    cache.or_else(|| {
         let digits = step.name.split("blk.").nth(1)?.split('.').next()?;
         digits.parse().ok()
     })

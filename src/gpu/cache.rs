@@ -1,11 +1,12 @@
-//! Key-value rings: a buffer for the keys and one for the values of each layer, and the ids that the repeat penalty reads.
+//! Key-value caches: a buffer for the keys and one for the values of each layer, which pages they hold, and the ids that the repeat penalty reads.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::device::{CountedBuffer, Gpu};
-use crate::graph::{CacheSpec, ExecError, KvType};
+use crate::graph::{CacheSpec, ExecError, KvType, PageError, PagePool, PageTable};
 
-/// How a layer's keys, or values, lie in their buffer: `[G, R, D]`, heads padded to whole units of the type.
+/// How a layer's keys, or values, lie in their buffer: `[P, G, page, D]`, heads padded to whole units of the type.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheLayout {
     /// Elements of a head with padding.
@@ -16,7 +17,7 @@ pub struct CacheLayout {
 
 impl CacheLayout {
     pub fn of(spec: &CacheSpec) -> Self {
-        let rows = spec.n_kv_heads * spec.slots;
+        let rows = spec.n_kv_heads * spec.n_positions();
         let (head_dim, row_bytes) = match spec.kv_type {
             KvType::F32 => (spec.head_dim.next_multiple_of(8), spec.head_dim.next_multiple_of(8) * 4),
             KvType::F16 => (spec.head_dim.next_multiple_of(8), spec.head_dim.next_multiple_of(8) * 2),
@@ -29,7 +30,7 @@ impl CacheLayout {
 
 /// Ids that the history holds: those of the last positions, by position modulo this.
 pub fn history_len(spec: &CacheSpec) -> usize {
-    spec.slots.max(4096).next_power_of_two()
+    spec.n_positions().max(4096).next_power_of_two()
 }
 
 /// One cache on the device.
@@ -37,7 +38,10 @@ pub struct Cache {
     pub spec: CacheSpec,
     pub keys: Vec<Arc<CountedBuffer>>,
     pub values: Vec<Arc<CountedBuffer>>,
+    /// The row of the first head at the beginning of each page, by entry of the table.
+    pub pages: Arc<CountedBuffer>,
     pub history: Arc<CountedBuffer>,
+    places: RefCell<(PagePool, PageTable)>,
 }
 
 const HINT: &str = "lower --ctx, or choose --kv q8_0";
@@ -65,16 +69,46 @@ impl Cache {
         };
         let keys = (0..spec.n_layers).map(|_| make(layout.len_bytes)).collect::<Result<_, _>>()?;
         let values = (0..spec.n_layers).map(|_| make(layout.len_bytes)).collect::<Result<_, _>>()?;
+        let pages = make(PageTable::len_of(spec) * 4)?;
         let history = make(history_len(spec) * 4)?;
         // Ids that were never recorded are out of range.
         gpu.queue.write_buffer(&history.buffer, 0, &vec![0xff; history_len(spec) * 4]);
-        Ok(Cache { spec: *spec, keys, values, history })
+        let places = RefCell::new((PagePool::new(spec.n_pages()), PageTable::new(spec)));
+        Ok(Cache { spec: *spec, keys, values, pages, history, places })
+    }
+
+    /// Makes pages for a run that writes `n` positions from `position` on. `submit` is called before the device sees another table: runs that were
+    /// encoded and not submitted read the one before.
+    ///
+    /// # Errors
+    /// When there is no page left, and for more positions than a run writes.
+    pub fn prepare(&self, gpu: &Gpu, position: usize, n: usize, submit: impl FnOnce()) -> Result<(), PageError> {
+        let (pool, table) = &mut *self.places.borrow_mut();
+        let (_, has_changed) = table.prepare(pool, position, n)?;
+        if has_changed {
+            submit();
+            let rows: Vec<u32> = table.entries().iter().map(|&place| self.first_row(place as usize * self.spec.page)).collect();
+            gpu.queue.write_buffer(&self.pages.buffer, 0, bytemuck::cast_slice(&rows));
+        }
+        Ok(())
+    }
+
+    /// The rows of the first head at `n` positions from `position` on, for which pages were made.
+    pub fn rows(&self, position: usize, n: usize) -> impl Iterator<Item = u32> {
+        let places = self.places.borrow();
+        (position..position + n).map(move |p| self.first_row(places.1.place(p)))
+    }
+
+    /// The row of the first head at a place.
+    fn first_row(&self, place: usize) -> u32 {
+        let page = self.spec.page;
+        (place / page * page * self.spec.n_kv_heads + place % page) as u32
     }
 
     /// Writes ids of `position…` into the history.
     pub fn record(&self, gpu: &Gpu, position: usize, ids: &[i32]) {
         let len = history_len(&self.spec);
-        // Of more ids than the ring holds the last ones stay.
+        // Of more ids than the history holds the last ones stay.
         let skipped = ids.len().saturating_sub(len);
         let mut at = (position + skipped) % len;
         let mut rest = &ids[skipped..];

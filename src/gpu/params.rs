@@ -1,11 +1,12 @@
-//! The numbers of a run: token count, positions, scalars and rope rows.
+//! The numbers of a run: token count, positions, scalars, places in caches and rope rows.
 
+use super::cache::Cache;
 use super::lower::HEADER_WORDS;
 use super::recording::Recording;
 use crate::graph::{RopeRowsKind, RunArgs, rope_rows};
 
 /// The plan's scalars, and the run's block as its kernels read it.
-pub fn of_run(recording: &Recording, args: &RunArgs) -> (Vec<u32>, Vec<u32>) {
+pub fn of_run(recording: &Recording, args: &RunArgs, caches: &[&Cache]) -> (Vec<u32>, Vec<u32>) {
     let plan = &recording.plan;
     let scalars = plan.scalars.evaluate(args);
     let mut block: Vec<u32> = vec![0; HEADER_WORDS];
@@ -14,6 +15,11 @@ pub fn of_run(recording: &Recording, args: &RunArgs) -> (Vec<u32>, Vec<u32>) {
         *word = cache.position as u32;
     }
     block.extend(&scalars);
+    for ((cache, used), rows) in caches.iter().zip(&args.caches).zip(&recording.rows_written) {
+        let end = block.len() + rows.count;
+        block.extend(cache.rows(used.position, rows.of_run(args.n_tokens)));
+        block.resize(end, 0);
+    }
     for (rows, &offset) in plan.rope_rows.iter().zip(&recording.rope_offsets) {
         let window = match rows.kind {
             RopeRowsKind::Position => None,

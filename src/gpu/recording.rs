@@ -11,7 +11,7 @@ use super::lower::{Dispatch, Grid, HEADER_WORDS, Lowering, N_ARRIVALS, Operand, 
 use super::pipelines::{BindingKind, Pipeline, PipelineCache};
 use super::weights::{Placed, Weights};
 use crate::graph::ExecError;
-use crate::plan::{Buf, Plan, Storage};
+use crate::plan::{Buf, Plan, Rows, Storage};
 
 /// A dispatch with its pipeline.
 pub struct Recorded {
@@ -38,6 +38,8 @@ pub struct Recording {
     pub repeats: bool,
     /// Byte offset of each rope table in the run block.
     pub rope_offsets: Vec<u64>,
+    /// Rows that a run writes into each cache.
+    pub rows_written: Vec<Rows>,
     steps: Arc<CountedBuffer>,
     slots: Vec<Arc<CountedBuffer>>,
     scratch: Vec<Arc<CountedBuffer>>,
@@ -163,12 +165,14 @@ impl Recording {
             recorded.push(Recorded { step_idx, pipeline, operands, step, step_range: (0, 0), grid, work });
         }
         let steps = step_numbers(gpu, &mut recorded)?;
+        let rows_written = plan.rows_written();
         Ok(Recording {
             plan,
             dispatches: recorded,
             run_block,
             repeats,
             rope_offsets,
+            rows_written,
             steps,
             slots,
             scratch,
@@ -229,6 +233,7 @@ impl Recording {
             Operand::Scales(placed, piece) => self.placed[placed.0 as usize].pieces().get(piece).and_then(|p| p.scales.as_ref()),
             Operand::Keys(cache, layer) => run.caches.get(cache.0 as usize).and_then(|c| c.keys.get(layer)),
             Operand::Values(cache, layer) => run.caches.get(cache.0 as usize).and_then(|c| c.values.get(layer)),
+            Operand::Pages(cache) => run.caches.get(cache.0 as usize).map(|c| &c.pages),
             Operand::History(cache) => run.caches.get(cache.0 as usize).map(|c| &c.history),
             Operand::Scratch(i) => self.scratch.get(i),
             Operand::Arrivals => self.arrivals.as_ref(),
@@ -304,9 +309,11 @@ fn step_numbers(gpu: &Gpu, recorded: &mut [Recorded]) -> Result<Arc<CountedBuffe
 
 /// The buffer of a run's words and rope rows, and where each table begins.
 fn run_block(gpu: &Gpu, plan: &Plan) -> Result<(Arc<CountedBuffer>, Vec<u64>), ExecError> {
-    let n_words = HEADER_WORDS + plan.scalars.words.len();
+    let n_places: usize = plan.rows_written().iter().map(|rows| rows.count).sum();
+    let n_words = HEADER_WORDS + plan.scalars.words.len() + n_places;
     if n_words > RUN_WORDS {
-        let message = format!("a program of {} scalars; the GPU takes at most {}", plan.scalars.words.len(), RUN_WORDS - HEADER_WORDS);
+        let (n_scalars, most) = (plan.scalars.words.len(), RUN_WORDS - HEADER_WORDS);
+        let message = format!("a program of {n_scalars} scalars and {n_places} tokens to keep; the GPU takes at most {most} together");
         return Err(ExecError::Unsupported { message, origin: Default::default() });
     }
     let mut end = (n_words as u64 * 4).next_multiple_of(256);

@@ -63,7 +63,7 @@ pub struct Encoded<'a> {
 /// # Errors
 /// When the device is out of memory.
 pub fn encode(gpu: &Gpu, held: &mut Held, run: &Encoded, clock: &mut Option<RunClock>, counters: &mut Counters) -> Result<(), ExecError> {
-    let (words, block) = params::of_run(run.recording, run.args);
+    let (words, block) = params::of_run(run.recording, run.args, run.buffers.caches);
     held.write(gpu, &run.recording.run_block, bytemuck::cast_slice(&block), counters)?;
     let positions: Vec<usize> = run.args.caches.iter().map(|c| c.position).collect();
     let shape = RunShape { n_tokens: run.args.n_tokens, positions: &positions, words: &words };

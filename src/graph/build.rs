@@ -347,20 +347,20 @@ impl Graph {
         self.add(Op::Rope { style, n_dims }, &[x, rows])
     }
 
-    /// `k` and `v` are `[T, G, D]`; `slots` is R of the cache.
+    /// `k` and `v` are `[T, G, D]`; `n_positions` is that of the cache.
     ///
     /// # Errors
     /// When the shapes differ.
-    pub fn cache_append(&mut self, cache: CacheIdx, layer: usize, slots: usize, k: NodeId, v: NodeId) -> Built {
+    pub fn cache_append(&mut self, cache: CacheIdx, layer: usize, n_positions: usize, k: NodeId, v: NodeId) -> Built {
         let (sk, sv) = (self.shape(k).clone(), self.shape(v));
         if sk.rank() != 3 || *sv != sk {
             return Err(GraphError::new(format!("a cache takes keys and values of one shape (T, G, D), not {sk} and {sv}")));
         }
-        Ok(self.push(Op::CacheAppend { cache, layer }, vec![k, v], Shape::from([slots, sk[1], sk[2]]), DType::F32))
+        Ok(self.push(Op::CacheAppend { cache, layer }, vec![k, v], Shape::from([n_positions, sk[1], sk[2]]), DType::F32))
     }
 
     /// Causal attention over a cache. `q` is `[T, H, D]`, `window` an i32 scalar with 0 for none. Where the query was rotated by
-    /// `Rope`, it is rotated again for sink slots (`Op::Attention`).
+    /// `Rope`, it is rotated again for sinks (`Op::Attention`).
     ///
     /// # Errors
     /// When heads or head sizes do not fit.

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::tensor::{DType, HostTensor, Shape};
 
+use super::cache::CacheSpec;
 use super::node::{Graph, NodeId, Origin};
 use super::scalar::{Literal, Sampling};
 
@@ -18,42 +19,6 @@ pub struct ProgramId(pub u32);
 /// A key-value cache on one executor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CacheId(pub u32);
-
-/// How keys and values are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum KvType {
-    F32,
-    F16,
-    Q8_0,
-}
-
-/// The shape of a key-value ring: R = `slots` a layer, of which the first `sinks` stay. Position p < s has slot p, any other
-/// `s + (p - s) mod (R - s)`. The query at p sees the key at k when `k <= p` and (`k > p - (W - s)` or `k < s`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CacheSpec {
-    pub n_layers: usize,
-    pub n_kv_heads: usize,
-    pub head_dim: usize,
-    /// W: tokens in view, sinks included.
-    pub window: usize,
-    /// R = W + U.
-    pub slots: usize,
-    /// s.
-    pub sinks: usize,
-    pub kv_type: KvType,
-}
-
-impl CacheSpec {
-    /// The slot of position `p`.
-    pub fn slot(&self, p: usize) -> usize {
-        if p < self.sinks { p } else { self.sinks + (p - self.sinks) % (self.slots - self.sinks) }
-    }
-
-    /// Whether the query at `p` sees the key at `k`.
-    pub fn sees(&self, p: usize, k: usize) -> bool {
-        k <= p && (k + (self.window - self.sinks) > p || k < self.sinks)
-    }
-}
 
 /// Ids of tensors whose last handle is gone; the executor empties it.
 pub type Released = Arc<Mutex<Vec<u64>>>;

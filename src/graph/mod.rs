@@ -4,6 +4,7 @@
 //! descriptors that name their bytes. [`Executor`] is how the language and the model reach a backend.
 
 mod build;
+mod cache;
 mod compiled;
 mod einsum;
 mod executor;
@@ -13,6 +14,7 @@ pub mod math;
 mod no_choice;
 mod node;
 mod op;
+mod pages;
 pub mod philox;
 mod programs;
 mod rope;
@@ -22,16 +24,18 @@ mod tokens;
 mod weight;
 
 pub use build::GraphError;
+pub use cache::{CacheSpec, KvType, PAGE};
 pub use compiled::Compiled;
 pub use einsum::EinsumSpec;
 pub use executor::{
-    Bandwidth, Binding, CacheId, CacheSpec, CacheUse, CompileOptions, Counters, DeviceTensor, DeviceTime, ExecError, Executor, KvType,
-    ProgramId, Released, RunArgs, StepTimes, TuneReport, Tuned,
+    Bandwidth, Binding, CacheId, CacheUse, CompileOptions, Counters, DeviceTensor, DeviceTime, ExecError, Executor, ProgramId, Released,
+    RunArgs, StepTimes, TuneReport, Tuned,
 };
 pub use key::GraphKey;
 pub use no_choice::NoChoice;
 pub use node::{Alias, Graph, InputId, Node, NodeId, Origin};
 pub use op::{BinaryOp, Op, RandomKind, ReduceOp, RopeRowsKind, UnaryOp};
+pub use pages::{PageCopy, PageError, PagePool, PageTable};
 pub use programs::{ProgramKey, Programs};
 pub use rope::{RopeScaling, RopeSpec, RopeStyle, rope_rows};
 pub use scalar::{CacheIdx, Literal, RuntimeScalar, Sampling, ScalarSource};

@@ -83,11 +83,11 @@ pub enum Op {
     Softmax { axis: usize },
     /// `[x: [T, H, D], rows: [T, n_dims / 2, 2]]`: rotates the first `n_dims` of each head.
     Rope { style: RopeStyle, n_dims: usize },
-    /// `[k: [T, G, D], v: [T, G, D]]`: writes both into the ring at the cache's position. The output stands for this layer's cache
+    /// `[k: [T, G, D], v: [T, G, D]]`: writes both into the cache at the cache's position. The output stands for this layer's cache
     /// after the write; only `Attention` reads it. Its shape is `[R, G, D]`.
     CacheAppend { cache: CacheIdx, layer: usize },
     /// `[q: [T, H, D], appended, scale: scalar, window: i32 scalar (0: none), sink_rows: [T, n_dims / 2, 2]?]` → `[T, H, D]`: causal attention over
-    /// the ring. `sink` says how the query is rotated a second time, by `sink_rows`, against sink slots; `None`: keys are not rotated.
+    /// the cache. `sink` says how the query is rotated a second time, by `sink_rows`, against sinks; `None`: keys are not rotated.
     Attention { sink: Option<(RopeStyle, usize)> },
     /// `[logits: [V], temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed, position]` → i32 `[1]`. With `history` the penalty
     /// looks at the cache's last ids and the chosen id is written there as that of `position`. Where a logit is NaN, or the largest is

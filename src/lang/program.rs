@@ -27,8 +27,8 @@ pub struct ModelProgram {
 pub struct TraceSpec {
     /// Rows of the token input; a run may use fewer.
     pub bucket: usize,
-    /// R of the cache that the run will use (`graph::CacheSpec::slots`).
-    pub slots: usize,
+    /// Positions that the pages of the cache hold (`graph::CacheSpec::n_positions`).
+    pub n_positions: usize,
     /// W of that cache (`graph::CacheSpec::window`): rotations whose angles depend on the sequence's length are made for it.
     pub window: usize,
     /// The last true token's logits `[V]` instead of all `[T, V]`.
@@ -154,7 +154,7 @@ impl ModelProgram {
         let session = &mut self.interp.session;
         session.abandon();
         session.trace = Some(TraceState {
-            slots: spec.slots,
+            n_positions: spec.n_positions,
             window: spec.window,
             position: spec.position,
             n_tokens: spec.bucket,

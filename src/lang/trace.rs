@@ -23,7 +23,7 @@ pub struct CacheShape {
 #[derive(Clone, Debug, Default)]
 pub struct TraceState {
     /// R: what a cache's append gives.
-    pub slots: usize,
+    pub n_positions: usize,
     /// W: how many tokens the cache keeps in view.
     pub window: usize,
     /// The position and true token count, for a branch or a shape made from them.

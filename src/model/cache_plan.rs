@@ -1,13 +1,13 @@
-//! From what the user asks to the shape of the ring.
+//! From what the user asks to the shape of the cache.
 
-use crate::graph::{CacheSpec, KvType};
+use crate::graph::{CacheSpec, KvType, PAGE};
 
 use super::config::ModelConfig;
 
-/// The fewest sinks that keep attention stable once the ring wraps (Xiao et al., arXiv:2309.17453, section 3).
+/// The fewest sinks that keep attention stable once the window slides (Xiao et al., arXiv:2309.17453, section 3).
 pub const SINKS_MIN: usize = 4;
 
-/// The default window is at most this, whatever the model was trained for: the ring is allocated whole.
+/// The default window is at most this, whatever the model was trained for: the pages of one sequence are allocated at once.
 const DEFAULT_WINDOW_MAX: usize = 4096;
 
 /// The largest window: positions are i32 in kernels, and no model sees so far.
@@ -41,7 +41,7 @@ pub struct CacheRequest {
 }
 
 impl CacheRequest {
-    /// The ring for a model whose rendered system block has `system_len` tokens.
+    /// The cache for a model whose rendered system block has `system_len` tokens.
     ///
     /// # Errors
     /// When window or sinks are out of bounds.
@@ -63,8 +63,9 @@ impl CacheRequest {
             n_kv_heads: config.n_kv_heads,
             head_dim: config.head_dim,
             window,
-            slots: window + self.chunk.max(CHUNK_MIN),
+            chunk: self.chunk.max(CHUNK_MIN),
             sinks,
+            page: PAGE,
             kv_type: self.kv_type,
         })
     }

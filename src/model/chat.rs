@@ -97,7 +97,7 @@ where
         ChatSession { generator, tokenizer, transcript, stops, keeps_thinking, settings }
     }
 
-    /// Tokens of the rendered system block: what the ring keeps as sinks by default. A template may want a question with it; what stands before
+    /// Tokens of the rendered system block: what the cache keeps as sinks by default. A template may want a question with it; what stands before
     /// the question is the block then.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ impl Context {
         self.ids.len()
     }
 
-    /// Whether the ring has dropped a token.
+    /// Whether a token is out of view.
     pub fn has_evicted(&self) -> bool {
         self.ids.len() > self.spec.window
     }
@@ -51,11 +51,10 @@ impl Context {
         self.ids.iter().zip(ids).take_while(|(a, b)| a == b).count()
     }
 
-    /// Whether the position can be set back to `position` without feeding anything again. The slot of position `p` is written next by
-    /// `p + R - s`, so what the query at `position` sees is whole while no more than U positions after it were written.
+    /// Whether the position can be set back to `position` without feeding anything again: at most U positions always, and more while the pages
+    /// with what the query at `position` sees are still held.
     pub fn can_rewind_to(&self, position: usize) -> bool {
-        position <= self.ids.len()
-            && (self.written_end <= self.spec.slots || self.written_end - position <= self.spec.slots - self.spec.window)
+        position <= self.ids.len() && self.spec.can_go_back(self.written_end, position)
     }
 
     /// Sets the position back; nothing is copied.
@@ -74,32 +73,32 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::KvType;
+    use crate::graph::{KvType, PagePool, PageTable};
 
-    fn spec() -> CacheSpec {
-        CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: 2, window: 20, slots: 36, sinks: 4, kv_type: KvType::F32 }
-    }
-
-    /// Against a simulation of the ring: whatever `can_rewind_to` allows, every key that later queries see is in its slot.
+    /// The page table of what was fed holds all that later queries see.
     #[test]
-    fn what_a_rewind_allows_is_in_the_ring() {
-        let spec = spec();
+    fn what_a_rewind_allows_is_held() {
+        let spec = CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: 2, window: 20, chunk: 16, sinks: 4, page: 8, kv_type: KvType::F32 };
+        let (mut n_allowed, mut n_refused) = (0, 0);
         for fed in 0..120usize {
-            let mut slots = vec![None; spec.slots];
+            let mut pool = PagePool::new(spec.n_pages());
+            let mut table = PageTable::new(&spec);
+            (0..fed).for_each(|p| drop(table.prepare(&mut pool, p, 1).unwrap()));
             let mut context = Context::new(spec);
-            for p in 0..fed {
-                slots[spec.slot(p)] = Some(p);
-            }
             context.feed(&vec![TokenId(0); fed]);
             for position in 0..=fed {
                 if context.can_rewind_to(position) {
-                    let seen = (0..position).filter(|&k| spec.sees(position, k));
-                    for k in seen {
-                        assert_eq!(slots[spec.slot(k)], Some(k), "fed {fed}, set back to {position}");
+                    n_allowed += 1;
+                    for k in (0..position).filter(|&k| spec.sees(position, k)) {
+                        assert!(table.holds(k / spec.page), "fed {fed}, set back to {position}, which sees {k}");
                     }
+                } else {
+                    n_refused += 1;
+                    assert!(position + spec.chunk < fed, "fed {fed}, set back to {position}");
                 }
             }
             assert!(context.can_rewind_to(fed));
         }
+        assert!(n_allowed > 1000 && n_refused > 1000, "{n_allowed} allowed, {n_refused} refused");
     }
 }

@@ -87,13 +87,13 @@ impl<P: StepPrograms> Generator<P>
 where
     P::Error: From<GenerateError>,
 {
-    /// `chunk` is the first guess for the tokens of one prefill run; at most `spec.slots - spec.window`.
+    /// `chunk` is the first guess for the tokens of one prefill run; at most `spec.chunk`.
     ///
     /// # Errors
     /// When the cache does not fit.
     pub fn new(executor: SharedExecutor, programs: P, spec: CacheSpec, chunk: usize) -> Result<Self, P::Error> {
         let cache = executor.lock().new_cache(&spec)?;
-        let chunk_max = spec.slots - spec.window;
+        let chunk_max = spec.chunk;
         Ok(Generator { executor, programs, cache, context: Context::new(spec), chunk: chunk.clamp(1, chunk_max), chunk_max })
     }
 

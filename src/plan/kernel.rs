@@ -125,7 +125,7 @@ pub enum Epilogue {
     /// `out[t, f] = act(y[t, f]) · y[t, f + n / 2]`; `out [rows, n / 2]`. The weight's rows are gate, then up.
     Gated { act: UnaryOp, out: Buf },
     /// The weight's rows are those of q, k and v in that order (v may be absent: `n_kv_heads` rows of k only, `has_v` false). `bias [n]` is added,
-    /// q and k are rotated by `rows_table`, q goes to `q_out [rows, H, D]`, k and v into the ring.
+    /// q and k are rotated by `rows_table`, q goes to `q_out [rows, H, D]`, k and v into the cache.
     RopeStore {
         bias: Option<Buf>,
         n_heads: usize,
@@ -158,7 +158,7 @@ pub struct Rope {
     pub head_dim: usize,
 }
 
-/// Writes keys and values `[rows, n_kv_heads, head_dim]` (any strides) into the ring at the cache's position; rows past the run's token count are
+/// Writes keys and values `[rows, n_kv_heads, head_dim]` (any strides) into the cache at the cache's position; rows past the run's token count are
 /// not written. `k_rope` rotates the keys on the way. Either may be absent when another step writes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CacheStore {
@@ -172,8 +172,8 @@ pub struct CacheStore {
     pub layer: usize,
 }
 
-/// Causal attention of `q [rows, n_heads, head_dim]` over one layer of the ring (`CacheSpec`), which holds the keys and values of these rows
-/// already. `window`: i32, a further limit `k > p - window`, 0 for none. `sink`: the second rotation of the query against sink slots.
+/// Causal attention of `q [rows, n_heads, head_dim]` over one layer of the cache (`CacheSpec`), which holds the keys and values of these rows
+/// already. `window`: i32, a further limit `k > p - window`, 0 for none. `sink`: the second rotation of the query against sinks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attention {
     pub q: Buf,

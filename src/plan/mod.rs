@@ -172,6 +172,22 @@ impl Plan {
     pub fn reads_retired(&self) -> bool {
         self.placements.iter().any(Placement::is_retired)
     }
+
+    /// The rows of keys and values that a run writes into each cache, by `CacheIdx`.
+    pub fn rows_written(&self) -> Vec<Rows> {
+        let mut written = vec![Rows { count: 0, dynamic: false }; self.options.caches.len()];
+        for step in &self.steps {
+            let (cache, rows) = match &step.kernel {
+                Kernel::CacheStore(k) => (k.cache, k.rows),
+                Kernel::Linear(Linear { epilogue: Epilogue::RopeStore { cache, .. }, rows, .. }) => (*cache, *rows),
+                _ => continue,
+            };
+            if let Some(most) = written.get_mut(cache.0 as usize).filter(|most| most.count < rows.count) {
+                *most = rows;
+            }
+        }
+        written
+    }
 }
 
 /// What a backend wants of a plan.

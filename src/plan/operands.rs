@@ -55,7 +55,7 @@ impl Kernel {
         }
     }
 
-    /// The layer of a ring that is written.
+    /// The layer of a cache that is written.
     pub fn cache_written(&self) -> Option<(CacheIdx, usize)> {
         match self {
             Kernel::CacheStore(k) => Some((k.cache, k.layer)),
@@ -67,7 +67,7 @@ impl Kernel {
         }
     }
 
-    /// The layer of a ring that is read.
+    /// The layer of a cache that is read.
     pub fn cache_read(&self) -> Option<(CacheIdx, usize)> {
         match self {
             Kernel::Attention(k) => Some((k.cache, k.layer)),

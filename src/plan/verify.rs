@@ -49,7 +49,7 @@ impl Memory<'_> {
             }
         }
         self.native_weight(&step.kernel)?;
-        self.ring(&step.kernel)
+        self.cache(&step.kernel)
     }
 
     fn capacity(&self, buf: Buf) -> Result<usize, String> {
@@ -103,8 +103,8 @@ impl Memory<'_> {
         Ok(())
     }
 
-    /// Attention of a layer comes after the keys and the values of this run are in its ring.
-    fn ring(&mut self, kernel: &Kernel) -> Result<(), String> {
+    /// Attention of a layer comes after the keys and the values of this run are in its cache.
+    fn cache(&mut self, kernel: &Kernel) -> Result<(), String> {
         let caches = self.plan.options.caches.len();
         if let Some((cache, layer)) = kernel.cache_written().or(kernel.cache_read()) {
             if self.plan.options.caches.get(cache.0 as usize).is_none_or(|spec| layer >= spec.n_layers) {

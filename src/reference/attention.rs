@@ -4,15 +4,15 @@
 use crate::graph::RopeStyle;
 use crate::tensor::DType;
 
-use super::cache::Ring;
+use super::cache::Cache;
 use super::rope::rotate;
 use super::value::Value;
 
-/// `q [T, H, D]`, of which the first `rows` are true. `window` 0: none but the ring's. `sink`: style, dimensions and rows of the second rotation.
+/// `q [T, H, D]`, of which the first `rows` are true. `window` 0: none but the cache's. `sink`: style, dimensions and rows of the second rotation.
 #[allow(clippy::too_many_arguments, reason = "the op's operands")]
 pub fn attention(
     q: &Value,
-    ring: &Ring,
+    cache: &Cache,
     layer: usize,
     position: usize,
     rows: usize,
@@ -21,7 +21,7 @@ pub fn attention(
     sink: Option<(RopeStyle, usize, &Value)>,
 ) -> Value {
     let (n_heads, d) = (q.shape[1], q.shape[2]);
-    let group = n_heads / ring.spec.n_kv_heads;
+    let group = n_heads / cache.spec.n_kv_heads;
     let mut out = vec![0.0; q.data.len()];
     for t in 0..rows.min(q.shape[0]) {
         let p = position + t;
@@ -32,19 +32,19 @@ pub fn attention(
             if let Some((style, n_dims, rows)) = sink {
                 rotate(&mut against_sinks, &rows.data[t * n_dims..(t + 1) * n_dims], style, n_dims);
             }
-            let seen: Vec<usize> = (0..=p).filter(|&k| ring.spec.sees(p, k) && (window == 0 || k + window > p)).collect();
+            let seen: Vec<usize> = (0..=p).filter(|&k| cache.spec.sees(p, k) && (window == 0 || k + window > p)).collect();
             let scores: Vec<f64> = seen
                 .iter()
                 .map(|&k| {
-                    let query = if k < ring.spec.sinks { &against_sinks[..] } else { query };
-                    ring.key(layer, k, h / group).iter().zip(query).map(|(a, b)| a * b).sum::<f64>() * scale
+                    let query = if k < cache.spec.sinks { &against_sinks[..] } else { query };
+                    cache.key(layer, k, h / group).iter().zip(query).map(|(a, b)| a * b).sum::<f64>() * scale
                 })
                 .collect();
             let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let weights: Vec<f64> = scores.iter().map(|s| (s - max).exp()).collect();
             let total: f64 = weights.iter().sum();
             for (&k, w) in seen.iter().zip(&weights) {
-                for (o, v) in out[at..at + d].iter_mut().zip(ring.value(layer, k, h / group)) {
+                for (o, v) in out[at..at + d].iter_mut().zip(cache.value(layer, k, h / group)) {
                     *o += w / total * v;
                 }
             }

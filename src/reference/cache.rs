@@ -1,40 +1,38 @@
-//! The key-value ring of `CacheSpec`, in f64.
+//! The key-value cache of `CacheSpec`, in f64: all positions, of which queries see what the specification says.
 
 use crate::graph::{CacheSpec, ExecError, KvType, Origin};
 
 use super::value::Value;
 
-/// Keys and values by layer and slot, and the ids recorded by position.
-pub struct Ring {
+/// Keys and values by layer and position, and the ids recorded by position.
+pub struct Cache {
     pub spec: CacheSpec,
     keys: Vec<Vec<f64>>,
     values: Vec<Vec<f64>>,
     history: Vec<i32>,
 }
 
-impl Ring {
+impl Cache {
     pub fn new(spec: &CacheSpec) -> Self {
-        let len = spec.slots * spec.n_kv_heads * spec.head_dim;
-        // NaN: a slot that was never written must never be seen.
-        Ring {
-            spec: *spec,
-            keys: vec![vec![f64::NAN; len]; spec.n_layers],
-            values: vec![vec![f64::NAN; len]; spec.n_layers],
-            history: Vec::new(),
-        }
+        Cache { spec: *spec, keys: vec![Vec::new(); spec.n_layers], values: vec![Vec::new(); spec.n_layers], history: Vec::new() }
     }
 
     /// Writes `rows` rows of `k` and `v` `[T, G, D]` from `position` on.
     pub fn append(&mut self, layer: usize, position: usize, rows: usize, k: &Value, v: &Value) -> Result<(), ExecError> {
         let width = self.spec.n_kv_heads * self.spec.head_dim;
         if layer >= self.spec.n_layers || k.shape.len() != k.shape[0] * width {
-            let message =
-                format!("cannot append {} to layer {layer} of a cache of {} layers, {width} values a slot", k.shape, self.spec.n_layers);
+            let message = format!(
+                "cannot append {} to layer {layer} of a cache of {} layers, {width} values a position",
+                k.shape, self.spec.n_layers
+            );
             return Err(ExecError::Unsupported { message, origin: Origin::default() });
         }
+        // NaN: a position that was never written must never be seen.
+        for side in [&mut self.keys[layer], &mut self.values[layer]] {
+            side.resize(side.len().max((position + rows) * width), f64::NAN);
+        }
         for t in 0..rows {
-            let slot = self.spec.slot(position + t);
-            let (from, to) = (t * width..(t + 1) * width, slot * width..(slot + 1) * width);
+            let (from, to) = (t * width..(t + 1) * width, (position + t) * width..(position + t + 1) * width);
             self.keys[layer][to.clone()].copy_from_slice(&k.data[from.clone()]);
             self.values[layer][to.clone()].copy_from_slice(&v.data[from]);
             self.round(layer, to);
@@ -62,7 +60,7 @@ impl Ring {
     }
 
     fn head<'a>(&self, side: &'a [f64], position: usize, head: usize) -> &'a [f64] {
-        let start = (self.spec.slot(position) * self.spec.n_kv_heads + head) * self.spec.head_dim;
+        let start = (position * self.spec.n_kv_heads + head) * self.spec.head_dim;
         &side[start..start + self.spec.head_dim]
     }
 

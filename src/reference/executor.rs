@@ -9,7 +9,7 @@ use crate::graph::{
 };
 use crate::tensor::{DType, HostTensor};
 
-use super::cache::Ring;
+use super::cache::Cache;
 use super::value::Value;
 use super::{attention, einsum, elementwise, embedding, gather, layout, linear, random, reduce, rms_norm, rope, sample, softmax};
 
@@ -28,7 +28,7 @@ pub struct ReferenceExecutor {
     tensors: HashMap<u64, Arc<Value>>,
     next_tensor: u64,
     released: Released,
-    caches: Vec<Option<Ring>>,
+    caches: Vec<Option<Cache>>,
     counters: Counters,
 }
 
@@ -128,10 +128,10 @@ impl ReferenceExecutor {
             Op::Softmax { axis } => softmax::softmax(input(0), *axis),
             Op::Rope { style, n_dims } => rope::rope(input(0), input(1), *style, *n_dims),
             Op::CacheAppend { cache, layer } => {
-                let (ring, position) = self.ring(args, cache.0)?;
+                let (cache, position) = self.cache(args, cache.0)?;
                 let rows = if graph.tokens().is_some() { n_tokens } else { input(0).shape[0] };
-                ring.append(*layer, position, rows, input(0), input(1))?;
-                // The value is never read: attention reads the ring itself.
+                cache.append(*layer, position, rows, input(0), input(1))?;
+                // The value is never read: attention reads the cache itself.
                 Value::new([0].into(), DType::F32, Vec::new())
             }
             Op::Attention { sink } => {
@@ -139,20 +139,20 @@ impl ReferenceExecutor {
                     return Err(unsupported("attention of something else than a cache"));
                 };
                 let rows = if graph.tokens().is_some() { n_tokens } else { input(0).shape[0] };
-                let (ring, position) = self.ring(args, cache.0)?;
+                let (cache, position) = self.cache(args, cache.0)?;
                 let sink = sink.map(|(style, n_dims)| (style, n_dims, input(4)));
-                attention::attention(input(0), ring, layer, position, rows, input(2).data[0], input(3).data[0] as usize, sink)
+                attention::attention(input(0), cache, layer, position, rows, input(2).data[0], input(3).data[0] as usize, sink)
             }
             Op::Sample { history } => {
                 let settings: Vec<f64> = (1..9).map(|i| input(i).data[0]).collect();
                 let position = settings[7] as usize;
                 let recent = match history {
-                    Some(cache) => self.ring(args, cache.0)?.0.recent(position, settings[5] as usize),
+                    Some(cache) => self.cache(args, cache.0)?.0.recent(position, settings[5] as usize),
                     None => Vec::new(),
                 };
                 let id = sample::choose(&input(0).data, &settings, &recent).map_or_else(NoChoice::id, |choice| choice.id as i32);
                 if let Some(cache) = history {
-                    self.ring(args, cache.0)?.0.record(position, id);
+                    self.cache(args, cache.0)?.0.record(position, id);
                 }
                 Value::new([1].into(), DType::I32, vec![f64::from(id)])
             }
@@ -177,10 +177,10 @@ impl ReferenceExecutor {
         Ok(value)
     }
 
-    fn ring(&mut self, args: &RunArgs, cache: u32) -> Result<(&mut Ring, usize), ExecError> {
+    fn cache(&mut self, args: &RunArgs, cache: u32) -> Result<(&mut Cache, usize), ExecError> {
         let used = args.caches.get(cache as usize).ok_or_else(|| unsupported("a cache that is not bound"))?;
         match self.caches.get_mut(used.cache.0 as usize) {
-            Some(Some(ring)) => Ok((ring, used.position)),
+            Some(Some(cache)) => Ok((cache, used.position)),
             _ => Err(unsupported("a cache that was freed")),
         }
     }
@@ -285,7 +285,7 @@ impl Executor for ReferenceExecutor {
     }
 
     fn new_cache(&mut self, spec: &CacheSpec) -> Result<CacheId, ExecError> {
-        self.caches.push(Some(Ring::new(spec)));
+        self.caches.push(Some(Cache::new(spec)));
         Ok(CacheId(self.caches.len() as u32 - 1))
     }
 
@@ -297,8 +297,8 @@ impl Executor for ReferenceExecutor {
 
     fn record_history(&mut self, cache: CacheId, position: usize, ids: &[i32]) -> Result<(), ExecError> {
         match self.caches.get_mut(cache.0 as usize) {
-            Some(Some(ring)) => {
-                ids.iter().enumerate().for_each(|(i, &id)| ring.record(position + i, id));
+            Some(Some(cache)) => {
+                ids.iter().enumerate().for_each(|(i, &id)| cache.record(position + i, id));
                 Ok(())
             }
             _ => Err(unsupported("a cache that was freed")),

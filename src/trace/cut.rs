@@ -122,11 +122,11 @@ impl Cut {
             },
             Op::CacheAppend { cache, .. } => {
                 let spec = self.caches.get_mut(cache.0 as usize)?;
-                // Keys of earlier runs are in the ring and nowhere else; a ring that wraps within the run would be right, too, only without them.
+                // Keys of earlier runs are in the cache and nowhere else.
                 if args.caches.get(cache.0 as usize)?.position > 0 {
                     return None;
                 }
-                // Only the layers of the cut get a ring.
+                // Only the layers of the cut get a cache.
                 let op = Op::CacheAppend { cache: *cache, layer: spec.n_layers };
                 spec.n_layers += 1;
                 Some(Node { op, inputs: node.inputs.iter().map(|i| local[i]).collect(), ..node.clone() })
@@ -169,15 +169,15 @@ impl Cut {
         let cache_of = |n: &Node| if let Op::CacheAppend { cache, .. } = &n.op { Some(cache.0 as usize) } else { None };
         let short = *self.nodes.iter().filter_map(cache_of).map(|c| &self.caches[c]).find(|spec| spec.window < self.n_tokens)?;
         let mut cut = self.clone();
-        let n_slots = |spec: &CacheSpec| spec.slots + self.n_tokens.next_power_of_two();
+        let long = |spec: &CacheSpec| CacheSpec { window: spec.window + self.n_tokens.next_power_of_two(), ..*spec };
         for node in &mut cut.nodes {
             if let Some(cache) = cache_of(node) {
                 let mut dims = node.shape.to_vec();
-                dims[0] = n_slots(&self.caches[cache]);
+                dims[0] = long(&self.caches[cache]).n_positions();
                 node.shape = Shape::new(dims);
             }
         }
-        cut.caches.iter_mut().for_each(|spec| (spec.window, spec.slots) = (n_slots(spec), n_slots(spec)));
+        cut.caches.iter_mut().for_each(|spec| *spec = long(spec));
         Some((cut, short))
     }
 

@@ -186,7 +186,7 @@ impl Llama {
         self.file.metadata().u64(&format!("llama.{key}")).unwrap_or_else(|| panic!("llama.{key}")) as usize
     }
 
-    /// A ring of `window` tokens in view, with chunks of up to `chunk`.
+    /// A cache of `window` tokens in view, with chunks of up to `chunk`.
     pub fn cache(&self, window: usize, chunk: usize, sinks: usize, kv_type: KvType) -> CacheSpec {
         let head_dim = self.number("embedding_length") / self.number("attention.head_count");
         CacheSpec {
@@ -194,14 +194,15 @@ impl Llama {
             n_kv_heads: self.number("attention.head_count_kv"),
             head_dim,
             window,
-            slots: window + chunk,
+            chunk,
             sinks,
+            page: 16,
             kv_type,
         }
     }
 
-    /// `forward` over a bucket of `tokens` rows with cache 0 of `slots` slots.
-    pub fn step(&self, tokens: usize, slots: usize) -> Step {
+    /// `forward` over a bucket of `tokens` rows with cache 0 of so many positions.
+    pub fn step(&self, tokens: usize, n_positions: usize) -> Step {
         let meta = self.file.metadata();
         let (n_heads, n_kv) = (self.number("attention.head_count"), self.number("attention.head_count_kv"));
         let d = self.number("embedding_length") / n_heads;
@@ -242,7 +243,7 @@ impl Llama {
             let q = named(&mut g, q, "q_rope");
             let k = g.rope(k, rows, RopeStyle::Interleaved).unwrap();
             let k = named(&mut g, k, "k_rope");
-            let appended = g.cache_append(CacheIdx(0), i, slots, k, v).unwrap();
+            let appended = g.cache_append(CacheIdx(0), i, n_positions, k, v).unwrap();
             let scale = g.literal_f32(1.0 / (d as f32).sqrt());
             let no_window = g.literal_i32(0);
             let a = g.attention(q, appended, scale, no_window).unwrap();
@@ -285,7 +286,7 @@ pub fn run_logits(
 ) -> Vec<f32> {
     use tensorlogic::graph::{Binding, CacheUse, CompileOptions, RunArgs};
     let bucket = ids.len().next_power_of_two();
-    let step = llama.step(bucket, spec.slots);
+    let step = llama.step(bucket, spec.n_positions());
     let options = CompileOptions { fuse: true, caches: vec![*spec] };
     let program = executor.compile(&step.graph, &[step.logits], &options).unwrap();
     let mut rows = ids.to_vec();

@@ -27,7 +27,7 @@ impl Subject {
     }
 
     pub fn graph(&self) -> (Graph, NodeId) {
-        let step = self.llama.step(self.bucket, self.spec.slots);
+        let step = self.llama.step(self.bucket, self.spec.n_positions());
         (step.graph, step.logits)
     }
 

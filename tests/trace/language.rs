@@ -36,7 +36,7 @@ fn traced(subject: &Arc<Subject>, from: &str, to: &str, select: Select) -> (Mode
     let mut program = ModelProgram::load(&name, &text.replace(from, to), Arc::new(Source(subject.clone()))).unwrap();
     let spec = TraceSpec {
         bucket: subject.bucket,
-        slots: subject.spec.slots,
+        n_positions: subject.spec.n_positions(),
         window: subject.spec.window,
         last_only: false,
         sample: false,

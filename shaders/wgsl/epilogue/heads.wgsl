@@ -1,11 +1,11 @@
-//! Where the rows of q, k and v go: q to a buffer, k and v into the ring. The epilogue's `Step` has the heads, the position and the ring.
-//! Expects: ring_slot, pack_half
+//! Where the rows of q, k and v go: q to a buffer, k and v into the cache. The epilogue's `Step` has the heads and `places`.
+//! Expects: row_of_token, pack_half
 
 // [T, H, D]
 @group(0) @binding(6) var<storage, read_write> q_out: array<f32>;
-// [G, R, D] in the cache's type
+// [P, G, PAGE, D] in the cache's type
 @group(0) @binding(7) var<storage, read_write> keys: array<u32>;
-// [G, R, D] in the cache's type
+// [P, G, PAGE, D] in the cache's type
 @group(0) @binding(8) var<storage, read_write> values: array<u32>;
 // [(H + 2G) · D], read where HAS_BIAS
 @group(0) @binding(9) var<storage, read> bias: array<f32>;
@@ -18,9 +18,8 @@ fn store_pair(head: u32, element: u32, token: u32, pair: vec2<f32>) {
         q_out[at + 1u] = pair.y;
         return;
     }
-    let ring = ring_slot(run_u32(step.position) + token, step.sinks, step.slots);
     let kv_head = (head - step.n_heads) % step.n_kv_heads;
-    let at = (kv_head * step.slots + ring) * D + element;
+    let at = row_of_token(step.places, token, kv_head) * D + element;
     if head < step.n_heads + step.n_kv_heads {
         if KV_F16 {
             keys[at / 2u] = pack_half(pair);

@@ -1,7 +1,7 @@
-//! The rows of q, k and v: bias, rotation of q and k, q to a buffer and k and v into the ring. A block of SLOTS rows holds both elements
+//! The rows of q, k and v: bias, rotation of q and k, q to a buffer and k and v into the cache. A block of SLOTS rows holds both elements
 //! of each rotated pair, and lies in one head; for a cache in Q8_0 it holds whole blocks of 32 elements. Source of the rotation: Su et al.,
 //! arXiv:2104.09864.
-//! Expects: store_pair, magnitude_bits, f16_scale, ring_slot
+//! Expects: store_pair, magnitude_bits, f16_scale, row_of_token
 
 struct Step {
     // The bucket of tokens, and whether fewer may be true.
@@ -15,10 +15,10 @@ struct Step {
     // H and G.
     n_heads: u32,
     n_kv_heads: u32,
-    // The run's word of the cache's position, and the ring.
-    position: u32,
-    sinks: u32,
-    slots: u32,
+    // The run's first word of where its tokens go.
+    places: u32,
+    // G · the positions of all pages
+    kv_rows: u32,
 }
 @group(0) @binding(1) var<uniform> step: Step;
 // [T, N_DIMS / 2] of (cos, sin), two a word
@@ -120,11 +120,10 @@ fn store_word(block: u32, word: u32, column: u32, first_token: u32, rows: u32) {
     let x = vec4(unpacked[at], unpacked[at + 1u], unpacked[at + 2u], unpacked[at + 3u]) * inverse;
     let quants = pack4xI8(vec4<i32>(sign(x) * floor(abs(x) + 0.5)));
     let scale = f16_scale(most / 127.0);
-    let ring = ring_slot(run_u32(step.position) + token, step.sinks, step.slots);
-    let kv_row = (head - step.n_heads) % step.n_kv_heads * step.slots + ring;
+    let kv_row = row_of_token(step.places, token, (head - step.n_heads) % step.n_kv_heads);
     let unit = row % D / 32u;
     let quants_at = kv_row * (D / 4u) + unit * 8u + word % 8u;
-    let scale_at = step.n_kv_heads * step.slots * (D / 4u) + kv_row * (D / 32u) + unit;
+    let scale_at = step.kv_rows * (D / 4u) + kv_row * (D / 32u) + unit;
     if head < step.n_heads + step.n_kv_heads {
         keys[quants_at] = quants;
         if word % 8u == 0u {

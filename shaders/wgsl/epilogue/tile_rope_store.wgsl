@@ -1,4 +1,4 @@
-//! The rows of q, k and v for many tokens: bias, rotation of neighbouring pairs of q and k, q to a buffer and k and v into the ring, whose type
+//! The rows of q, k and v for many tokens: bias, rotation of neighbouring pairs of q and k, q to a buffer and k and v into the cache, whose type
 //! is not Q8_0. Source of the rotation: Su et al., arXiv:2104.09864.
 //! Expects: leave, own_sums, sum_of, store_pair
 
@@ -15,10 +15,10 @@ struct Step {
     // H and G.
     n_heads: u32,
     n_kv_heads: u32,
-    // The run's word of the cache's position, and the ring.
-    position: u32,
-    sinks: u32,
-    slots: u32,
+    // The run's first word of where its tokens go.
+    places: u32,
+    // G · the positions of all pages
+    kv_rows: u32,
 }
 @group(0) @binding(1) var<uniform> step: Step;
 // [T, N_DIMS / 2] of (cos, sin)

@@ -1,8 +1,8 @@
 //! A cache in f16: reading elements of a head.
 
-// [G, R, D / 8]
+// [P, G, PAGE, D / 8]
 @group(0) @binding(3) var<storage, read> keys: array<vec4<u32>>;
-// [G, R, D / 4]
+// [P, G, PAGE, D / 4]
 @group(0) @binding(4) var<storage, read> values: array<vec2<u32>>;
 
 struct Oct {

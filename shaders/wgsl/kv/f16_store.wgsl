@@ -1,7 +1,7 @@
 //! Writing elements of a head to a cache in f16, UNIT at a time.
 //! Expects: pack_half
 
-// [G, R, D / 2]
+// [P, G, PAGE, D / 2]
 @group(0) @binding(4) var<storage, read_write> cache: array<u32>;
 
 const UNIT: u32 = 8u;

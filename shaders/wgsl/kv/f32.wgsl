@@ -1,6 +1,6 @@
 //! A cache in f32: reading elements of a head.
 
-// [G, R, D / 4]
+// [P, G, PAGE, D / 4]
 @group(0) @binding(3) var<storage, read> keys: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> values: array<vec4<f32>>;
 

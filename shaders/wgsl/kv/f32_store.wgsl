@@ -1,6 +1,6 @@
 //! Writing elements of a head to a cache in f32, UNIT at a time.
 
-// [G, R, D]
+// [P, G, PAGE, D]
 @group(0) @binding(4) var<storage, read_write> cache: array<f32>;
 
 const UNIT: u32 = 8u;

@@ -1,6 +1,6 @@
 //! A cache in Q8_0: 32 signed bytes and a scale, which is an f16's value held as f32. All bytes come first, then all scales.
 
-// [G, R, D / 4] words, then [G, R, D / 32] scales
+// [P, G, PAGE, D / 4] words, then [P, G, PAGE, D / 32] scales
 @group(0) @binding(3) var<storage, read> keys: array<u32>;
 @group(0) @binding(4) var<storage, read> values: array<u32>;
 

@@ -1,7 +1,7 @@
 //! Writing 32 elements of a head to a cache in Q8_0: scale max|x| / 127 stored as an f16's value, quants rounded half away from zero.
 //! Expects: magnitude_bits, f16_scale
 
-// [G, R, D / 4] words, then [G, R, D / 32] scales
+// [P, G, PAGE, D / 4] words, then [P, G, PAGE, D / 32] scales
 @group(0) @binding(4) var<storage, read_write> cache: array<u32>;
 
 // A block, which has one scale.

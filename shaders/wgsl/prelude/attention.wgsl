@@ -1,4 +1,4 @@
-//! What both kernels of attention share: their numbers, queries as they are and rotated against sinks, and the mask.
+//! What both kernels of attention share: their numbers, where keys lie, and queries as they are and rotated against sinks.
 
 struct Step {
     rows: u32,
@@ -8,11 +8,13 @@ struct Step {
     scale: u32,
     window_word: u32,
     position: u32,
-    // W, s, R of the ring.
+    // W and s of the cache.
     window: u32,
     sinks: u32,
-    slots: u32,
-    // G · R
+    // Pages that hold sinks, and the entries of the other pages less 1.
+    sink_pages: u32,
+    page_mask: u32,
+    // G · the positions of all pages
     kv_rows: u32,
     head_dim: u32,
     // Rotation of the query against sinks; n_dims 0: none.
@@ -30,7 +32,17 @@ struct Step {
 // [T, n_dims / 2], read where n_dims is not 0
 @group(0) @binding(7) var<storage, read> sink_table: array<vec2<f32>>;
 
+// The row of the first head at the beginning of each page, by its entry (`graph::PageTable`)
+@group(0) @binding(9) var<storage, read> pages: array<u32>;
+
 const LOWEST: f32 = -1e30;
+
+// The row of a key-value head at a position that is held.
+fn row_of(position: u32, g: u32) -> u32 {
+    let page = position / PAGE;
+    let entry = select(step.sink_pages + (page & step.page_mask), page, page < step.sink_pages);
+    return pages[entry] + g * PAGE + position % PAGE;
+}
 
 // Whether a score is NaN or inf: what a key makes that the cache's type cannot hold. -inf is a score as any other.
 fn has_no_weight(score: f32) -> bool {
@@ -54,13 +66,4 @@ fn sink_element(first: u32, t: u32, d: u32) -> f32 {
     let turn = sink_table[t * half + select(d / 2u, d % half, neox)];
     let other = query_element(first, partner);
     return own * turn.x + select(-other, other, second) * turn.y;
-}
-
-// Whether the query at p sees the key at k.
-fn sees(p: u32, k: i32, window: u32) -> bool {
-    if k < 0 || u32(k) > p {
-        return false;
-    }
-    let age = p - u32(k);
-    return (age < step.window - step.sinks || u32(k) < step.sinks) && (window == 0u || age < window);
 }

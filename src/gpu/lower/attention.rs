@@ -1,4 +1,4 @@
-//! Attention over the ring: parts of the cache, then their merge.
+//! Attention over the cache: parts of what is in view, then their merge.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use super::super::caps::Caps;
 use super::super::variants::Variant;
 use super::linear::matrix_fragment;
 use super::neural::is_neox;
-use super::{Arguments, Grid, Lowering, MOST_ROUNDS, Operand, RunShape, Work, of_rows};
-use crate::graph::{CacheIdx, CacheSpec, ExecError, KvType};
-use crate::plan::{Attention, Rows};
+use super::{Arguments, Grid, Lowering, MOST_ROUNDS, Operand, RunShape, Work, kv_rows, of_rows};
+use crate::graph::{CacheIdx, CacheSpec, ExecError, KvType, PageTable};
+use crate::plan::{Attention, Rows, ScalarRef};
 
-/// Invocations of a workgroup, which score as many slots at once.
+/// Invocations of a workgroup, which score as many positions at once.
 const WORKGROUP: usize = 256;
 /// The same on software adapters, where barriers cost by the invocation.
 const SOFTWARE_WORKGROUP: usize = 32;
-/// Slots of a part where the cache is short; long caches are cut into at most `MAX_SPLITS` parts.
+/// Positions of a part where few are in view; more are cut into at most `MAX_SPLITS` parts.
 const SPLIT: usize = 256;
 const MAX_SPLITS: usize = 32;
 /// Counters of workgroups that wrote their parts.
@@ -48,8 +48,8 @@ impl Lowering<'_> {
         };
         let least = if software { SOFTWARE_WORKGROUP } else { WORKGROUP.min(self.caps.workgroup_threads as usize) };
         let workgroup = least.max(quads.next_power_of_two());
-        // Queries twice, a weight and a quad of sums an invocation, totals, and what reductions take.
-        let bytes = |heads: usize| heads * (2 * layout.head_dim + 5 * workgroup + workgroup / quads) * 4 + 16 * workgroup;
+        // Queries twice, a weight and a quad of sums an invocation, totals, rows of the tile, and what reductions take.
+        let bytes = |heads: usize| heads * (2 * layout.head_dim + 5 * workgroup + workgroup / quads) * 4 + 20 * workgroup;
         let fits = |heads: &usize| group.is_multiple_of(*heads) && bytes(*heads) <= self.caps.workgroup_memory as usize;
         let heads = (1..=group.min(most_heads)).rev().find(fits).filter(|_| workgroup <= self.caps.workgroup_threads as usize);
         let Some(heads) = heads else {
@@ -57,7 +57,8 @@ impl Lowering<'_> {
         };
         // Prefill has enough workgroups without parts, and would need room for each token's: it has as few as loops that end let it have.
         let splits = k.rows.count <= MOST_SPLIT_ROWS && self.caps.uses(Variant::SplitAttention);
-        let least_splits = if self.caps.ends_loops { least_parts(spec.slots, workgroup, heads, layout.head_dim) } else { 1 };
+        let least_splits =
+            if self.caps.ends_loops { least_parts(spec.window + k.rows.count, workgroup, heads, layout.head_dim) } else { 1 };
         let max_splits = least_splits.max(if splits { MAX_SPLITS } else { 1 });
         let within = max_splits > 1 && self.caps.coherent && k.rows.count * k.n_heads <= N_ARRIVALS;
         let source = self
@@ -70,9 +71,9 @@ impl Lowering<'_> {
         let parts = self.shared_scratch("parts", k.rows.count * k.n_heads * max_splits * (k.head_dim + 2));
         let arguments = self.attention_arguments(k, spec, max_splits).bind("parts", parts);
         let arguments = arguments.bind_some("arrivals", within.then_some(Operand::Arrivals));
-        let (n_blocks, spec_of_grid, rows_of_grid, cache) = (k.n_heads / heads, *spec, k.rows, k.cache);
+        let (n_blocks, rows_of_grid, in_view) = (k.n_heads / heads, k.rows, InView::of(k, spec));
         let grid = move |run: &RunShape| {
-            let parts = n_parts(run, cache, &spec_of_grid, rows_of_grid, max_splits);
+            let parts = in_view.n_parts(run, max_splits);
             [parts as u32, n_blocks as u32, rows_of_grid.of_run(run.n_tokens) as u32]
         };
         self.push_work(source, arguments, Grid::PerRun(Arc::new(grid)), attention_work(k, spec));
@@ -84,13 +85,13 @@ impl Lowering<'_> {
 
     /// Many tokens on the matrix units.
     fn attention_cooperative(&mut self, k: &Attention, spec: &CacheSpec, head_dim: usize, tile: AttentionTile) {
-        let AttentionTile { tokens, slots, share } = tile;
+        let AttentionTile { tokens, keys, share } = tile;
         let source = self
             .attention_source("attention_cooperative", spec, head_dim, share * tokens)
             .with(matrix_fragment(self.caps))
             .set("TOKENS", tokens)
             .set("SHARE", share)
-            .set("SLOTS", slots);
+            .set("KEYS", keys);
         let arguments = self.attention_arguments(k, spec, 1);
         let (n_heads, rows) = (k.n_heads as u32, k.rows);
         let grid = move |run: &RunShape| [rows.of_run(run.n_tokens).div_ceil(tokens) as u32, n_heads, 1];
@@ -103,7 +104,13 @@ impl Lowering<'_> {
             KvType::F16 => "kv/f16",
             KvType::Q8_0 => "kv/q8_0",
         };
-        Source::new(op).with("prelude/ring").with("prelude/attention").with(fragment).set("D_PAD", head_dim).set("WORKGROUP", workgroup)
+        Source::new(op)
+            .with("prelude/view")
+            .with("prelude/attention")
+            .with(fragment)
+            .set("D_PAD", head_dim)
+            .set("PAGE", spec.page)
+            .set("WORKGROUP", workgroup)
     }
 
     /// The arguments of `prelude/attention` and of the cache's fragment.
@@ -117,8 +124,9 @@ impl Lowering<'_> {
             .set("position", self.position_word(k.cache))
             .set("window", spec.window)
             .set("sinks", spec.sinks)
-            .set("slots", spec.slots)
-            .set("kv_rows", spec.slots * spec.n_kv_heads)
+            .set("sink_pages", spec.n_sink_pages())
+            .set("page_mask", PageTable::n_recent(spec) - 1)
+            .set("kv_rows", kv_rows(spec))
             .set("head_dim", k.head_dim)
             .set("n_dims", k.sink.map_or(0, |r| r.n_dims))
             .set("neox", k.sink.is_some_and(|r| is_neox(&r)))
@@ -129,22 +137,30 @@ impl Lowering<'_> {
             .bind("values", Operand::Values(k.cache, k.layer))
             .bind("out", k.out)
             .bind("sink_table", sink_table)
+            .bind("pages", Operand::Pages(k.cache))
     }
 
     fn merge(&mut self, k: &Attention, spec: &CacheSpec, parts: Operand, max_splits: usize) {
-        let source = Source::new("attention_merge").with("parts/merge").set("WORKGROUP", 64u32).set("GROUP", 1u32).set("SPLIT", SPLIT);
+        let source = Source::new("attention_merge")
+            .with("prelude/view")
+            .with("parts/merge")
+            .set("WORKGROUP", 64u32)
+            .set("GROUP", 1u32)
+            .set("SPLIT", SPLIT);
         let arguments = of_rows(k.rows)
             .set("n_heads", k.n_heads)
             .set("head_dim", k.head_dim)
             .set("max_splits", max_splits)
             .set("position", self.position_word(k.cache))
-            .set("slots", spec.slots)
+            .set("window_word", self.word(k.window))
+            .set("window", spec.window)
+            .set("sinks", spec.sinks)
             .bind("parts", parts)
             .bind("out", k.out);
-        let (n_heads, spec, rows, cache) = (k.n_heads as u32, *spec, k.rows, k.cache);
+        let (n_heads, rows, in_view) = (k.n_heads as u32, k.rows, InView::of(k, spec));
         let grid = move |run: &RunShape| {
             // One part was written to its place already.
-            if n_parts(run, cache, &spec, rows, max_splits) == 1 {
+            if in_view.n_parts(run, max_splits) == 1 {
                 return [0, 0, 0];
             }
             [n_heads, rows.of_run(run.n_tokens) as u32, 1]
@@ -153,18 +169,35 @@ impl Lowering<'_> {
     }
 }
 
-/// Parts of the slots in use: a function of the cache's length alone.
-fn n_parts(run: &RunShape, cache: CacheIdx, spec: &CacheSpec, rows: Rows, max_splits: usize) -> usize {
-    let position = run.positions.get(cache.0 as usize).copied().unwrap_or(0);
-    let n_slots = (position + rows.of_run(run.n_tokens)).min(spec.slots);
-    n_slots.div_ceil(SPLIT).clamp(1, max_splits)
+/// What decides how many positions a run's queries have in view.
+struct InView {
+    cache: CacheIdx,
+    spec: CacheSpec,
+    rows: Rows,
+    window: ScalarRef,
 }
 
-/// Parts of a full ring of which each ends before loops do. Mesa's compiler unrolls the loops over heads in part, so that the rounds of a tile
+impl InView {
+    fn of(k: &Attention, spec: &CacheSpec) -> Self {
+        InView { cache: k.cache, spec: *spec, rows: k.rows, window: k.window }
+    }
+
+    /// Parts of them: a function of the number of positions in view alone.
+    fn n_parts(&self, run: &RunShape, max_splits: usize) -> usize {
+        let first = run.positions.get(self.cache.0 as usize).copied().unwrap_or(0);
+        let last = first + self.rows.of_run(run.n_tokens).max(1) - 1;
+        let (sinks, recent) = self.spec.in_view(first, last, usize::try_from(run.i32(self.window)).unwrap_or(0));
+        // The kernel takes all sinks or none.
+        let n_sinks = if sinks.is_empty() { 0 } else { sinks.end };
+        (n_sinks + recent.len()).div_ceil(SPLIT).clamp(1, max_splits)
+    }
+}
+
+/// Parts of all positions in view of which each ends before loops do. Mesa's compiler unrolls the loops over heads in part, so that the rounds of a tile
 /// were measured on lavapipe: 15 of 1 head of 64, 27 of 2 of 256, 23 of 4 of 128, 57 of 8 of 64, 86 of 8 of 128. This is at least 1.4 times as many.
-fn least_parts(slots: usize, workgroup: usize, heads: usize, head_dim: usize) -> usize {
+fn least_parts(n_seen: usize, workgroup: usize, heads: usize, head_dim: usize) -> usize {
     let of_tile = 16 + heads * head_dim / 8;
-    (slots.div_ceil(workgroup) * of_tile).div_ceil(MOST_ROUNDS).max(1)
+    (n_seen.div_ceil(workgroup) * of_tile).div_ceil(MOST_ROUNDS).max(1)
 }
 
 /// How `attention_cooperative` divides its scores.
@@ -172,8 +205,8 @@ fn least_parts(slots: usize, workgroup: usize, heads: usize, head_dim: usize) ->
 struct AttentionTile {
     /// Queries of a workgroup.
     tokens: usize,
-    /// Slots at a time.
-    slots: usize,
+    /// Keys at a time.
+    keys: usize,
     /// Invocations that share a query.
     share: usize,
 }
@@ -189,9 +222,9 @@ impl AttentionTile {
     fn of(caps: &Caps, head_dim: usize) -> Option<Self> {
         // Each invocation has whole quads of the head.
         let share = if caps.matrix_edge == 16 && head_dim.is_multiple_of(32) { 8 } else { 4 };
-        let slots = if caps.matrix_edge == 8 { 32 } else { 64 };
+        let keys = if caps.matrix_edge == 8 { 32 } else { 64 };
         let most = if head_dim <= 64 { 64 } else { 32 };
-        let tiles = [64, 32, 16].map(|tokens| AttentionTile { tokens, slots, share });
+        let tiles = [64, 32, 16].map(|tokens| AttentionTile { tokens, keys, share });
         let fits = |tile: &AttentionTile| {
             let bytes = tile.bytes(head_dim) + fragment_bytes(caps) <= caps.workgroup_memory as usize;
             bytes && head_dim <= 128 && tile.tokens <= most && tile.tokens * share <= caps.workgroup_threads as usize
@@ -201,10 +234,10 @@ impl AttentionTile {
 
     /// Workgroup memory of the kernel without the matrices' fragment.
     fn bytes(self, head_dim: usize) -> usize {
-        let (tokens, slots, quads) = (self.tokens, self.slots, head_dim / 4);
-        let tiles = (tokens + slots) * (quads + 2) + tokens * (slots / 4 + 2);
-        let sums = tokens * (quads.max(slots / 4) + 1);
-        tiles * 8 + sums * 16 + slots * 4
+        let (tokens, keys, quads) = (self.tokens, self.keys, head_dim / 4);
+        let tiles = (tokens + keys) * (quads + 2) + tokens * (keys / 4 + 2);
+        let sums = tokens * (quads.max(keys / 4) + 1);
+        tiles * 8 + sums * 16 + keys * 4
     }
 }
 

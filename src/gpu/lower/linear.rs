@@ -7,7 +7,7 @@ use super::super::tuning::{MatvecTuning, MatvecWork, pairs_at_once, takes_pairs}
 use super::super::variants::Variant;
 use super::super::weights::Placed;
 use super::neural::with_piece;
-use super::{Arguments, Grid, Lowering, Operand, RunShape, Work, fold, of_rows};
+use super::{Arguments, Grid, Lowering, Operand, RunShape, Work, fold, kv_rows, of_rows};
 use crate::graph::{ExecError, KvType, RopeStyle, UnaryOp};
 use crate::plan::{Buf, CacheStore, Epilogue, Linear, Norm, Rope, Rows, View};
 use std::sync::Arc;
@@ -213,9 +213,8 @@ impl Lowering<'_> {
             let arguments = of_weight_rows(k, k.n, part.row)
                 .set("n_heads", *n_heads)
                 .set("n_kv_heads", *n_kv_heads)
-                .set("position", self.position_word(*cache))
-                .set("sinks", spec.sinks)
-                .set("slots", spec.slots)
+                .set("places", self.places_word(*cache))
+                .set("kv_rows", kv_rows(spec))
                 .bind("q_out", *q_out)
                 .bind("keys", Operand::Keys(*cache, *layer))
                 .bind("values", Operand::Values(*cache, *layer))
@@ -235,13 +234,14 @@ impl Lowering<'_> {
                 (source, arguments, tile_grid(k.n.div_ceil(tile.0), k.rows, tile.1))
             };
             let source = source
-                .with("prelude/ring")
+                .with("prelude/pages")
                 .with("prelude/half")
                 .with("epilogue/heads")
                 .set("D", *head_dim)
                 .set("N_DIMS", rope.n_dims)
                 .set("KV_F16", spec.kv_type == KvType::F16)
-                .set("HAS_BIAS", bias.is_some());
+                .set("HAS_BIAS", bias.is_some())
+                .set("PAGE", spec.page);
             self.push_work(source, arguments, grid, work(k));
         }
         Ok(())

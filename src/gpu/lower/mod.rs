@@ -24,7 +24,8 @@ use crate::graph::{CacheIdx, CacheSpec, ExecError, Origin};
 use crate::plan::{Buf, Kernel, PlacedId, Plan, Rows, ScalarRef, Step};
 use crate::tensor::DType;
 
-/// Words before the plan's scalars in a run's block: the token count, then the positions of up to seven caches.
+/// Words before the plan's scalars in a run's block: the token count, then the positions of up to seven caches. Behind the scalars stand the
+/// places of the tokens in each cache.
 pub const HEADER_WORDS: usize = 8;
 
 /// Words of a run's block in all.
@@ -52,6 +53,8 @@ pub type Arguments = contract::Arguments<Operand>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operand {
     Buf(Buf),
+    /// The entries of a cache's pages.
+    Pages(CacheIdx),
     /// Quants and scales of one piece of a placed weight.
     Quants(PlacedId, usize),
     Scales(PlacedId, usize),
@@ -226,6 +229,13 @@ impl<'a> Lowering<'a> {
         scalar.0 + HEADER_WORDS as u32
     }
 
+    /// The first of the words that say where the run's tokens go in a cache.
+    fn places_word(&self, cache: CacheIdx) -> u32 {
+        (HEADER_WORDS
+            + self.plan.scalars.words.len()
+            + self.plan.rows_written()[..cache.0 as usize].iter().map(|rows| rows.count).sum::<usize>()) as u32
+    }
+
     /// The word that holds a cache's position.
     fn position_word(&self, cache: CacheIdx) -> u32 {
         1 + cache.0
@@ -275,6 +285,11 @@ fn of_rows(rows: Rows) -> Arguments {
 /// So many numbers, of which the last are 0: the words of an array.
 fn padded<N: Default>(numbers: impl IntoIterator<Item = N>, len: usize) -> impl Iterator<Item = N> {
     numbers.into_iter().chain(std::iter::repeat_with(N::default)).take(len)
+}
+
+/// Rows of a layer's keys, or values: one a position and head.
+fn kv_rows(spec: &CacheSpec) -> u32 {
+    (spec.n_positions() * spec.n_kv_heads) as u32
 }
 
 /// Whether values of a type are integers in memory.

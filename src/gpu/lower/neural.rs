@@ -2,7 +2,7 @@
 
 use super::super::assemble::Source;
 use super::super::quant::{QUANTS, SCALES, WeightFormat};
-use super::{Arguments, Grid, Lowering, Operand, of_rows};
+use super::{Arguments, Grid, Lowering, Operand, kv_rows, of_rows};
 use crate::graph::{ExecError, KvType, RopeStyle};
 use crate::plan::{CacheStore, Embedding, Norm, PlacedId, Rope, RopeTable, View};
 
@@ -76,20 +76,19 @@ impl Lowering<'_> {
             KvType::Q8_0 => ("kv/q8_0_store", 32),
         };
         let source = Source::new("cache_store")
-            .with("prelude/ring")
+            .with("prelude/pages")
             .with("prelude/half")
             .with(fragment)
             .set("D_PAD", layout.head_dim)
-            .set("ROTATE", rope.is_some());
+            .set("ROTATE", rope.is_some())
+            .set("PAGE", spec.page);
         let arguments = of_rows(k.rows)
             .set("n_kv_heads", k.n_kv_heads)
             .set("head_dim", k.head_dim)
             .set("n_dims", rope.map_or(0, |r| r.n_dims))
             .set("neox", rope.is_some_and(|r| is_neox(&r)))
-            .set("position", self.position_word(k.cache))
-            .set("sinks", spec.sinks)
-            .set("slots", spec.slots)
-            .set("kv_rows", spec.slots * spec.n_kv_heads)
+            .set("places", self.places_word(k.cache))
+            .set("kv_rows", kv_rows(spec))
             .bind("x", x)
             .bind_some("table", rope.map(|r| r.table))
             .bind("cache", cache);

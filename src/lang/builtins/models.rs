@@ -361,7 +361,7 @@ fn cache_append(interp: &mut Interp, args: Args) -> Outcome {
         return Err(args.fail(1, fault.hint("give each layer an index of its own: `cache.append(i, k, v)`")));
     }
     trace.cache = Some(CacheShape { n_layers, n_kv_heads, head_dim });
-    let slots = trace.slots;
+    let n_positions = trace.n_positions;
     Ok(Value::Tensor(interp.session.build(&[&k, &v], |g, n| {
         let mut parts = [n[0], n[1]];
         for part in &mut parts {
@@ -369,6 +369,6 @@ fn cache_append(interp: &mut Interp, args: Args) -> Outcome {
                 *part = g.cast(*part, DType::F32)?;
             }
         }
-        g.cache_append(CacheIdx(0), layer, slots, parts[0], parts[1])
+        g.cache_append(CacheIdx(0), layer, n_positions, parts[0], parts[1])
     })?))
 }

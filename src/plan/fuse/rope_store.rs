@@ -64,7 +64,7 @@ fn covers(linear: &Linear, rope: &Rope, store: &CacheStore) -> Option<bool> {
 }
 
 /// Whether both may be done at either's place: nobody reads the queries before the later one, and no step between touches that layer of the
-/// ring.
+/// cache.
 fn may_move(edit: &Edit<'_, '_>, rope: &Rope, store: &CacheStore, rope_at: usize, store_at: usize) -> bool {
     let layer = Some((store.cache, store.layer));
     let touches = |at: usize| edit.kernel(at).is_some_and(|k| k.cache_read() == layer || k.cache_written() == layer);

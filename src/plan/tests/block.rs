@@ -102,8 +102,8 @@ impl Model {
         let k = self.heads(g, h, name("attn_k"), G, Q4, family.qk_norm);
         let v = self.heads(g, h, name("attn_v"), G, family.v_dtype, false);
         let (q, k) = (self.rope(g, q), self.rope(g, k));
-        let slots = cache(family.n_layers).slots;
-        let appended = g.cache_append(CacheIdx(0), layer, slots, k, v).unwrap();
+        let n_positions = cache(family.n_layers).n_positions();
+        let appended = g.cache_append(CacheIdx(0), layer, n_positions, k, v).unwrap();
         let (scale, window) = (g.literal_f32(0.125), g.literal_i32(0));
         let a = g.attention(q, appended, scale, window).unwrap();
         g.set_label(a, &name("attention"));
@@ -161,5 +161,5 @@ impl Model {
 }
 
 fn cache(n_layers: usize) -> CacheSpec {
-    CacheSpec { n_layers, n_kv_heads: G, head_dim: D, window: 96, slots: 160, sinks: 4, kv_type: KvType::F16 }
+    CacheSpec { n_layers, n_kv_heads: G, head_dim: D, window: 96, chunk: 64, sinks: 4, page: 16, kv_type: KvType::F16 }
 }

@@ -16,8 +16,8 @@ use crate::plan::{
 use crate::reference::choose;
 use crate::tensor::{DType, HostData, HostTensor};
 
-/// One layer of a ring.
-struct Ring {
+/// One layer of a cache.
+struct Cache {
     spec: CacheSpec,
     /// By layer: keys, values `[R, G, D]`.
     rows: Vec<[Vec<f64>; 2]>,
@@ -30,7 +30,7 @@ pub struct Interpreter {
     tensors: HashMap<u64, Vec<f64>>,
     next_tensor: u64,
     released: Released,
-    caches: Vec<Ring>,
+    caches: Vec<Cache>,
     weights: HashMap<(Vec<String>, Storage), Arc<Vec<f64>>>,
 }
 
@@ -55,7 +55,7 @@ struct Machine<'a> {
     block: Vec<u32>,
     buffers: HashMap<Buf, Vec<f64>>,
     native: Vec<Arc<Vec<f64>>>,
-    caches: &'a mut Vec<Ring>,
+    caches: &'a mut Vec<Cache>,
 }
 
 impl Machine<'_> {
@@ -86,7 +86,7 @@ impl Machine<'_> {
         rows.of_run(self.args.n_tokens)
     }
 
-    fn ring(&mut self, cache: CacheIdx) -> (&mut Ring, usize) {
+    fn cache(&mut self, cache: CacheIdx) -> (&mut Cache, usize) {
         let used = self.args.caches[cache.0 as usize];
         (&mut self.caches[used.cache.0 as usize], used.position)
     }
@@ -214,12 +214,12 @@ impl Machine<'_> {
                 let last_n = settings[5] as usize;
                 let logits = self.buf(k.logits)[..k.vocab].to_vec();
                 let recent: Vec<i32> = k.history.map_or(Vec::new(), |cache| {
-                    let history = &self.ring(cache).0.history;
+                    let history = &self.cache(cache).0.history;
                     (position.saturating_sub(last_n)..position).filter_map(|p| history.get(&p).copied()).collect()
                 });
                 let id = choose(&logits, &settings, &recent).map_or_else(NoChoice::id, |choice| choice.id as i32);
                 if let Some(cache) = k.history {
-                    self.ring(cache).0.history.insert(position, id);
+                    self.cache(cache).0.history.insert(position, id);
                 }
                 self.write(k.out, vec![f64::from(id)]);
             }
@@ -299,12 +299,11 @@ impl Machine<'_> {
     }
 
     fn append(&mut self, cache: CacheIdx, layer: usize, side: usize, rows: usize, data: &[f64]) {
-        let (ring, position) = self.ring(cache);
-        let width = ring.spec.n_kv_heads * ring.spec.head_dim;
-        for t in 0..rows {
-            let slot = ring.spec.slot(position + t) * width;
-            ring.rows[layer][side][slot..slot + width].copy_from_slice(&data[t * width..(t + 1) * width]);
-        }
+        let (cache, position) = self.cache(cache);
+        let width = cache.spec.n_kv_heads * cache.spec.head_dim;
+        let all = &mut cache.rows[layer][side];
+        all.resize(all.len().max((position + rows) * width), f64::NAN);
+        all[position * width..(position + rows) * width].copy_from_slice(&data[..rows * width]);
     }
 
     fn attention(&mut self, k: &Attention) {
@@ -315,16 +314,16 @@ impl Machine<'_> {
             self.rotate(&mut turned, sink, k.n_heads, d);
         }
         let (scale, window) = (self.f(k.scale), self.i(k.window) as usize);
-        let (ring, position) = self.ring(k.cache);
-        let spec = ring.spec;
-        let [keys, values] = &ring.rows[k.layer];
+        let (cache, position) = self.cache(k.cache);
+        let spec = cache.spec;
+        let [keys, values] = &cache.rows[k.layer];
         let mut out = vec![f64::NAN; q.len()];
         for t in 0..rows {
             let p = position + t;
             let seen: Vec<usize> = (0..=p).filter(|&key| spec.sees(p, key) && (window == 0 || key + window > p)).collect();
             for h in 0..k.n_heads {
                 let at = (t * k.n_heads + h) * d;
-                let row = |key: usize| (spec.slot(key) * spec.n_kv_heads + h / (k.n_heads / spec.n_kv_heads)) * d;
+                let row = |key: usize| (key * spec.n_kv_heads + h / (k.n_heads / spec.n_kv_heads)) * d;
                 let query = |key: usize| if key < spec.sinks { &turned[at..at + d] } else { &q[at..at + d] };
                 let score = |&key: &usize| (0..d).map(|i| keys[row(key) + i] * query(key)[i]).sum::<f64>() * scale;
                 let scores: Vec<f64> = seen.iter().map(score).collect();
@@ -570,8 +569,7 @@ impl Executor for Interpreter {
     }
 
     fn new_cache(&mut self, spec: &CacheSpec) -> Result<CacheId, ExecError> {
-        let side = vec![f64::NAN; spec.slots * spec.n_kv_heads * spec.head_dim];
-        self.caches.push(Ring { spec: *spec, rows: vec![[side.clone(), side]; spec.n_layers], history: HashMap::new() });
+        self.caches.push(Cache { spec: *spec, rows: vec![[Vec::new(), Vec::new()]; spec.n_layers], history: HashMap::new() });
         Ok(CacheId(self.caches.len() as u32 - 1))
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tensorlogic::doctor::{Bound, Case, Noise, Run, check};
-use tensorlogic::graph::{Binding, CacheIdx, CacheSpec, CacheUse, CompileOptions, Graph, KvType, Op, ReduceOp, RunArgs, Sampling, Weight};
+use tensorlogic::graph::{
+    Binding, CacheIdx, CacheSpec, CacheUse, CompileOptions, Graph, KvType, Op, PAGE, ReduceOp, RunArgs, Sampling, Weight,
+};
 use tensorlogic::reference::choose;
 use tensorlogic::tensor::quant::{Q4_0, Q8_0};
 use tensorlogic::tensor::{DType, HostTensor, Quant};
@@ -150,7 +152,8 @@ fn attention_sees_a_long_cache() {
     const FIRST: usize = 70_000;
     let (heads, d) = (8, 128);
     let slots = FIRST + 100;
-    let spec = CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: d, window: slots - 64, slots, sinks: 4, kv_type: KvType::F32 };
+    let spec =
+        CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: d, window: slots - 64, chunk: slots, sinks: 4, page: PAGE, kv_type: KvType::F32 };
     for backend in backends() {
         let mut executor = (backend.open)(true);
         for n in [1, 12] {
@@ -160,7 +163,7 @@ fn attention_sees_a_long_cache() {
             g.take_tokens_as_exact();
             let q = g.input([n, heads, d], DType::F32);
             let [k, v] = [0, 1].map(|_| g.input([n, 1, d], DType::F32));
-            let appended = g.cache_append(CacheIdx(0), 0, slots, k, v).unwrap();
+            let appended = g.cache_append(CacheIdx(0), 0, spec.n_positions(), k, v).unwrap();
             let (scale, window) = (g.literal_f32(0.1), g.literal_i32(0));
             let out = g.attention(q, appended, scale, window).unwrap();
             let program = executor.compile(&g, &[out], &CompileOptions { fuse: true, caches: vec![spec] }).unwrap();

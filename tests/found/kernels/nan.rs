@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tensorlogic::doctor::{Bound, Case, Noise, Run};
 use tensorlogic::engine::{Backend, LoadRequest, LoadedModel};
 use tensorlogic::format::{GgufWriter, ModelFile};
-use tensorlogic::graph::{BinaryOp, CacheIdx, CacheSpec, Graph, KvType, NoChoice, Op, ReduceOp, Sampling, UnaryOp, Weight};
+use tensorlogic::graph::{BinaryOp, CacheIdx, CacheSpec, Graph, KvType, NoChoice, Op, PAGE, ReduceOp, Sampling, UnaryOp, Weight};
 use tensorlogic::tensor::quant::Q4_0;
 use tensorlogic::tensor::{DType, HostTensor, Quant};
 use tensorlogic::text::TokenId;
@@ -71,7 +71,7 @@ fn draw(logits: &HostTensor, sampling: Sampling) -> Case {
     let settings = g.run_sampling();
     let at = g.literal_i32(3);
     let id = g.sample(x, settings, at, Some(CacheIdx(0))).unwrap();
-    let spec = CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: 32, window: 64, slots: 96, sinks: 4, kv_type: KvType::F32 };
+    let spec = CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: 32, window: 64, chunk: 32, sinks: 4, page: 32, kv_type: KvType::F32 };
     let run = Run { sampling, ..Run::new(g, vec![id], vec![logits.clone()]) };
     Case { name: format!("a draw with {sampling:?}"), runs: vec![run], cache: Some(spec), history: vec![1, 2, 3], bound: Bound::Exact }
 }
@@ -118,7 +118,7 @@ fn a_draw_from_logits_without_a_choice_is_told() {
 #[test]
 fn a_key_that_the_cache_cannot_hold_shows() {
     for (kv_type, value) in [(KvType::F16, 70_000.0), (KvType::F16, NAN), (KvType::Q8_0, NAN), (KvType::Q8_0, INF), (KvType::F32, NAN)] {
-        let spec = CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: 32, window: 1024, slots: 1536, sinks: 4, kv_type };
+        let spec = CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: 32, window: 1024, chunk: 512, sinks: 4, page: PAGE, kv_type };
         let mut noise = Noise::new(2);
         let mut position = 0;
         let mut runs = Vec::new();
@@ -127,7 +127,7 @@ fn a_key_that_the_cache_cannot_hold_shows() {
             g.tokens_input(n);
             g.take_tokens_as_exact();
             let [q, k, v] = [4, 1, 1].map(|heads| g.input([n, heads, 32], DType::F32));
-            let appended = g.cache_append(CacheIdx(0), 0, spec.slots, k, v).unwrap();
+            let appended = g.cache_append(CacheIdx(0), 0, spec.n_positions(), k, v).unwrap();
             let (scale, window) = (g.literal_f32(0.2), g.literal_i32(0));
             let out = g.attention(q, appended, scale, window).unwrap();
             let mut keys: Vec<f32> = noise.f32([n, 1, 32]).as_f32().unwrap().to_vec();
