@@ -88,6 +88,16 @@ fn modules_use_only_what_architecture_allows() {
     assert!(wrong.is_empty(), "modules that reach where ARCHITECTURE.md does not let them:\n{}", wrong.join("\n"));
 }
 
+/// Weight formats use the assembly of kernels, which uses texts and what they declare: nothing leads back to the formats.
+#[test]
+fn the_assembly_of_kernels_knows_no_weight_format() {
+    for name in ["assemble", "shaders", "contract"] {
+        let text = code(&root().join(format!("src/gpu/{name}.rs")));
+        let named = ["quant::", "WeightFormat", "lower::"].iter().find(|word| text.contains(**word));
+        assert_eq!(named, None, "src/gpu/{name}.rs");
+    }
+}
+
 #[test]
 fn files_are_of_a_size_that_a_reader_can_hold() {
     let mut wrong = Vec::new();
