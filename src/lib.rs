@@ -47,7 +47,7 @@
 //!
 //! # Modules
 //!
-//! [`engine`] opens devices and loads models, [`model`] generates and chats, [`lang`] runs programs; [`tensor`], [`graph`], [`format`] and
+//! [`engine`] opens devices and loads models, [`model`] generates and chats, [`lang`] runs programs; [`tensor`], [`graph`], [`mod@format`] and
 //! [`text`] hold what these take and give. The others are the stages in between, and the tools that look into them. `ARCHITECTURE.md` is the map of
 //! the modules and the invariants that hold between them.
 
@@ -56,6 +56,8 @@ pub mod cpu;
 pub mod diag;
 pub mod doctor;
 pub mod engine;
+// Public for the binary `tl`: an embedder sets what it wants in `engine::DeviceRequest` and `engine::LoadRequest`.
+#[doc(hidden)]
 pub mod environment;
 pub mod explain;
 pub mod format;

@@ -96,8 +96,7 @@ impl Tensors {
 
     /// Takes the buffers of tensors whose last handle is gone.
     fn collect(&mut self) {
-        let released = std::mem::take(&mut *self.released.lock());
-        for id in released {
+        for id in self.released.take() {
             if let Some(buffer) = self.live.remove(&id) {
                 self.give_back(buffer);
             }

@@ -1,7 +1,5 @@
 //! A model's program on an executor: the one place where its `forward` is traced and compiled.
 
-use std::sync::Arc;
-
 use parking_lot::Mutex;
 
 use crate::graph::{CacheSpec, CompileOptions, Compiled, ExecError, Origin, TokenDim};
@@ -31,7 +29,7 @@ pub(super) struct Wanted {
 /// A program and what its steps share on the device.
 pub struct ModelCode {
     pub(super) executor: SharedExecutor,
-    pub(super) program: Arc<Mutex<ModelProgram>>,
+    pub(super) program: Mutex<ModelProgram>,
     constants: Mutex<Constants>,
     /// Why a bucket would be wrong for the program, so that every token count has a step of its own; `None` where one is right so far.
     exact: Mutex<Option<String>>,
@@ -42,13 +40,7 @@ pub struct ModelCode {
 impl ModelCode {
     pub(super) fn new(executor: SharedExecutor, program: ModelProgram) -> Self {
         let computes_padding = executor.lock().computes_padding();
-        ModelCode {
-            executor,
-            program: Arc::new(Mutex::new(program)),
-            constants: Mutex::default(),
-            exact: Mutex::default(),
-            computes_padding,
-        }
+        ModelCode { executor, program: Mutex::new(program), constants: Mutex::default(), exact: Mutex::default(), computes_padding }
     }
 
     /// Rows of the token input of a step for `n_tokens`.

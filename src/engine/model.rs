@@ -1,10 +1,9 @@
 //! A model, loaded: its file, its program, its text side, on one executor.
 
 use std::io::Write;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use parking_lot::Mutex;
 
 use crate::format::{Metadata, ModelFile};
 use crate::graph::{CacheSpec, Compiled, KvType, Sampling, Unused, Weight};
@@ -126,8 +125,9 @@ impl LoadedModel {
         &self.source.file
     }
 
-    pub fn program(&self) -> &Arc<Mutex<ModelProgram>> {
-        &self.code.program
+    /// The program that runs it. No trace and no compilation of the model begins while it is held.
+    pub fn program(&self) -> impl Deref<Target = ModelProgram> {
+        self.code.program.lock()
     }
 
     /// # Errors

@@ -167,8 +167,7 @@ impl GpuExecutor {
     }
 
     fn collect_released(&mut self) {
-        let released: Vec<u64> = self.released.lock().drain(..).collect();
-        for id in released {
+        for id in self.released.take() {
             let Some(tensor) = self.tensors.remove(&id) else { continue };
             if let Some(readback) = tensor.readback {
                 self.readbacks.recycle(readback);

@@ -21,7 +21,15 @@ pub struct ProgramId(pub u32);
 pub struct CacheId(pub u32);
 
 /// Ids of tensors whose last handle is gone; the executor empties it.
-pub type Released = Arc<Mutex<Vec<u64>>>;
+#[derive(Clone, Debug, Default)]
+pub struct Released(Arc<Mutex<Vec<u64>>>);
+
+impl Released {
+    /// The ids since the last call.
+    pub fn take(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
 
 /// A tensor on a device, by reference count: when the last handle goes, its buffer returns to the executor's pool.
 #[derive(Clone, Debug)]
@@ -39,7 +47,7 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.released.lock().push(self.id);
+        self.released.0.lock().push(self.id);
     }
 }
 

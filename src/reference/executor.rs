@@ -38,7 +38,7 @@ impl ReferenceExecutor {
     }
 
     fn store(&mut self, value: Arc<Value>) -> DeviceTensor {
-        for id in self.released.lock().drain(..) {
+        for id in self.released.take() {
             self.tensors.remove(&id);
         }
         let id = self.next_tensor;

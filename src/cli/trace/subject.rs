@@ -142,7 +142,7 @@ impl Subject for ModelSubject {
     }
 
     fn place(&self, origin: Origin) -> Option<String> {
-        let program = self.model.program().lock();
+        let program = self.model.program();
         place(program.sources(), program.span_of(origin))
     }
 
