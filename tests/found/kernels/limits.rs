@@ -70,7 +70,7 @@ fn a_tensor_past_the_binding_limit_is_named() {
     assert_says(compiled(&mut executor, whole, vec![]), &["a whole as f32", "4.1 MB", helps]);
 
     let spec = CacheSpec { n_layers: 1, n_kv_heads: 8, head_dim: 64, window: 4096, chunk: 512, sinks: 4, page: PAGE, kv_type: KvType::F16 };
-    assert_says(executor.new_cache(&spec).map(|_| ()), &["key-value cache take 5 MB", "holds 1 MB", "lower --ctx", "--kv q8_0"]);
+    assert_says(executor.new_cache(&spec).map(|_| ()), &["key-value cache take 6 MB", "holds 1 MB", "lower --ctx", "--kv q8_0"]);
 }
 
 /// A buffer of the pool may be longer than its tensor, and than a binding may be.

@@ -118,7 +118,7 @@ fn a_draw_from_logits_without_a_choice_is_told() {
 #[test]
 fn a_key_that_the_cache_cannot_hold_shows() {
     for (kv_type, value) in [(KvType::F16, 70_000.0), (KvType::F16, NAN), (KvType::Q8_0, NAN), (KvType::Q8_0, INF), (KvType::F32, NAN)] {
-        let spec = CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: 32, window: 1024, chunk: 512, sinks: 4, page: PAGE, kv_type };
+        let spec = CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: 32, window: 1024, chunk: 1024, sinks: 4, page: PAGE, kv_type };
         let mut noise = Noise::new(2);
         let mut position = 0;
         let mut runs = Vec::new();
