@@ -304,7 +304,6 @@ impl GpuExecutor {
         self.gpu.faults.check()?;
         self.collect_released();
         self.check_args(program, args)?;
-        self.prepare_caches(program, args)?;
         if args.inputs.iter().any(|input| matches!(input, Binding::Host(_))) {
             self.submit_held();
         }
@@ -372,18 +371,6 @@ impl GpuExecutor {
             self.gpu.lose();
         }
         Ok(tensors)
-    }
-
-    /// Makes pages for what a run writes into its caches.
-    fn prepare_caches(&mut self, program: ProgramId, args: &RunArgs) -> Result<(), ExecError> {
-        let written = &self.programs.get(program).ok_or_else(|| no_program(program))?.recording.rows_written;
-        for (used, rows) in args.caches.iter().zip(written) {
-            if let Some(Some(cache)) = self.caches.get(used.cache.0 as usize) {
-                let submit = || self.held.submit(&self.gpu, &mut self.counters);
-                cache.prepare(&self.gpu, used.position, rows.of_run(args.n_tokens), submit).map_err(|e| unsupported(e.to_string()))?;
-            }
-        }
-        Ok(())
     }
 
     fn submit_held(&mut self) {
@@ -531,11 +518,6 @@ impl Executor for GpuExecutor {
                 newest_submit = runs_a_submit.min(times - step);
                 for _ in 0..newest_submit {
                     args.caches.iter_mut().for_each(|cache| cache.position += 1);
-                    for ((cache, used), rows) in caches.iter().zip(&args.caches).zip(&recording.rows_written) {
-                        let submit = || self.held.submit(&self.gpu, &mut self.counters);
-                        let made = cache.prepare(&self.gpu, used.position, rows.of_run(args.n_tokens), submit);
-                        made.map_err(|e| unsupported(e.to_string()))?;
-                    }
                     let run = Encoded {
                         recording,
                         bound: &bound,

@@ -144,7 +144,7 @@ impl Recording {
         shared.weights.finish(gpu)?;
         let mut lowering = Lowering::new(&plan, &gpu.caps, &gpu.tuning, &placed);
         lowering.run()?;
-        let (dispatches, scratch_sizes) = (lowering.dispatches, lowering.scratch);
+        let (dispatches, scratch_sizes, rows_written) = (lowering.dispatches, lowering.scratch, lowering.rows_written);
         super::limits::check(&plan, &dispatches, &scratch_sizes, &gpu.caps)?;
         let counts = dispatches.iter().any(|d| d.arguments.buffers().any(|operand| *operand == Operand::Arrivals));
         let arrivals = if counts { Some(shared.arena.arrivals(gpu)?) } else { None };
@@ -157,7 +157,7 @@ impl Recording {
         let sizes: Vec<usize> = plan.slots.iter().map(|len| len * 4).chain(scratch_sizes.iter().copied()).collect();
         let mut slots = shared.arena.take(gpu, &sizes)?;
         let scratch = slots.split_off(plan.slots.len());
-        let (run_block, rope_offsets) = run_block(gpu, &plan)?;
+        let (run_block, rope_offsets) = run_block(gpu, &plan, &rows_written)?;
         let mut recorded = Vec::new();
         for Dispatch { step_idx, source, arguments, grid, work } in dispatches {
             let Some(pipeline) = shared.pipelines.get(&source) else { continue };
@@ -165,7 +165,6 @@ impl Recording {
             recorded.push(Recorded { step_idx, pipeline, operands, step, step_range: (0, 0), grid, work });
         }
         let steps = step_numbers(gpu, &mut recorded)?;
-        let rows_written = plan.rows_written();
         Ok(Recording {
             plan,
             dispatches: recorded,
@@ -308,8 +307,8 @@ fn step_numbers(gpu: &Gpu, recorded: &mut [Recorded]) -> Result<Arc<CountedBuffe
 }
 
 /// The buffer of a run's words and rope rows, and where each table begins.
-fn run_block(gpu: &Gpu, plan: &Plan) -> Result<(Arc<CountedBuffer>, Vec<u64>), ExecError> {
-    let n_places: usize = plan.rows_written().iter().map(|rows| rows.count).sum();
+fn run_block(gpu: &Gpu, plan: &Plan, rows_written: &[Rows]) -> Result<(Arc<CountedBuffer>, Vec<u64>), ExecError> {
+    let n_places: usize = rows_written.iter().map(|rows| rows.count).sum();
     let n_words = HEADER_WORDS + plan.scalars.words.len() + n_places;
     if n_words > RUN_WORDS {
         let (n_scalars, most) = (plan.scalars.words.len(), RUN_WORDS - HEADER_WORDS);

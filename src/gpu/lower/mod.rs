@@ -139,6 +139,8 @@ pub struct Lowering<'a> {
     pub tuning: &'a Tuning,
     /// By `PlacedId`.
     pub placed: &'a [Arc<Placed>],
+    /// Rows that a run writes into each cache, by `CacheIdx`.
+    pub rows_written: Vec<Rows>,
     pub dispatches: Vec<Dispatch>,
     /// Bytes of the scratch buffers asked for.
     pub scratch: Vec<usize>,
@@ -149,7 +151,18 @@ pub struct Lowering<'a> {
 
 impl<'a> Lowering<'a> {
     pub fn new(plan: &'a Plan, caps: &'a Caps, tuning: &'a Tuning, placed: &'a [Arc<Placed>]) -> Self {
-        Lowering { plan, caps, tuning, placed, dispatches: Vec::new(), scratch: Vec::new(), shared: BTreeMap::new(), step_idx: 0 }
+        let rows_written = plan.rows_written();
+        Lowering {
+            plan,
+            caps,
+            tuning,
+            placed,
+            rows_written,
+            dispatches: Vec::new(),
+            scratch: Vec::new(),
+            shared: BTreeMap::new(),
+            step_idx: 0,
+        }
     }
 
     /// Lowers every step.
@@ -231,9 +244,8 @@ impl<'a> Lowering<'a> {
 
     /// The first of the words that say where the run's tokens go in a cache.
     fn places_word(&self, cache: CacheIdx) -> u32 {
-        (HEADER_WORDS
-            + self.plan.scalars.words.len()
-            + self.plan.rows_written()[..cache.0 as usize].iter().map(|rows| rows.count).sum::<usize>()) as u32
+        let of_earlier: usize = self.rows_written[..cache.0 as usize].iter().map(|rows| rows.count).sum();
+        (HEADER_WORDS + self.plan.scalars.words.len() + of_earlier) as u32
     }
 
     /// The word that holds a cache's position.
