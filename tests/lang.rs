@@ -12,14 +12,17 @@
 )]
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use tensorlogic::diag::Diagnostic;
 use tensorlogic::lang::{Interp, Options, SharedExecutor, on_deep_stack};
 use tensorlogic::reference::ReferenceExecutor;
 use tensorlogic::source::SourceMap;
+
+use printed::Printed;
+
+#[path = "support/printed.rs"]
+mod printed;
 
 #[test]
 fn programs_print_and_report_what_their_comments_say() {
@@ -72,20 +75,6 @@ fn split(text: &str) -> (&str, &str) {
     (text, "")
 }
 
-#[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Printed {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 fn outcome(path: &Path, program: &str) -> String {
     let printed = Printed::default();
     let executor: SharedExecutor = SharedExecutor::new(ReferenceExecutor::new());
@@ -99,7 +88,7 @@ fn outcome(path: &Path, program: &str) -> String {
     let name = path.file_name().unwrap().to_string_lossy();
     let errors = interp.run_source(&name, program, path.parent()).err().unwrap_or_default();
     let mut out = String::new();
-    let text = String::from_utf8(std::mem::take(&mut *printed.0.lock().unwrap())).unwrap();
+    let text = printed.take();
     if !text.is_empty() {
         out.push_str("// Output:\n");
         for line in text.lines() {

@@ -42,6 +42,12 @@ fn parts(page: &str) -> Vec<Part> {
     parts
 }
 
+/// The texts of a page's blocks that a word marks.
+pub fn blocks(page: &str, marked: &str) -> Vec<String> {
+    let text = |part| if let Part::Block { word, text, .. } = part { (word == marked).then_some(text) } else { None };
+    parts(page).into_iter().filter_map(text).collect()
+}
+
 fn joined(parts: &[Part]) -> String {
     let text = |part: &Part| match part {
         Part::Line(text) => format!("{text}\n"),

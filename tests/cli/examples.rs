@@ -4,9 +4,8 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Stdio;
 
-use crate::process::{Run, command, ended, tl};
+use crate::process::{Run, command, reading, tl};
 
 const OUTPUT: &str = "// Output:\n";
 const INPUT: &str = "// Input:\n";
@@ -36,11 +35,7 @@ fn commented(text: &str) -> String {
 /// Runs an example from the root of the repository, as its page says.
 fn run(name: &str, input: &str) -> Run {
     let path = format!("examples/{name}");
-    let mut command = command(&["run", &path]);
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
-    ended(child.wait_with_output().unwrap())
+    reading(command(&["run", &path]).current_dir(env!("CARGO_MANIFEST_DIR")), input)
 }
 
 #[test]

@@ -29,7 +29,12 @@ pub fn tl(args: &[&str]) -> Run {
 }
 
 pub fn tl_reading(args: &[&str], input: &str) -> Run {
-    let mut child = command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    reading(&mut command(args), input)
+}
+
+/// A command that reads `input`.
+pub fn reading(command: &mut Command, input: &str) -> Run {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Dropped at the end of the statement, which ends the input.
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     ended(child.wait_with_output().unwrap())

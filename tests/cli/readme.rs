@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::documents::blocks;
 use crate::process::{tiny, tl};
 use crate::scratch::Scratch;
 
@@ -10,16 +11,10 @@ fn readme() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
 }
 
-/// The texts of the blocks that a word marks.
-fn blocks(word: &str) -> Vec<String> {
-    let (text, start) = (readme(), format!("\n```{word}\n"));
-    text.split(&start).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
-}
-
 #[test]
 fn the_transformer_is_the_text_that_runs() {
     let program = include_str!("../../src/lang/std/llama.tl");
-    let shown = blocks("text");
+    let shown = blocks(&readme(), "text");
     let shown = shown.iter().find(|block| block.starts_with("fn block(")).unwrap();
     assert!(program.contains(shown.as_str()), "src/lang/std/llama.tl does not hold\n{shown}");
 }
@@ -27,7 +22,7 @@ fn the_transformer_is_the_text_that_runs() {
 /// A session shows commands behind `$`, and below each what it prints.
 #[test]
 fn the_first_command_prints_what_stands_below_it() {
-    let session = &blocks("console")[0];
+    let session = &blocks(&readme(), "console")[0];
     let (command, rest) = session.strip_prefix("$ cargo run --release -- ").unwrap().split_once('\n').unwrap();
     let printed: String = rest.lines().take_while(|line| !line.starts_with('$')).map(|line| format!("{line}\n")).collect();
     let args: Vec<&str> = command.split(' ').collect();

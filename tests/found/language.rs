@@ -2,35 +2,22 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tensorlogic::diag::Color;
 use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, EngineHost, LoadRequest};
 use tensorlogic::graph::KvType;
 use tensorlogic::lang::{Interp, Options, on_deep_stack};
 
+use crate::printed::Printed;
 use crate::scratch::Scratch;
 use crate::support::fixture;
-
-#[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Printed {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 /// What a program prints on the CPU, or the errors that it ends with, drawn.
 pub fn run(program: &str, args: &[&str]) -> Result<String, String> {
     let program = program.to_owned();
     with_interp(args, move |interp, printed| match interp.run_source("program.tl", &program, None) {
-        Ok(()) => Ok(String::from_utf8(std::mem::take(&mut *printed.0.lock().unwrap())).unwrap()),
+        Ok(()) => Ok(printed.take()),
         Err(errors) => Err(errors.iter().map(|e| e.render(&interp.sources, Color::Never)).collect()),
     })
 }
@@ -212,7 +199,7 @@ fn every_optional_argument_has_an_effect_or_is_refused() {
     let wrong = with_interp(&args, move |interp, printed| {
         let mut line = |text: &str| {
             let outcome = interp.run_line(text);
-            let printed = String::from_utf8(std::mem::take(&mut *printed.0.lock().unwrap())).unwrap();
+            let printed = printed.take();
             match outcome {
                 Ok(shown) => Ok(printed + &shown.unwrap_or_default()),
                 Err(errors) => Err(errors[0].message.clone()),

@@ -17,6 +17,8 @@ mod library;
 mod models;
 mod numbers;
 mod outputs;
+#[path = "../support/printed.rs"]
+mod printed;
 mod process;
 mod programs;
 #[path = "../scratch/mod.rs"]

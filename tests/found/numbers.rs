@@ -1,28 +1,12 @@
 //! Numbers of the language: what programs compute is the same on every backend, and as the definition says.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use tensorlogic::cpu::{CpuExecutor, CpuOptions};
 use tensorlogic::gpu::{GpuExecutor, GpuOptions};
 use tensorlogic::lang::{Interp, Options, SharedExecutor};
 use tensorlogic::reference::ReferenceExecutor;
 
+use crate::printed::Printed;
 use crate::support::gpu_is_there;
-
-#[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Printed {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 /// What a program prints on an executor.
 fn printed(program: &str, executor: SharedExecutor) -> String {
@@ -31,7 +15,7 @@ fn printed(program: &str, executor: SharedExecutor) -> String {
     if let Err(errors) = interp.run_source("numbers.tl", program, None) {
         panic!("{program}\n{errors:?}");
     }
-    String::from_utf8(std::mem::take(&mut *out.0.lock().unwrap())).unwrap()
+    out.take()
 }
 
 /// The definition, and each backend of this machine.
