@@ -16,7 +16,7 @@ pub(super) struct Wanted {
     pub n_tokens: usize,
     /// Of the run's first token.
     pub position: usize,
-    /// R of the cache.
+    /// Positions that the pages of the cache hold.
     pub n_positions: usize,
     /// W of the cache.
     pub window: usize,

@@ -199,7 +199,8 @@ pub fn take_step_as_immediate(module: &mut Module, most: u32) -> bool {
     true
 }
 
-/// The functions that a file's lines `//! Expects: a, b` name: those of other files that it calls, but for `prelude/run`, which every kernel has.
+/// The functions that a file names in its lines `//! Expects: a, b`. The file calls them, and other files of the kernel define them. Functions of
+/// `prelude/run` are not named, since every kernel has that file.
 pub fn expected(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| line.strip_prefix("//! Expects: ")).flat_map(|names| names.split(", "))
 }

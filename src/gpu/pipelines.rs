@@ -44,7 +44,8 @@ impl Pipeline {
     /// The words of the step and the buffers by binding, of what a lowering gives this kernel by name.
     ///
     /// # Errors
-    /// With the kernel's name and that of a member of `Step` or of a buffer, where the module has none of that name or is not given one that it has.
+    /// When the lowering names a member of `Step` or a buffer that the module does not declare, or leaves out one that it does. The message names the
+    /// kernel, and the member or buffer.
     pub fn resolve<B: Copy>(&self, arguments: &Arguments<B>) -> Result<(Vec<u32>, Vec<(u32, B)>), ExecError> {
         let of_kernel = |problem: String| device_error(format!("kernel {} {problem}", self.text.source.name()));
         let step = self.contract.step(arguments).map_err(of_kernel)?;
@@ -224,7 +225,8 @@ struct Text {
 }
 
 impl Text {
-    /// The module without what its constants rule out, what it declared with that, and whether it takes its step's numbers as immediates.
+    /// The module, from which everything that its constants rule out was removed; what the module declared before; and whether it takes the step's
+    /// numbers as immediates.
     fn module(&self, faults: &Faults) -> Result<(naga::Module, Contract, bool), ExecError> {
         let text = self.source.assemble(self.target).map_err(|e| device_error(e.to_string()))?;
         let text = faults.planted(self.source.op, text);

@@ -31,8 +31,8 @@ pub struct CacheSpec {
 }
 
 impl CacheSpec {
-    /// Pages that a sequence holds at most: those of its sinks, and those of what a run of U positions sees and writes, which may begin in the
-    /// middle of a page.
+    /// The most pages that a sequence holds: the pages of its sinks, and the pages of the W - s + U - 1 positions that a run of U tokens sees and
+    /// writes. These positions may begin in the middle of a page, so that they take one page more.
     pub fn n_pages(&self) -> usize {
         self.n_sink_pages() + (self.window - self.sinks + self.chunk - 1).div_ceil(self.page) + 1
     }

@@ -108,9 +108,10 @@ impl PageTable {
         (0..self.spec.n_sink_pages().min(self.end)).chain(self.first..self.end)
     }
 
-    /// Makes pages for writing `n` positions from `position` on, which follow what was written or replace it. Pages that fall out of what a
-    /// sequence holds are given back. Where the page of `position` is not held any more, the sequence begins anew there: the caller has asked
-    /// [`CacheSpec::can_go_back`], or forgets what came before. Returns what must be copied first, and whether an entry changed.
+    /// Takes the pages into which a run writes `n` positions from `position` on. The positions follow those that the sequence has written, or
+    /// replace some of them. The sequence gives back the pages that no later query sees. Where it no longer holds the page of `position`, it begins
+    /// anew there; a caller that needs what came before asks [`CacheSpec::can_go_back`] first. Returns the pages that the caller must copy before
+    /// the run, and whether the table changed.
     ///
     /// # Errors
     /// When no place is left, and for more than U positions; nothing has changed then.

@@ -22,7 +22,7 @@ pub struct CacheShape {
 /// The state of one trace.
 #[derive(Clone, Debug, Default)]
 pub struct TraceState {
-    /// R: what a cache's append gives.
+    /// Positions that the pages of the cache hold: the rows that an append gives.
     pub n_positions: usize,
     /// W: how many tokens the cache keeps in view.
     pub window: usize,
