@@ -14,7 +14,7 @@ use tensorlogic::engine::processor_seconds;
 use tensorlogic::format::ModelFile;
 use tensorlogic::graph::{
     BinaryOp, Binding, CacheIdx, CacheSpec, CacheUse, CompileOptions, Executor, Graph, KvType, NodeId, Op, PAGE, RopeRowsKind, RopeScaling,
-    RopeSpec, RopeStyle, RunArgs, RuntimeScalar, Sampling, UnaryOp,
+    RopeSpec, RopeStyle, RunArgs, RuntimeScalar, Sampling, Segment, UnaryOp,
 };
 use tensorlogic::model::{ModelConfig, ModelWeights};
 use tensorlogic::tensor::HostTensor;
@@ -59,9 +59,11 @@ fn main() {
             let position = start + if bucket == 1 { run } else { 0 };
             let args = RunArgs {
                 inputs: vec![Binding::Host(Arc::new(HostTensor::i32([bucket], ids)))],
-                caches: vec![CacheUse { cache, position }],
-                n_tokens: bucket,
-                sampling: Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, ..Sampling::default() },
+                segments: vec![Segment {
+                    caches: vec![CacheUse { cache, position }],
+                    n_tokens: bucket,
+                    sampling: Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, ..Sampling::default() },
+                }],
                 ..RunArgs::default()
             };
             cpu.time_steps(run == runs - 1);

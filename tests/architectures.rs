@@ -14,9 +14,9 @@ use std::sync::Arc;
 use safetensors::SafeTensors;
 use tensorlogic::format::{Metadata, ModelFile};
 use tensorlogic::graph::{
-    Binding, CacheSpec, CacheUse, CompileOptions, Executor, KvType, Op, RunArgs, RuntimeScalar, ScalarSource, Weight,
+    Binding, CacheSpec, CacheUse, CompileOptions, Executor, KvType, Op, RunArgs, RuntimeScalar, ScalarSource, Segment, Weight,
 };
-use tensorlogic::lang::{Architectures, ModelProgram, ModelSource, TraceSpec};
+use tensorlogic::lang::{Architectures, ModelProgram, ModelSource, StepOutput, TraceSpec};
 use tensorlogic::reference::ReferenceExecutor;
 use tensorlogic::tensor::HostTensor;
 
@@ -63,7 +63,7 @@ impl Model {
 const WINDOW: usize = 64;
 
 fn spec(bucket: usize) -> TraceSpec {
-    TraceSpec { bucket, n_positions: WINDOW, window: WINDOW, last_only: false, sample: false, position: 0 }
+    TraceSpec { bucket, n_positions: WINDOW, window: WINDOW, output: StepOutput::Logits, position: 0 }
 }
 
 fn load(model: Model) -> ModelProgram {
@@ -88,6 +88,8 @@ fn logits(program: &mut ModelProgram, tokens: &[i32], chunk: usize) -> Vec<f32> 
             chunk: WINDOW,
             sinks: 4,
             page: WINDOW,
+            sequences: 1,
+            places: 0,
             kv_type: KvType::F32,
         };
         let cache = *cache.get_or_insert_with(|| executor.new_cache(&spec).unwrap());
@@ -96,8 +98,7 @@ fn logits(program: &mut ModelProgram, tokens: &[i32], chunk: usize) -> Vec<f32> 
         let args = RunArgs {
             inputs: vec![Binding::Host(Arc::new(HostTensor::i32([part.len()], part.to_vec())))],
             literals: graph.literals().to_vec(),
-            caches: vec![CacheUse { cache, position: i * chunk }],
-            n_tokens: part.len(),
+            segments: vec![Segment { caches: vec![CacheUse { cache, position: i * chunk }], n_tokens: part.len(), ..Segment::default() }],
             ..RunArgs::default()
         };
         let result = executor.run(compiled, &args).unwrap();
@@ -186,7 +187,7 @@ fn a_trace_does_not_depend_on_the_position() {
 #[test]
 fn sampling_ends_the_graph_of_a_step() {
     let mut program = load(Model::open("tiny-f32"));
-    let traced = program.trace_forward(&TraceSpec { sample: true, ..spec(4) }).unwrap();
+    let traced = program.trace_forward(&TraceSpec { output: StepOutput::Drawn, ..spec(4) }).unwrap();
     let node = traced.graph.node(traced.output);
     assert!(matches!(node.op, Op::Sample { history: Some(_) }));
     assert!(matches!(traced.graph.node(node.inputs[0]).op, Op::SelectRow));

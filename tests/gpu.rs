@@ -16,7 +16,9 @@ use support::{Sizes, all_logits, gpu_is_there, made_up, random_llama};
 use tensorlogic::doctor::{Arithmetic, cases, check};
 use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, LoadRequest, LoadedModel};
 use tensorlogic::gpu::{GpuExecutor, GpuOptions, Profile, Variant};
-use tensorlogic::graph::{BinaryOp, Binding, CacheUse, CompileOptions, DeviceTensor, Executor, Graph, KvType, Literal, RunArgs, Sampling};
+use tensorlogic::graph::{
+    BinaryOp, Binding, CacheUse, CompileOptions, DeviceTensor, Executor, Graph, KvType, Literal, RunArgs, Sampling, Segment,
+};
 use tensorlogic::model::StepPrograms;
 use tensorlogic::plan::Off;
 use tensorlogic::tensor::quant::Q4_0;
@@ -165,7 +167,11 @@ fn recorded_runs_are_as_encoded_ones() {
     let mut last = None;
     for (position, &id) in ids[..8].iter().enumerate() {
         let inputs = vec![Binding::Host(Arc::new(HostTensor::i32([1], vec![id])))];
-        let args = RunArgs { inputs, caches: vec![CacheUse { cache, position }], n_tokens: 1, ..RunArgs::default() };
+        let args = RunArgs {
+            inputs,
+            segments: vec![Segment { caches: vec![CacheUse { cache, position }], n_tokens: 1, ..Segment::default() }],
+            ..RunArgs::default()
+        };
         last = recording.run_ahead(program, &args).unwrap().pop();
     }
     assert!(recording.counters().command_buffers > 2, "the cache's buffers are new");
@@ -196,7 +202,7 @@ fn recorded_runs_of_one_submit_follow_one_another() {
         let mut product = 1.0;
         for factor in [2.0, 3.0, 0.5, 5.0, 2.0, 0.25, 7.0, 3.0] {
             let (inputs, literals) = (vec![Binding::Device(last), Binding::Device(token.clone())], vec![Literal::F32(factor)]);
-            let args = RunArgs { inputs, literals, n_tokens: 1, ..RunArgs::default() };
+            let args = RunArgs { inputs, literals, segments: vec![Segment { n_tokens: 1, ..Segment::default() }] };
             // What a run reads is free once it is encoded: two buffers take turns, and runs with the same two are repeated in one submit.
             last = executor.run_ahead(program, &args).unwrap().remove(0);
             product *= factor;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use support::{device_requests, difference, fixture, read_expected};
 use tensorlogic::engine::{Backend, DeviceRequest, LoadRequest, LoadedModel, ModelSteps};
 use tensorlogic::format::ModelFile;
-use tensorlogic::graph::{Binding, CacheId, CacheSpec, CacheUse, CompileOptions, Counters, KvType, ProgramId, RunArgs, Sampling};
-use tensorlogic::lang::TraceSpec;
+use tensorlogic::graph::{Binding, CacheId, CacheSpec, CacheUse, CompileOptions, Counters, KvType, ProgramId, RunArgs, Sampling, Segment};
+use tensorlogic::lang::{StepOutput, TraceSpec};
 use tensorlogic::model::Generator;
 use tensorlogic::tensor::HostTensor;
 use tensorlogic::text::TokenId;
@@ -131,9 +131,8 @@ impl Logits {
 
 /// A model's own step that gives logits: of the last token, or of each.
 fn logits_program(model: &LoadedModel, cache: &CacheSpec, bucket: usize, last_only: bool) -> ProgramId {
-    let traced = model
-        .trace(&TraceSpec { bucket, n_positions: cache.n_positions(), window: cache.window, last_only, sample: false, position: 0 })
-        .unwrap();
+    let output = if last_only { StepOutput::LastLogits } else { StepOutput::Logits };
+    let traced = model.trace(&TraceSpec { bucket, n_positions: cache.n_positions(), window: cache.window, output, position: 0 }).unwrap();
     assert_eq!(traced.pinned, None);
     let options = CompileOptions { fuse: true, caches: vec![*cache] };
     model.executor.lock().compile(&traced.graph, &[traced.output], &options).unwrap()
@@ -143,7 +142,8 @@ fn logits_at(model: &LoadedModel, program: ProgramId, at: CacheUse, bucket: usiz
     let mut rows: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
     rows.resize(bucket, 0);
     let inputs = vec![Binding::Host(Arc::new(HostTensor::i32([bucket], rows)))];
-    let args = RunArgs { inputs, caches: vec![at], n_tokens: ids.len(), ..RunArgs::default() };
+    let args =
+        RunArgs { inputs, segments: vec![Segment { caches: vec![at], n_tokens: ids.len(), ..Segment::default() }], ..RunArgs::default() };
     let mut executor = model.executor.lock();
     let outputs = executor.run(program, &args).unwrap();
     executor.read(&outputs[0]).unwrap().as_f32().unwrap().to_vec()

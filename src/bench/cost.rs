@@ -87,8 +87,10 @@ pub fn step_cost(plan: &Plan, step: &Step, n_tokens: usize, cache_len: usize) ->
         // Ten rounds of Philox, four values each.
         Kernel::Random { len, .. } => Cost { bytes: values(*len as f64), flops: 10.0 * *len as f64 },
         Kernel::SelectRow { len, .. } => through(*len as f64, 0.0),
+        Kernel::LastRows { n_segments, len, .. } => through((n_segments * len) as f64, 0.0),
+        Kernel::RecordedIds { rows, .. } => through(rows.of_run(n_tokens) as f64, 0.0),
         Kernel::Scalar { .. } => moved(VALUE),
-        Kernel::Sample(k) => Cost { bytes: values(k.vocab as f64 + 1.0), flops: 4.0 * k.vocab as f64 },
+        Kernel::Sample(k) => Cost { bytes: values((k.rows * (k.vocab + 1)) as f64), flops: 4.0 * (k.rows * k.vocab) as f64 },
     }
 }
 

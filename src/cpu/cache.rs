@@ -30,8 +30,7 @@ impl KvCache {
     /// # Errors
     /// Out of memory, or a window that its sinks fill.
     pub fn new(spec: &CacheSpec) -> Result<KvCache, ExecError> {
-        if spec.window <= spec.sinks || spec.chunk == 0 || !spec.page.is_power_of_two() {
-            let message = format!("a cache with {} positions in view cannot keep {} sinks", spec.window, spec.sinks);
+        if let Some(message) = spec.fault() {
             return Err(ExecError::Unsupported { message, origin: Default::default() });
         }
         let len = [spec.n_layers, spec.n_kv_heads, spec.n_positions(), row_words(spec)].iter().try_fold(1usize, |n, &d| n.checked_mul(d));

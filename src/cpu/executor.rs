@@ -186,17 +186,19 @@ impl Executor for CpuExecutor {
             return Err(device(format!("there is no program {id}")));
         };
         let plan = &program.plan;
-        if plan.bucket.is_some_and(|bucket| args.n_tokens > bucket) {
-            return Err(device(format!("{} tokens are more than the {} that the program takes", args.n_tokens, plan.bucket.unwrap_or(0))));
+        let [segment] = &args.segments[..] else { return Err(device("the CPU runs one sequence at a time".to_owned())) };
+        let n_tokens = segment.n_tokens;
+        if plan.bucket.is_some_and(|bucket| n_tokens > bucket) {
+            return Err(device(format!("{n_tokens} tokens are more than the {} that the program takes", plan.bucket.unwrap_or(0))));
         }
-        let scalars = plan.scalars.evaluate(args);
+        let scalars = plan.scalars.evaluate(&args.literals, segment);
         for (rows, spec) in program.rope_rows.iter_mut().zip(&plan.rope_rows) {
             let window = match spec.kind {
                 RopeRowsKind::Position => None,
                 RopeRowsKind::SinkDelta(cache) => plan.options.caches.get(cache.0 as usize).map(|c| c.window),
             };
             let first = i64::from(scalars[spec.first.0 as usize] as i32);
-            *rows = rope_rows(&spec.spec, first, spec.rows.of_run(args.n_tokens), window);
+            *rows = rope_rows(&spec.spec, first, spec.rows.of_run(n_tokens), window);
         }
         prepare_caches(&program.rows_written, args, &mut self.caches)?;
         let caches = bind_caches(plan, args, &self.caches)?;
@@ -224,7 +226,7 @@ impl Executor for CpuExecutor {
                 isa: self.isa,
                 precise: self.precise,
                 threads: &self.threads,
-                n_tokens: args.n_tokens,
+                n_tokens,
                 scalars: &scalars,
                 slots: &self.slots,
                 inputs: &inputs,
@@ -352,9 +354,9 @@ fn check_operands(plan: &Plan) -> Result<(), ExecError> {
 
 /// Makes pages for what a run writes into its caches.
 fn prepare_caches(written: &[Rows], args: &RunArgs, caches: &mut [Option<KvCache>]) -> Result<(), ExecError> {
-    for (used, rows) in args.caches.iter().zip(written) {
+    for (used, rows) in args.caches().iter().zip(written) {
         if let Some(Some(cache)) = caches.get_mut(used.cache.0 as usize) {
-            cache.prepare(used.position, rows.of_run(args.n_tokens)).map_err(|e| device(e.to_string()))?;
+            cache.prepare(used.position, rows.of_run(args.n_tokens())).map_err(|e| device(e.to_string()))?;
         }
     }
     Ok(())
@@ -363,7 +365,7 @@ fn prepare_caches(written: &[Rows], args: &RunArgs, caches: &mut [Option<KvCache
 fn bind_caches<'a>(plan: &Plan, args: &RunArgs, caches: &'a [Option<KvCache>]) -> Result<Vec<(&'a KvCache, usize)>, ExecError> {
     let mut bound = Vec::with_capacity(plan.options.caches.len());
     for (i, spec) in plan.options.caches.iter().enumerate() {
-        let used = args.caches.get(i).ok_or_else(|| device(format!("the run binds {} of {} caches", args.caches.len(), i + 1)))?;
+        let used = args.caches().get(i).ok_or_else(|| device(format!("the run binds {} of {} caches", args.caches().len(), i + 1)))?;
         let cache = caches.get(used.cache.0 as usize).and_then(Option::as_ref);
         let cache = cache.ok_or_else(|| device(format!("there is no cache {}", used.cache.0)))?;
         if cache.spec != *spec {

@@ -61,6 +61,7 @@ pub(super) fn run_kernel(ctx: &StepContext<'_>, memory: &mut StepMemory, kernel:
         Kernel::Iota { out, len } => iota::run(ctx, *out, *len),
         Kernel::Random { kind, seed, out, len } => random::run(ctx, *kind, *seed, *out, *len),
         Kernel::SelectRow { x, index, out, n_rows, len } => select_row::run(ctx, *x, *index, *out, (*n_rows, *len)),
+        Kernel::LastRows { .. } | Kernel::RecordedIds { .. } => unreachable!("the executor refuses several sequences"),
         Kernel::Scalar { value, out } => scalar::run(ctx, *value, *out),
         Kernel::Sample(step) => sample::run(ctx, &mut memory.sample, step),
     }

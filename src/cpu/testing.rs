@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::graph::{Binding, CacheSpec, CacheUse, CompileOptions, Executor, Literal, Origin, ProgramId, RunArgs, Weight};
+use crate::graph::{Binding, CacheSpec, CacheUse, CompileOptions, Executor, Literal, Origin, ProgramId, RunArgs, Segment, Weight};
 use crate::plan::{Buf, Kernel, OutputSpec, Placement, Plan, ScalarExpr, Scalars, Step};
 use crate::tensor::{DType, HostTensor, Quant, Shape};
 
@@ -68,13 +68,14 @@ impl OneStep {
             inputs: self.inputs.iter().map(|t| Some((t.shape.clone(), t.dtype))).collect(),
             outputs: vec![OutputSpec { buf: Buf::Output(0), shape: self.out.0.clone(), dtype: self.out.1 }],
             bucket: self.bucket,
+            segments: 1,
             options: CompileOptions { fuse: true, caches: self.caches.clone() },
         }
     }
 
     pub fn args(&self) -> RunArgs {
         let inputs = self.inputs.iter().map(|t| Binding::Host(Arc::new(t.clone()))).collect();
-        RunArgs { inputs, n_tokens: self.bucket.unwrap_or(0), ..RunArgs::default() }
+        RunArgs::of(inputs, Segment { n_tokens: self.bucket.unwrap_or(0), ..Segment::default() })
     }
 
     /// Runs on an executor of `options`, with a cache where the step has one.
@@ -82,7 +83,7 @@ impl OneStep {
         let program = executor.load(self.plan()).unwrap();
         let mut args = self.args();
         for spec in &self.caches {
-            args.caches.push(CacheUse { cache: executor.new_cache(spec).unwrap(), position: 0 });
+            args.segments[0].caches.push(CacheUse { cache: executor.new_cache(spec).unwrap(), position: 0 });
         }
         self.run_with(executor, program, &args)
     }

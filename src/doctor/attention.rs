@@ -67,7 +67,7 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
             let (n_kv_heads, head_dim) = (heads.n_kv_heads, heads.head_dim);
             // Small windows have small pages, so that a few runs give some back.
             let page = if window <= 64 { 8 } else { PAGE };
-            let spec = CacheSpec { n_layers: 1, n_kv_heads, head_dim, window, chunk, sinks, page, kv_type };
+            let spec = CacheSpec { n_layers: 1, n_kv_heads, head_dim, window, chunk, sinks, page, sequences: 1, places: 0, kv_type };
             let mut position = 0;
             let mut runs = Vec::new();
             for &n in chunks {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::graph::{Binding, CacheSpec, CacheUse, CompileOptions, ExecError, Executor, Graph, NodeId, RunArgs, Sampling, Weight};
+use crate::graph::{Binding, CacheSpec, CacheUse, CompileOptions, ExecError, Executor, Graph, NodeId, RunArgs, Sampling, Segment, Weight};
 use crate::tensor::{DType, HostTensor, Shape};
 
 /// How near an answer must be to the definition's.
@@ -168,12 +168,11 @@ impl Case {
     ) -> Result<Vec<HostTensor>, ExecError> {
         let options = CompileOptions { fuse, caches: self.cache.into_iter().collect() };
         let program = executor.compile(&run.graph, &run.outputs, &options)?;
+        let caches = cache.into_iter().map(|cache| CacheUse { cache, position: run.position }).collect();
         let args = RunArgs {
             inputs: run.inputs.iter().map(|t| Binding::Host(Arc::new(t.clone()))).collect(),
-            caches: cache.into_iter().map(|cache| CacheUse { cache, position: run.position }).collect(),
-            n_tokens: run.n_tokens,
-            sampling: run.sampling,
             literals: run.graph.subgraph(&run.outputs).0.literals().to_vec(),
+            segments: vec![Segment { caches, n_tokens: run.n_tokens, sampling: run.sampling }],
         };
         let outputs = executor.run(program, &args)?;
         outputs

@@ -148,6 +148,8 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
             chunk: 48,
             sinks: 4,
             page: 16,
+            sequences: 1,
+            places: 0,
             kv_type: block.kv_type,
         };
         let mut position = 0;

@@ -17,7 +17,18 @@ fn case(name: String, logits: &HostTensor, sampling: Sampling, position: i32, hi
     let at = g.literal_i32(position);
     let used = (!history.is_empty()).then_some(CacheIdx(0));
     let id = g.sample(x, settings, at, used).expect("a vector");
-    let spec = CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: 32, window: 64, chunk: 32, sinks: 4, page: 32, kv_type: KvType::F32 };
+    let spec = CacheSpec {
+        n_layers: 1,
+        n_kv_heads: 1,
+        head_dim: 32,
+        window: 64,
+        chunk: 32,
+        sinks: 4,
+        page: 32,
+        sequences: 1,
+        places: 0,
+        kv_type: KvType::F32,
+    };
     let run = Run { sampling, ..Run::new(g, vec![id], vec![logits.clone()]) };
     Case { name, runs: vec![run], cache: used.map(|_| spec), history, bound: Bound::Exact }
 }

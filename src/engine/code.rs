@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 
 use crate::graph::{CacheSpec, CompileOptions, Compiled, ExecError, Origin, TokenDim};
-use crate::lang::{ModelProgram, ProgramError, SharedExecutor, TraceSpec, Traced};
+use crate::lang::{ModelProgram, ProgramError, SharedExecutor, StepOutput, TraceSpec, Traced};
 use crate::plan;
 use crate::source::Span;
 
@@ -20,8 +20,7 @@ pub(super) struct Wanted {
     pub n_positions: usize,
     /// W of the cache.
     pub window: usize,
-    /// The id sampled from the last token's logits instead of the logits of all.
-    pub sample: bool,
+    pub output: StepOutput,
     /// Rows for the tokens and no more, also where a bucket would do.
     pub exact: bool,
 }
@@ -60,8 +59,8 @@ impl ModelCode {
     /// # Errors
     /// Those of the program.
     pub(super) fn trace(&self, wanted: &Wanted) -> Result<Traced, ProgramError> {
-        let Wanted { n_tokens, position, n_positions, window, sample, exact } = *wanted;
-        let spec = |bucket| TraceSpec { bucket, n_positions, window, last_only: sample, sample, position };
+        let Wanted { n_tokens, position, n_positions, window, output, exact } = *wanted;
+        let spec = |bucket| TraceSpec { bucket, n_positions, window, output, position };
         let mut program = self.program.lock();
         let mut why = None;
         if !exact && self.exact.lock().is_none() {

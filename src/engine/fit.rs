@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::format::ModelFile;
-use crate::lang::{Architectures, CacheShape, ModelProgram, ProgramError, SharedExecutor, TraceSpec, layer_of};
+use crate::lang::{Architectures, CacheShape, ModelProgram, ProgramError, SharedExecutor, StepOutput, TraceSpec, layer_of};
 use crate::model::{ModelConfig, ModelError, ModelWeights};
 
 use super::EngineError;
@@ -68,7 +68,7 @@ pub(super) fn fit(
         None => ModelProgram::load(&name, &text, source.clone()),
     };
     let mut program = program.map_err(unfit)?;
-    let spec = TraceSpec { bucket: 1, n_positions: 1, window: 1, last_only: true, sample: false, position: 0 };
+    let spec = TraceSpec { bucket: 1, n_positions: 1, window: 1, output: StepOutput::LastLogits, position: 0 };
     let traced = program.trace_forward(&spec).map_err(unfit)?;
     refuse_unused(&program.unused_tensors(&traced), file, &name, &config)?;
     Ok(Fitted { config, source, program, cache: traced.cache })

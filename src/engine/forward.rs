@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::graph::{Binding, CacheUse, CompileOptions, RunArgs, Sampling, TokenDim};
-use crate::lang::ModelSource;
+use crate::graph::{Binding, CacheUse, CompileOptions, RunArgs, Sampling, Segment, TokenDim};
+use crate::lang::{ModelSource, StepOutput};
 use crate::model::{GenerateError, Generator};
 use crate::plan::{self, Plan, Target};
 use crate::tensor::HostTensor;
@@ -82,7 +82,7 @@ impl LoadedModel {
             position: point.position,
             n_positions: spec.n_positions(),
             window: spec.window,
-            sample: false,
+            output: StepOutput::Logits,
             exact: false,
         };
         let mut traced = self.trace_step(&wanted)?;
@@ -96,13 +96,9 @@ impl LoadedModel {
         }
         rows.resize(bucket, 0);
         let ids = Binding::Host(Arc::new(HostTensor::i32([bucket], rows)));
-        let args = RunArgs {
-            inputs: std::iter::once(ids).chain(traced.constants.iter().cloned()).collect(),
-            literals: Vec::new(),
-            caches: vec![CacheUse { cache: generator.cache(), position: point.position }],
-            n_tokens,
-            sampling: Sampling::default(),
-        };
+        let cache = CacheUse { cache: generator.cache(), position: point.position };
+        let segment = Segment { caches: vec![cache], n_tokens, sampling: Sampling::default() };
+        let args = RunArgs::of(std::iter::once(ids).chain(traced.constants.iter().cloned()).collect(), segment);
         let request = Request { graph: &traced.graph, outputs: &outputs, caches: &[spec], select, layer_idx };
         let mut executor = self.executor.lock();
         let recorded = record(&request, &args, &mut *executor);
@@ -127,7 +123,8 @@ impl LoadedModel {
     /// Those of the program, and ops that no kernel takes.
     pub fn plan(&self, n_tokens: usize, target: &Target) -> Result<Plan, EngineError> {
         let spec = self.cache_spec(0, CHUNK_MAX)?;
-        let wanted = Wanted { n_tokens, position: 0, n_positions: spec.n_positions(), window: spec.window, sample: true, exact: false };
+        let wanted =
+            Wanted { n_tokens, position: 0, n_positions: spec.n_positions(), window: spec.window, output: StepOutput::Drawn, exact: false };
         let traced = self.trace_step(&wanted)?;
         let options = CompileOptions { fuse: true, caches: vec![spec] };
         plan::compile(&traced.graph, &[traced.output], &options, target).map_err(|error| self.code.placed(error.into()))

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::format::Metadata;
 use crate::graph::{Binding, CacheSpec, CacheUse, Compiled, DeviceTensor, Sampling, Unused, Weight};
-use crate::lang::{ChatRequest, EngineCache, EngineChat, EngineModel, Host, ModelSource};
+use crate::lang::{ChatRequest, EngineCache, EngineChat, EngineModel, Host, ModelSource, StepOutput};
 use crate::model::Generator;
 use crate::tensor::HostTensor;
 use crate::text::{Message, Prompt, RenderContext, TokenId};
@@ -186,8 +186,14 @@ impl EngineModel for HostedModel {
             return Err(format!("forward takes 1 to {CHUNK_MAX} tokens, not {}", tokens.len()));
         }
         let (spec, position) = (*generator.context().spec(), generator.context().position());
-        let wanted =
-            Wanted { n_tokens: tokens.len(), position, n_positions: spec.n_positions(), window: spec.window, sample: false, exact: true };
+        let wanted = Wanted {
+            n_tokens: tokens.len(),
+            position,
+            n_positions: spec.n_positions(),
+            window: spec.window,
+            output: StepOutput::Logits,
+            exact: true,
+        };
         let step = self.step(&wanted, spec)?;
         let input = Binding::Host(Arc::new(HostTensor::i32([tokens.len()], tokens.to_vec())));
         let args = step.args(input, CacheUse { cache: generator.cache(), position }, tokens.len(), Sampling::default());

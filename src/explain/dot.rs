@@ -166,6 +166,8 @@ pub fn kernel_name(kernel: &Kernel) -> String {
         Kernel::Iota { .. } => "iota",
         Kernel::Random { .. } => "random",
         Kernel::SelectRow { .. } => "select_row",
+        Kernel::LastRows { .. } => "last_rows",
+        Kernel::RecordedIds { .. } => "recorded_ids",
         Kernel::Scalar { .. } => "scalar",
         Kernel::Sample(_) => "sample",
     };

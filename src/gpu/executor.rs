@@ -319,7 +319,7 @@ impl GpuExecutor {
                 outputs[i as usize] = Some(self.pool.take(&self.gpu, "an output", len)?);
             }
         }
-        let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
+        let caches: Vec<&Cache> = args.caches().iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
         let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
         let recording = &mut self.programs.get_mut(program).ok_or_else(|| no_program(program))?.recording;
         let bound = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
@@ -380,12 +380,12 @@ impl GpuExecutor {
     fn check_args(&self, program: ProgramId, args: &RunArgs) -> Result<(), ExecError> {
         let plan = &self.program(program)?.recording.plan;
         if let Some(bucket) = plan.bucket
-            && args.n_tokens > bucket
+            && args.n_tokens() > bucket
         {
-            return Err(unsupported(format!("{} tokens in a run of at most {bucket}", args.n_tokens)));
+            return Err(unsupported(format!("{} tokens in a run of at most {bucket}", args.n_tokens())));
         }
         for (i, spec) in plan.options.caches.iter().enumerate() {
-            let used = args.caches.get(i).ok_or_else(|| unsupported(format!("cache {i} is not bound")))?;
+            let used = args.caches().get(i).ok_or_else(|| unsupported(format!("cache {i} is not bound")))?;
             match self.caches.get(used.cache.0 as usize) {
                 Some(Some(cache)) if cache.spec == *spec => {}
                 Some(Some(_)) => return Err(unsupported(format!("cache {i} has another shape than the program was compiled for"))),
@@ -504,7 +504,7 @@ impl Executor for GpuExecutor {
         let inputs = self.bind_inputs(program, args, &mut Vec::new())?;
         self.read(&results[0])?;
         let mut args = args.clone();
-        let caches: Vec<&Cache> = args.caches.iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
+        let caches: Vec<&Cache> = args.caches().iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
         let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
         let recording = &mut self.programs.get_mut(program).ok_or_else(|| no_program(program))?.recording;
         let bound = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
@@ -517,7 +517,7 @@ impl Executor for GpuExecutor {
             while copied.len() <= newest_submit && step < times {
                 newest_submit = runs_a_submit.min(times - step);
                 for _ in 0..newest_submit {
-                    args.caches.iter_mut().for_each(|cache| cache.position += 1);
+                    args.segments.iter_mut().flat_map(|s| &mut s.caches).for_each(|cache| cache.position += 1);
                     let run = Encoded {
                         recording,
                         bound: &bound,

@@ -63,14 +63,14 @@ pub struct Encoded<'a> {
 /// # Errors
 /// When the device is out of memory, or a cache out of pages, and for more tokens than a cache takes at once.
 pub fn encode(gpu: &Gpu, held: &mut Held, run: &Encoded, clock: &mut Option<RunClock>, counters: &mut Counters) -> Result<(), ExecError> {
-    for ((cache, used), rows) in run.buffers.caches.iter().zip(&run.args.caches).zip(&run.recording.rows_written) {
-        let prepared = cache.prepare(gpu, used.position, rows.of_run(run.args.n_tokens), || held.submit(gpu, counters));
+    for ((cache, used), rows) in run.buffers.caches.iter().zip(run.args.caches()).zip(&run.recording.rows_written) {
+        let prepared = cache.prepare(gpu, used.position, rows.of_run(run.args.n_tokens()), || held.submit(gpu, counters));
         prepared.map_err(|e| ExecError::Unsupported { message: e.to_string(), origin: Default::default() })?;
     }
     let (words, block) = params::of_run(run.recording, run.args, run.buffers.caches);
     held.write(gpu, &run.recording.run_block, bytemuck::cast_slice(&block), counters)?;
-    let positions: Vec<usize> = run.args.caches.iter().map(|c| c.position).collect();
-    let shape = RunShape { n_tokens: run.args.n_tokens, positions: &positions, words: &words };
+    let positions: Vec<usize> = run.args.caches().iter().map(|c| c.position).collect();
+    let shape = RunShape { n_tokens: run.args.n_tokens(), positions: &positions, words: &words };
     poison(gpu, held, run.poisoned)?;
     run.before.iter().for_each(|copy| copy.encode(held.encoder(gpu)));
     let grids: Vec<[u32; 3]> = run.recording.dispatches.iter().map(|d| d.grid.of_run(&shape)).collect();

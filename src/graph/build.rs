@@ -63,6 +63,13 @@ impl Graph {
         id
     }
 
+    /// The token ids of a step, read from the histories of the run's sequences: a bucket as that of `tokens_input`.
+    pub fn recorded_tokens(&mut self, bucket: usize, cache: CacheIdx) -> NodeId {
+        let id = self.push(Op::RecordedIds(cache), Vec::new(), Shape::from([bucket]), DType::I32);
+        self.tokens = Some(id);
+        id
+    }
+
     /// A weight in its file's type.
     pub fn weight(&mut self, weight: Arc<Weight>) -> NodeId {
         let (shape, dtype) = (weight.shape.clone(), weight.dtype);
@@ -395,10 +402,10 @@ impl Graph {
         }
     }
 
-    /// Chooses an id from `logits [V]` with the run's sampling scalars. `position` is the position the id will have.
+    /// Chooses an id from `logits [V]`, or one from each row `[S, V]`, with the run's sampling scalars. `position` is the position the id will have.
     ///
     /// # Errors
-    /// When the logits are no vector.
+    /// When the logits are neither vector nor matrix.
     pub fn sample(&mut self, logits: NodeId, settings: [NodeId; 7], position: NodeId, history: Option<CacheIdx>) -> Built {
         let mut inputs = vec![logits];
         inputs.extend(settings);

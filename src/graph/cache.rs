@@ -27,6 +27,10 @@ pub struct CacheSpec {
     pub sinks: usize,
     /// Positions of a page, a power of two.
     pub page: usize,
+    /// The most sequences that share the memory.
+    pub sequences: usize,
+    /// P: pages of the memory, at least as many as one sequence holds. 0: as many as all sequences together may hold.
+    pub places: usize,
     pub kv_type: KvType,
 }
 
@@ -42,9 +46,29 @@ impl CacheSpec {
         self.sinks.div_ceil(self.page)
     }
 
-    /// Positions that those pages hold.
+    /// Pages of the memory.
+    pub fn n_places(&self) -> usize {
+        if self.places == 0 { self.sequences * self.n_pages() } else { self.places }
+    }
+
+    /// Positions that the pages of the memory hold.
     pub fn n_positions(&self) -> usize {
-        self.n_pages() * self.page
+        self.n_places() * self.page
+    }
+
+    /// Why no memory can be made of this shape.
+    pub fn fault(&self) -> Option<String> {
+        if self.window <= self.sinks {
+            return Some(format!("a cache with {} positions in view cannot keep {} sinks", self.window, self.sinks));
+        }
+        if self.chunk == 0 || !self.page.is_power_of_two() {
+            return Some(format!("a cache takes no runs of {} positions in pages of {}", self.chunk, self.page));
+        }
+        if self.sequences == 0 || self.n_places() < self.n_pages() {
+            let (places, needed) = (self.n_places(), self.n_pages());
+            return Some(format!("{places} pages for {} sequences are too few: one sequence holds {needed}", self.sequences));
+        }
+        None
     }
 
     /// Whether the query at `p` sees the key at `k`.

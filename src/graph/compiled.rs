@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::executor::{Binding, CacheUse, DeviceTensor, ProgramId, RunArgs};
+use super::executor::{Binding, CacheUse, DeviceTensor, ProgramId, RunArgs, Segment};
 use super::scalar::{Literal, Sampling};
 
 /// A model's step on one executor. Graphs that differ in their literals and constants alone share the program, so each run takes these from
@@ -28,13 +28,12 @@ impl Compiled {
 
     /// The arguments of a run of `n_tokens` tokens at the cache's position.
     pub fn args(&self, tokens: Binding, cache: CacheUse, n_tokens: usize, sampling: Sampling) -> RunArgs {
+        self.args_of(tokens, vec![Segment { caches: vec![cache], n_tokens, sampling }])
+    }
+
+    /// The arguments of a run of several segments.
+    pub fn args_of(&self, tokens: Binding, segments: Vec<Segment>) -> RunArgs {
         let constants = self.constants.iter().map(|c| Binding::Device((**c).clone()));
-        RunArgs {
-            inputs: std::iter::once(tokens).chain(constants).collect(),
-            literals: self.literals.clone(),
-            caches: vec![cache],
-            n_tokens,
-            sampling,
-        }
+        RunArgs { inputs: std::iter::once(tokens).chain(constants).collect(), literals: self.literals.clone(), segments }
     }
 }

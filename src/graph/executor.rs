@@ -82,19 +82,56 @@ pub struct CacheUse {
     pub position: usize,
 }
 
-/// Everything that changes from run to run of one program.
+/// Contiguous rows of one sequence in one run.
 #[derive(Clone, Debug, Default)]
+pub struct Segment {
+    /// The sequence's caches and where its first row goes in each, by `CacheIdx`.
+    pub caches: Vec<CacheUse>,
+    /// Rows, each a token. Without a token input: 0.
+    pub n_tokens: usize,
+    pub sampling: Sampling,
+}
+
+/// Everything that changes from run to run of one program.
+#[derive(Clone, Debug)]
 pub struct RunArgs {
     /// By `InputId`. A binding may have fewer rows than a token bucket; the rest of the bucket is undefined.
     pub inputs: Vec<Binding>,
     /// By `ScalarSource::Literal::index` of the compacted graph (`Graph::subgraph`). Empty: those of the graph that was compiled first under this
     /// program's key, which is right only for a caller that never changes a literal. A model's runs take theirs from `Compiled`.
     pub literals: Vec<Literal>,
-    /// By `CacheIdx`.
-    pub caches: Vec<CacheUse>,
-    /// The true number of tokens; at most the bucket. Without a token input: 0.
-    pub n_tokens: usize,
-    pub sampling: Sampling,
+    /// One or more, whose rows follow one another; all but the first need a program for several sequences (`Op::LastRows`), and each sequence has
+    /// one segment at most. Those of one row come first.
+    pub segments: Vec<Segment>,
+}
+
+impl Default for RunArgs {
+    /// A run of one segment without tokens.
+    fn default() -> Self {
+        RunArgs { inputs: Vec::new(), literals: Vec::new(), segments: vec![Segment::default()] }
+    }
+}
+
+impl RunArgs {
+    /// A run of one segment.
+    pub fn of(inputs: Vec<Binding>, segment: Segment) -> Self {
+        RunArgs { inputs, segments: vec![segment], ..RunArgs::default() }
+    }
+
+    /// The rows of all segments; at most the token bucket.
+    pub fn n_tokens(&self) -> usize {
+        self.segments.iter().map(|segment| segment.n_tokens).sum()
+    }
+
+    /// The caches of the first segment.
+    pub fn caches(&self) -> &[CacheUse] {
+        self.segments.first().map_or(&[], |segment| &segment.caches)
+    }
+
+    /// By row: its segment, and its place there.
+    pub fn rows(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.segments.iter().enumerate().flat_map(|(i, segment)| (0..segment.n_tokens).map(move |t| (i, t)))
+    }
 }
 
 /// How a graph is compiled.
@@ -247,8 +284,28 @@ pub trait Executor: Send {
     /// Waits for everything submitted.
     fn finish(&mut self) -> Result<(), ExecError>;
 
+    /// Memory of this shape, and a first sequence in it with the specification's window and sinks.
     fn new_cache(&mut self, spec: &CacheSpec) -> Result<CacheId, ExecError>;
 
+    /// A further sequence in the memory of another one, empty, with its window and sinks.
+    ///
+    /// # Errors
+    /// When the memory has no room for a sequence more (`CacheSpec::sequences`), and where the backend keeps one sequence a memory.
+    fn add_cache(&mut self, beside: CacheId) -> Result<CacheId, ExecError> {
+        let _ = beside;
+        Err(one_sequence())
+    }
+
+    /// A further sequence that holds what another one holds before `position`, and shares its pages until one of them writes there.
+    ///
+    /// # Errors
+    /// As `add_cache`.
+    fn fork_cache(&mut self, of: CacheId, position: usize) -> Result<CacheId, ExecError> {
+        let _ = (of, position);
+        Err(one_sequence())
+    }
+
+    /// Ends a sequence; the last one of a memory frees it.
     fn free_cache(&mut self, cache: CacheId);
 
     /// Records the ids of tokens at `position…` in the cache's history, which the repeat penalty reads (`Op::Sample`).
@@ -309,4 +366,8 @@ pub trait Executor: Send {
     fn bandwidth(&mut self) -> Result<Option<Bandwidth>, ExecError> {
         Ok(None)
     }
+}
+
+fn one_sequence() -> ExecError {
+    ExecError::Unsupported { message: "this backend keeps one sequence in a key-value cache".to_owned(), origin: Origin::default() }
 }

@@ -56,6 +56,10 @@ pub(super) fn infer(graph: &Graph, op: &Op, inputs: &[NodeId]) -> Inferred {
             Some((_, rest)) => Ok((Shape::from(rest), dtype(0))),
             None => Err(GraphError::new("cannot index a scalar")),
         },
+        Op::LastRows { rows } => match shape(0).split_first() {
+            Some((_, rest)) => Ok((Shape::new([&[*rows], rest].concat()), dtype(0))),
+            None => Err(GraphError::new("a scalar has no rows")),
+        },
         Op::Gather { axis } => {
             check_axis(shape(0), *axis)?;
             int(dtype(1), "gather's indices")?;
@@ -158,15 +162,16 @@ pub(super) fn infer(graph: &Graph, op: &Op, inputs: &[NodeId]) -> Inferred {
             Ok((q.clone(), DType::F32))
         }
         Op::Sample { .. } => {
-            if shape(0).rank() != 1 || shape(0).is_empty() {
-                return Err(GraphError::new(format!("sample takes logits (V,), not {}", shape(0))));
+            if !matches!(shape(0).rank(), 1 | 2) || shape(0).is_empty() {
+                return Err(GraphError::new(format!("sample takes logits (V,) or (S, V), not {}", shape(0))));
             }
-            Ok((Shape::from([1]), DType::I32))
+            Ok((Shape::from([shape(0).rows()]), DType::I32))
         }
         Op::Input(_)
         | Op::Weight(_)
         | Op::Scalar(_)
         | Op::RopeRows { .. }
+        | Op::RecordedIds(_)
         | Op::Iota
         | Op::Random(_)
         | Op::Reshape

@@ -29,7 +29,7 @@ pub use compiled::Compiled;
 pub use einsum::EinsumSpec;
 pub use executor::{
     Bandwidth, Binding, CacheId, CacheUse, CompileOptions, Counters, DeviceTensor, DeviceTime, ExecError, Executor, ProgramId, Released,
-    RunArgs, StepTimes, TuneReport, Tuned,
+    RunArgs, Segment, StepTimes, TuneReport, Tuned,
 };
 pub use key::GraphKey;
 pub use no_choice::NoChoice;

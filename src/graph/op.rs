@@ -22,6 +22,8 @@ pub enum Op {
     /// Rows `[T, n_dims / 2, 2]` of (cos, sin), made on the host in f64. Input: the first position, an i32 scalar that the host can
     /// evaluate. Row `t` is for position `first + t`, in the sense of `kind`.
     RopeRows { spec: Arc<RopeSpec>, kind: RopeRowsKind },
+    /// The ids that the histories of the run's sequences hold at the positions of its rows: i32 `[T]`.
+    RecordedIds(CacheIdx),
     /// `0, 1, 2, …` as i32 along the only dimension.
     Iota,
     /// Pseudo-random f32 values from a counter-based generator (Philox 4x32-10). Input: seed, an i32 scalar. Element `i` depends on
@@ -51,6 +53,8 @@ pub enum Op {
     Concat { axis: usize },
     /// `[x, index]`: `x[index]` along dimension 0, with an i32 scalar known only at run time. Drops the dimension.
     SelectRow,
+    /// `[x: [T, …]]` → `[rows, …]`: the last row of each segment of the run; where it has fewer segments, that of the last one again.
+    LastRows { rows: usize },
     /// `[x, indices]`: elements of `x` along `axis` at i32 `indices` (any shape, replaces the axis). Out of range reads 0.
     Gather { axis: usize },
     /// `[x, indices, updates]`: `x` with `updates` added along `axis` at the i32 vector `indices`, in index order. Out of range is dropped.
@@ -91,7 +95,8 @@ pub enum Op {
     Attention { sink: Option<(RopeStyle, usize)> },
     /// `[logits: [V], temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed, position]` → i32 `[1]`. With `history` the penalty
     /// looks at the cache's last ids and the chosen id is written there as that of `position`. Where a logit is NaN, or the largest is
-    /// infinite, the id is that of [`super::NoChoice`].
+    /// infinite, the id is that of [`super::NoChoice`]. Of logits `[S, V]` row s is for the run's segment s, with the segment's own settings,
+    /// position and history; ids `[S]`, of which those past the run's segments mean nothing.
     Sample { history: Option<CacheIdx> },
 }
 

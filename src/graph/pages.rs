@@ -198,7 +198,18 @@ mod tests {
     use super::*;
 
     fn spec() -> CacheSpec {
-        CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: 2, window: 20, chunk: 7, sinks: 5, page: 4, kv_type: KvType::F32 }
+        CacheSpec {
+            n_layers: 1,
+            n_kv_heads: 1,
+            head_dim: 2,
+            window: 20,
+            chunk: 7,
+            sinks: 5,
+            page: 4,
+            sequences: 1,
+            places: 0,
+            kv_type: KvType::F32,
+        }
     }
 
     /// A sequence, and what it should hold: the value written last at each position.

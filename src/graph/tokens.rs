@@ -70,7 +70,7 @@ fn token_dim<'a>(node: &Node, bucket: usize, own: Option<usize>, input: &dyn Fn(
     let none = |i: usize| if input(i).dim.is_none() { Ok(()) } else { Err(Mixes) };
     let rank = node.shape.rank();
     match &node.op {
-        Op::Input(_) | Op::Weight(_) | Op::Scalar(_) => Ok(None),
+        Op::Input(_) | Op::Weight(_) | Op::Scalar(_) | Op::RecordedIds(_) => Ok(None),
         Op::Iota | Op::Random(_) => Ok(own),
         Op::RopeRows { .. } => Ok((node.shape[0] == bucket).then_some(0)),
         Op::Unary(_) | Op::Cast(_) => Ok(input(0).dim),
@@ -89,6 +89,11 @@ fn token_dim<'a>(node: &Node, bucket: usize, own: Option<usize>, input: &dyn Fn(
             dim => Ok(dim),
         },
         Op::SelectRow => Ok(input(0).dim.and_then(|d| d.checked_sub(1))),
+        // The rows that are picked are true ones.
+        Op::LastRows { .. } => match input(0).dim {
+            Some(d) if d > 0 => Err(Mixes),
+            _ => Ok(None),
+        },
         Op::Gather { axis } => {
             let shift = input(1).shape.rank();
             let of_x =

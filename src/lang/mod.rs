@@ -29,7 +29,7 @@ pub use architectures::Architectures;
 pub use host::{ChatRequest, EngineCache, EngineChat, EngineModel, Host, ModelCache, ModelHandle};
 pub use interp::{Interp, Options, Shown, TestOutcome};
 pub use model::ModelSource;
-pub use program::{ModelProgram, ProgramError, TraceSpec, Traced};
+pub use program::{ModelProgram, ProgramError, StepOutput, TraceSpec, Traced};
 pub use session::{Session, Tensor};
 pub use stack::{address_space, on_deep_stack};
 pub use tensor_use::layer_of;

@@ -31,17 +31,27 @@ pub struct TraceSpec {
     pub n_positions: usize,
     /// W of that cache (`graph::CacheSpec::window`): rotations whose angles depend on the sequence's length are made for it.
     pub window: usize,
-    /// The last true token's logits `[V]` instead of all `[T, V]`.
-    pub last_only: bool,
-    /// The id sampled from the last token's logits instead of the logits; implies `last_only`.
-    pub sample: bool,
+    pub output: StepOutput,
     /// What a branch or a shape made from `cache.position` takes it to be; see [`Traced::pinned`].
     pub position: usize,
 }
 
+/// What a step gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepOutput {
+    /// The logits of all tokens `[T, V]`.
+    Logits,
+    /// Those of the last true token `[V]`.
+    LastLogits,
+    /// The id drawn from the last token's logits, i32 `[1]`.
+    Drawn,
+    /// An id for each segment of a run of up to so many, i32 `[S]`. The tokens are those that the histories of the run's sequences hold.
+    DrawnBySegment(usize),
+}
+
 /// One trace of `forward`.
 pub struct Traced {
-    /// Input 0 is the token ids, `i32 [bucket]`; cache 0 is the model's. Input `i + 1` is bound to `constants[i]` in every run.
+    /// Input 0 is the token ids, `i32 [bucket]`, which nothing reads where they come from histories; cache 0 is the model's. Input `i + 1` is bound to `constants[i]` in every run.
     pub graph: Graph,
     /// Tensors of the program's own, which no run changes. Those on a device are on that of the program.
     pub constants: Vec<Binding>,
@@ -162,7 +172,10 @@ impl ModelProgram {
             ..TraceState::default()
         });
         session.set_place(start);
-        let tokens = session.graph_mut().tokens_input(spec.bucket);
+        let mut tokens = session.graph_mut().tokens_input(spec.bucket);
+        if let StepOutput::DrawnBySegment(_) = spec.output {
+            tokens = session.graph_mut().recorded_tokens(spec.bucket, CacheIdx(0));
+        }
         let fail = |fault: super::value::Fault| vec![Diagnostic::error(fault.into_parts().message).at(start)];
         let tokens = session.adopt(tokens).map_err(fail)?;
         let logits = self.interp.call_function("forward", vec![Value::Tensor(tokens), Value::Cache(ModelCache::Traced)], start)?;
@@ -186,15 +199,20 @@ impl ModelProgram {
     fn finish(&mut self, spec: &TraceSpec, logits: &Tensor) -> Result<NodeId, super::value::Fault> {
         let session = &mut self.interp.session;
         let logits = session.node(logits)?;
-        if !spec.last_only && !spec.sample {
+        if spec.output == StepOutput::Logits {
             return Ok(logits);
         }
         let graph = session.graph_mut();
         let count = graph.runtime_scalar(RuntimeScalar::TokenCount);
-        let one = graph.literal_i32(1);
-        let last = graph.binary(BinaryOp::Sub, count, one)?;
-        let row = graph.add(Op::SelectRow, &[logits, last])?;
-        if !spec.sample {
+        let row = match spec.output {
+            StepOutput::DrawnBySegment(rows) => graph.add(Op::LastRows { rows }, &[logits])?,
+            _ => {
+                let one = graph.literal_i32(1);
+                let last = graph.binary(BinaryOp::Sub, count, one)?;
+                graph.add(Op::SelectRow, &[logits, last])?
+            }
+        };
+        if spec.output == StepOutput::LastLogits {
             return Ok(row);
         }
         let settings = graph.run_sampling();

@@ -66,6 +66,8 @@ impl CacheRequest {
             chunk: self.chunk.max(CHUNK_MIN),
             sinks,
             page: PAGE,
+            sequences: 1,
+            places: 0,
             kv_type: self.kv_type,
         })
     }

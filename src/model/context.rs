@@ -78,7 +78,18 @@ mod tests {
     /// The page table of what was fed holds all that later queries see.
     #[test]
     fn what_a_rewind_allows_is_held() {
-        let spec = CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: 2, window: 20, chunk: 16, sinks: 4, page: 8, kv_type: KvType::F32 };
+        let spec = CacheSpec {
+            n_layers: 1,
+            n_kv_heads: 1,
+            head_dim: 2,
+            window: 20,
+            chunk: 16,
+            sinks: 4,
+            page: 8,
+            sequences: 1,
+            places: 0,
+            kv_type: KvType::F32,
+        };
         let (mut n_allowed, mut n_refused) = (0, 0);
         for fed in 0..120usize {
             let mut pool = PagePool::new(spec.n_pages());

@@ -23,6 +23,21 @@ pub trait StepPrograms {
     /// Whatever compiling the model's program finds.
     fn step(&mut self, n_tokens: usize, position: usize) -> Result<Arc<Compiled>, Self::Error>;
 
+    /// The step for a run of several sequences: `n_tokens` rows of `n_segments` segments in all, whose ids the histories hold. `None` where the
+    /// program takes one sequence a run.
+    ///
+    /// # Errors
+    /// As `step`.
+    fn batch(&mut self, n_tokens: usize, n_segments: usize) -> Result<Option<Arc<Compiled>>, Self::Error> {
+        let _ = (n_tokens, n_segments);
+        Ok(None)
+    }
+
+    /// Why a run holds one sequence at a time, as far as the steps so far have shown.
+    fn one_sequence(&self) -> Option<String> {
+        None
+    }
+
     /// Why a prompt must be one run, as far as the steps so far have shown: its tokens look at each other other than through the cache, or
     /// at how many they are. `None` where it may be cut anywhere.
     fn whole_prompts(&self) -> Option<String> {

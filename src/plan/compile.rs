@@ -8,6 +8,7 @@ use crate::tensor::{DType, Shape};
 use super::draft::Draft;
 use super::fuse::{fuse, simplify_dims};
 use super::lower::lower;
+use super::operands::scalars_of;
 use super::place::Placements;
 use super::{Buf, Kernel, PlacedId, Placement, Plan, PlanError, Step, Target, slots, tokens};
 
@@ -29,7 +30,8 @@ pub fn compile(graph: &Graph, outputs: &[NodeId], options: &CompileOptions, targ
         fuse(&mut draft, target);
     }
     simplify_dims(&mut draft);
-    Ok(finish(draft, options))
+    let segments = n_segments(&draft)?;
+    Ok(finish(draft, options, segments))
 }
 
 /// Removes steps that write nothing anyone reads. A write to a cache, or to its history, is read by later runs.
@@ -47,7 +49,33 @@ fn drop_dead_steps(draft: &mut Draft<'_>) {
     draft.steps = kept;
 }
 
-fn finish(draft: Draft<'_>, options: &CompileOptions) -> Plan {
+/// The segments that a run may have.
+///
+/// # Errors
+/// For several, where a kernel takes a number that is another one for each sequence, or sequences have several caches.
+fn n_segments(draft: &Draft<'_>) -> Result<usize, PlanError> {
+    let of_node = |op: &Op| if let Op::LastRows { rows } = op { *rows } else { 1 };
+    let n = draft.graph.nodes().map(|(_, node)| of_node(&node.op)).max().unwrap_or(1);
+    if n == 1 {
+        return Ok(1);
+    }
+    let differs = draft.scalars.of_segment();
+    for step in &draft.steps {
+        let is_drawn = matches!(&step.kernel, Kernel::Sample(k) if k.rows == n);
+        if !is_drawn && scalars_of(&step.kernel).iter().any(|word| differs[word.0 as usize]) {
+            let message =
+                format!("`{}` takes the position or the number of tokens as one number, and each sequence has its own", step.name);
+            return Err(PlanError::Unsupported { message, origin: step.origin });
+        }
+    }
+    let caches: BTreeSet<u32> = draft.steps.iter().filter_map(|step| step.kernel.cache_written()).map(|(cache, _)| cache.0).collect();
+    if caches.len() > 1 {
+        return Err(PlanError::Unsupported { message: "several sequences of several caches each".to_owned(), origin: Default::default() });
+    }
+    Ok(n)
+}
+
+fn finish(draft: Draft<'_>, options: &CompileOptions, segments: usize) -> Plan {
     let Draft { graph, mut steps, values, placements, rope_rows, scalars, mut outputs } = draft;
     let (steps_before, outputs_before) = if cfg!(debug_assertions) { (steps.clone(), outputs.clone()) } else { Default::default() };
     let slots = slots::assign(&mut steps, &mut outputs, &values);
@@ -63,7 +91,7 @@ fn finish(draft: Draft<'_>, options: &CompileOptions) -> Plan {
         }
     }
     let bucket = graph.tokens().map(|t| graph.shape(t).len());
-    Plan { steps, slots, placements, rope_rows, scalars, inputs, outputs, bucket, options: options.clone() }
+    Plan { steps, slots, placements, rope_rows, scalars, inputs, outputs, bucket, segments, options: options.clone() }
 }
 
 /// Drops the placements that no step reads and renumbers the others in the same order.

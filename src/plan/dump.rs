@@ -174,10 +174,13 @@ impl fmt::Display for Kernel {
             Kernel::Iota { out, len } => write!(f, "iota {len} -> {out}"),
             Kernel::Random { kind, seed, out, len } => write!(f, "random {}({seed}) {len} -> {out}", lower(kind)),
             Kernel::SelectRow { x, index, out, n_rows, len } => write!(f, "select_row({x}, {index}) {n_rows}x{len} -> {out}"),
+            Kernel::LastRows { x, out, n_rows, n_segments, len } => write!(f, "last_rows({x}) {n_segments} of {n_rows}x{len} -> {out}"),
+            Kernel::RecordedIds { cache, out, rows } => write!(f, "recorded_ids(history {}) rows {rows} -> {out}", cache.0),
             Kernel::Scalar { value, out } => write!(f, "scalar {value} -> {out}"),
             Kernel::Sample(k) => {
                 let history = k.history.map_or(String::new(), |c| format!(", history {}", c.0));
-                write!(f, "sample({}, position {}{history}) {} -> {}", k.logits, k.position, k.vocab, k.out)
+                let rows = if k.rows == 1 { String::new() } else { format!("{}x", k.rows) };
+                write!(f, "sample({}, position {}{history}) {rows}{} -> {}", k.logits, k.position, k.vocab, k.out)
             }
         }
     }

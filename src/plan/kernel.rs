@@ -72,6 +72,21 @@ pub enum Kernel {
         n_rows: usize,
         len: usize,
     },
+    /// `out[s, ..] = x[r, ..]`, rows of `len` elements, with r the last of the `n_rows` rows that is of the run's segment s; past the segments that of
+    /// the last one.
+    LastRows {
+        x: Buf,
+        out: Buf,
+        n_rows: usize,
+        n_segments: usize,
+        len: usize,
+    },
+    /// `out[t]`: the id that the history of row t's sequence holds at its position.
+    RecordedIds {
+        cache: CacheIdx,
+        out: Buf,
+        rows: Rows,
+    },
     /// Writes a scalar of the parameter block to a buffer of one element.
     Scalar {
         value: ScalarRef,
@@ -343,10 +358,11 @@ pub struct ScatterAdd {
     pub dtype: DType,
 }
 
-/// `Op::Sample`: `settings` are temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed.
+/// `Op::Sample` of `logits [rows, vocab]`, row s for the run's segment s: `settings` are temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     pub logits: Buf,
+    pub rows: usize,
     pub vocab: usize,
     pub settings: [ScalarRef; 7],
     pub position: ScalarRef,

@@ -164,6 +164,8 @@ pub struct Plan {
     pub outputs: Vec<OutputSpec>,
     /// The token bucket, where the graph has a token input.
     pub bucket: Option<usize>,
+    /// The most segments of a run. More than one only where each row depends on its own sequence alone.
+    pub segments: usize,
     pub options: CompileOptions,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::graph::CacheIdx;
 
-use super::{Buf, Epilogue, Kernel, PlacedId, View};
+use super::{Buf, Epilogue, Kernel, PlacedId, ScalarRef, View};
 
 /// How a kernel uses a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,10 +180,15 @@ impl Kernel {
                 ops.read(x, *n_rows * *len);
                 ops.write(out, *len);
             }
+            Kernel::LastRows { x, out, n_rows, n_segments, len } => {
+                ops.read(x, *n_rows * *len);
+                ops.write(out, *n_segments * *len);
+            }
+            Kernel::RecordedIds { out, rows, .. } => ops.write(out, rows.count),
             Kernel::Scalar { out, .. } => ops.write(out, 1),
             Kernel::Sample(k) => {
-                ops.read(&mut k.logits, k.vocab);
-                ops.write(&mut k.out, 1);
+                ops.read(&mut k.logits, k.rows * k.vocab);
+                ops.write(&mut k.out, k.rows);
             }
         }
         ops.0
@@ -228,5 +233,20 @@ fn reach(view: &View, dims: &[usize]) -> usize {
         Some(extent) if extent.is_empty() => 0,
         Some(extent) => extent.end,
         None => usize::MAX,
+    }
+}
+
+/// The words of the parameter block that a kernel takes.
+pub(crate) fn scalars_of(kernel: &Kernel) -> Vec<ScalarRef> {
+    match kernel {
+        Kernel::Norm(k) => vec![k.eps],
+        Kernel::Linear(k) => k.norm.iter().map(|n| n.1).collect(),
+        Kernel::Attention(k) => vec![k.scale, k.window],
+        Kernel::Elementwise(k) => k.scalars.clone(),
+        Kernel::Random { seed, .. } => vec![*seed],
+        Kernel::SelectRow { index, .. } => vec![*index],
+        Kernel::Scalar { value, .. } => vec![*value],
+        Kernel::Sample(k) => k.settings.iter().copied().chain([k.position]).collect(),
+        _ => Vec::new(),
     }
 }

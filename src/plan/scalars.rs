@@ -1,6 +1,6 @@
 //! The parameter block: every scalar of a run, evaluated on the host while the run is encoded.
 
-use crate::graph::{BinaryOp, Literal, RunArgs, RuntimeScalar, UnaryOp};
+use crate::graph::{BinaryOp, Literal, RuntimeScalar, Segment, UnaryOp};
 use crate::tensor::DType;
 
 /// A word of the parameter block.
@@ -39,13 +39,28 @@ pub struct Scalars {
 }
 
 impl Scalars {
-    /// The block of a run: one 32-bit word each, f32 or i32 by its bits. Arithmetic is as on the device: f32 and wrapping i32.
-    pub fn evaluate(&self, args: &RunArgs) -> Vec<u32> {
+    /// By word: whether it may differ from segment to segment.
+    pub fn of_segment(&self) -> Vec<bool> {
+        let mut differs: Vec<bool> = Vec::with_capacity(self.words.len());
+        for word in &self.words {
+            differs.push(match *word {
+                ScalarExpr::Literal(_) => false,
+                ScalarExpr::Runtime(_) => true,
+                ScalarExpr::Unary { x, .. } | ScalarExpr::Cast { x, .. } => differs[x.0 as usize],
+                ScalarExpr::Binary { a, b, .. } => differs[a.0 as usize] || differs[b.0 as usize],
+            });
+        }
+        differs
+    }
+
+    /// The block of a run as one of its segments has it: one 32-bit word each, f32 or i32 by its bits. Arithmetic is as on the device: f32 and
+    /// wrapping i32. `literals`: those of the run, by index.
+    pub fn evaluate(&self, literals: &[Literal], segment: &Segment) -> Vec<u32> {
         let mut block: Vec<u32> = Vec::with_capacity(self.words.len());
         for word in &self.words {
             block.push(match *word {
-                ScalarExpr::Literal(i) => args.literals.get(i as usize).unwrap_or(&self.literals[i as usize]).bits(),
-                ScalarExpr::Runtime(scalar) => runtime(scalar, args),
+                ScalarExpr::Literal(i) => literals.get(i as usize).unwrap_or(&self.literals[i as usize]).bits(),
+                ScalarExpr::Runtime(scalar) => runtime(scalar, segment),
                 ScalarExpr::Unary { op, x, dtype } => unary(op, block[x.0 as usize], dtype),
                 ScalarExpr::Binary { op, a, b, dtype } => binary(op, block[a.0 as usize], block[b.0 as usize], dtype),
                 ScalarExpr::Cast { x, from, to } => cast(block[x.0 as usize], from, to),
@@ -55,11 +70,11 @@ impl Scalars {
     }
 }
 
-fn runtime(scalar: RuntimeScalar, args: &RunArgs) -> u32 {
-    let s = &args.sampling;
+fn runtime(scalar: RuntimeScalar, segment: &Segment) -> u32 {
+    let s = &segment.sampling;
     match scalar {
-        RuntimeScalar::Position(cache) => args.caches.get(cache.0 as usize).map_or(0, |c| c.position as u32),
-        RuntimeScalar::TokenCount => args.n_tokens as u32,
+        RuntimeScalar::Position(cache) => segment.caches.get(cache.0 as usize).map_or(0, |c| c.position as u32),
+        RuntimeScalar::TokenCount => segment.n_tokens as u32,
         RuntimeScalar::Temperature => s.temperature.to_bits(),
         RuntimeScalar::TopK => s.top_k as u32,
         RuntimeScalar::TopP => s.top_p.to_bits(),

@@ -38,6 +38,8 @@ pub fn op_name(op: &Op) -> Cow<'static, str> {
         Op::Slice { .. } => "slice",
         Op::Concat { .. } => "concat",
         Op::SelectRow => "select_row",
+        Op::RecordedIds(_) => "recorded_ids",
+        Op::LastRows { .. } => "last_rows",
         Op::Gather { .. } => "gather",
         Op::ScatterAdd { .. } => "scatter",
         Op::ArgMax { .. } => "argmax",

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use crate::graph::CacheIdx;
 
-use super::{Buf, Epilogue, Kernel, Plan, Role, ScalarRef, Step, Storage};
+use super::operands::scalars_of;
+use super::{Buf, Epilogue, Kernel, Plan, Role, Step, Storage};
 
 /// Follows the steps with an abstract memory.
 ///
@@ -43,7 +44,7 @@ impl Memory<'_> {
         for &(buf, role, len) in operands.iter().filter(|o| o.1 != Role::Read) {
             self.write(buf, role, len)?;
         }
-        for word in scalars(&step.kernel) {
+        for word in scalars_of(&step.kernel) {
             if word.0 as usize >= self.plan.scalars.words.len() {
                 return Err(format!("there is no word {}", word.0));
             }
@@ -125,19 +126,5 @@ impl Memory<'_> {
             }
         }
         Ok(())
-    }
-}
-
-fn scalars(kernel: &Kernel) -> Vec<ScalarRef> {
-    match kernel {
-        Kernel::Norm(k) => vec![k.eps],
-        Kernel::Linear(k) => k.norm.iter().map(|n| n.1).collect(),
-        Kernel::Attention(k) => vec![k.scale, k.window],
-        Kernel::Elementwise(k) => k.scalars.clone(),
-        Kernel::Random { seed, .. } => vec![*seed],
-        Kernel::SelectRow { index, .. } => vec![*index],
-        Kernel::Scalar { value, .. } => vec![*value],
-        Kernel::Sample(k) => k.settings.iter().copied().chain([k.position]).collect(),
-        _ => Vec::new(),
     }
 }

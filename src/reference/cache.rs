@@ -5,6 +5,7 @@ use crate::graph::{CacheSpec, ExecError, KvType, Origin};
 use super::value::Value;
 
 /// Keys and values by layer and position, and the ids recorded by position.
+#[derive(Clone)]
 pub struct Cache {
     pub spec: CacheSpec,
     keys: Vec<Vec<f64>>,
@@ -69,6 +70,11 @@ impl Cache {
             self.history.resize(position + 1, -1);
         }
         self.history[position] = id;
+    }
+
+    /// The id of a position; -1 where none was recorded.
+    pub fn recorded(&self, position: usize) -> i32 {
+        self.history.get(position).copied().unwrap_or(-1)
     }
 
     /// The ids of the last `n` positions before `position`.

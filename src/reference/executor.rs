@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::graph::{
     Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, Literal, NoChoice, NodeId, Op,
-    ProgramId, Programs, Released, RopeRowsKind, RunArgs, RuntimeScalar, ScalarSource, Weight, rope_rows,
+    ProgramId, Programs, Released, RopeRowsKind, RunArgs, RuntimeScalar, ScalarSource, TokenDim, Weight, rope_rows,
 };
 use crate::tensor::{DType, HostTensor};
 
@@ -75,6 +75,69 @@ impl ReferenceExecutor {
         Ok(value)
     }
 
+    /// The values of `outputs` in a run of one segment.
+    fn run_segment(
+        &mut self,
+        graph: &Graph,
+        outputs: &[NodeId],
+        args: &RunArgs,
+        caches: &[CacheSpec],
+    ) -> Result<Vec<Arc<Value>>, ExecError> {
+        let mut values: Vec<Option<Arc<Value>>> = vec![None; graph.len()];
+        let mut uses = vec![0usize; graph.len()];
+        for (_, node) in graph.nodes() {
+            node.inputs.iter().for_each(|i| uses[i.0 as usize] += 1);
+        }
+        outputs.iter().for_each(|o| uses[o.0 as usize] += 1);
+        for (id, node) in graph.nodes() {
+            values[id.0 as usize] = Some(self.evaluate(graph, id, &values, args, caches)?);
+            for input in &node.inputs {
+                let left = &mut uses[input.0 as usize];
+                *left -= 1;
+                if *left == 0 {
+                    values[input.0 as usize] = None;
+                }
+            }
+        }
+        Ok(outputs.iter().map(|o| values[o.0 as usize].clone().expect("outputs are kept")).collect())
+    }
+
+    /// The same in a run of several: each as if it were alone, and their rows one after the other.
+    fn run_segments(&mut self, graph: &Graph, outputs: &[NodeId], args: &RunArgs, caches: &[CacheSpec]) -> Result<Vec<Value>, ExecError> {
+        let tokens = graph.tokens().map(|id| &graph.node(id).op);
+        let (dims, by_segment) = (graph.token_dims(), by_segment(graph));
+        let mut joined: Vec<Value> = Vec::new();
+        let mut first = 0;
+        for (s, segment) in args.segments.iter().enumerate() {
+            let mut inputs = args.inputs.clone();
+            if let Some(Op::Input(id)) = tokens {
+                let ids = match &inputs[id.0 as usize] {
+                    Binding::Host(ids) => ids.clone(),
+                    Binding::Device(ids) => Arc::new(self.tensor(ids)?.to_host()),
+                };
+                let ids = ids.as_i32().and_then(|ids| ids.get(first..first + segment.n_tokens)).unwrap_or(&[]).to_vec();
+                inputs[id.0 as usize] = Binding::Host(Arc::new(HostTensor::i32([ids.len()], ids)));
+            }
+            let own = RunArgs { inputs, literals: args.literals.clone(), segments: vec![segment.clone()] };
+            let values = self.run_segment(graph, outputs, &own, caches)?;
+            for (i, (value, output)) in values.iter().zip(outputs).enumerate() {
+                if s == 0 {
+                    joined.push((**value).clone());
+                    continue;
+                }
+                let width = value.data.len() / value.shape.dims().first().copied().unwrap_or(1).max(1);
+                let (to, n) = match dims[output.0 as usize] {
+                    TokenDim::At(0) => (first, segment.n_tokens),
+                    _ if by_segment[output.0 as usize] => (s, 1),
+                    _ => continue,
+                };
+                joined[i].data[to * width..(to + n) * width].copy_from_slice(&value.data[..n * width]);
+            }
+            first += segment.n_tokens;
+        }
+        Ok(joined)
+    }
+
     fn evaluate(
         &mut self,
         graph: &Graph,
@@ -88,7 +151,7 @@ impl ReferenceExecutor {
             let id = node.inputs[i];
             values[id.0 as usize].as_deref().expect("inputs come before their users")
         };
-        let n_tokens = args.n_tokens;
+        let n_tokens = args.n_tokens();
         let shape = node.shape.clone();
         let value = match &node.op {
             Op::Input(input) => return self.bound(graph, id, args.inputs.get(input.0 as usize)),
@@ -113,6 +176,15 @@ impl ReferenceExecutor {
             Op::Broadcast => layout::broadcast(input(0), &shape),
             Op::Slice { starts, steps } => layout::slice(input(0), starts, steps, &shape),
             Op::Concat { axis } => layout::concat(&(0..node.inputs.len()).map(input).collect::<Vec<_>>(), *axis, &shape),
+            Op::LastRows { rows } => {
+                let row = layout::select_row(input(0), n_tokens as i64 - 1).data;
+                Value::new(shape, input(0).dtype, (0..*rows).flat_map(|_| row.clone()).collect())
+            }
+            Op::RecordedIds(cache) => {
+                let (cache, position) = self.cache(args, cache.0)?;
+                let ids = (0..shape.len()).map(|t| if t < n_tokens { f64::from(cache.recorded(position + t)) } else { 0.0 }).collect();
+                Value::new(shape, DType::I32, ids)
+            }
             Op::SelectRow => layout::select_row(input(0), input(1).data[0] as i64),
             Op::Gather { axis } => gather::gather(input(0), input(1), *axis, &shape),
             Op::ScatterAdd { axis } => gather::scatter_add(input(0), input(1), input(2), *axis),
@@ -150,11 +222,13 @@ impl ReferenceExecutor {
                     Some(cache) => self.cache(args, cache.0)?.0.recent(position, settings[5] as usize),
                     None => Vec::new(),
                 };
-                let id = sample::choose(&input(0).data, &settings, &recent).map_or_else(NoChoice::id, |choice| choice.id as i32);
+                // The rows of a run of one segment are one row again and again.
+                let logits = &input(0).data[..input(0).shape.last_dim()];
+                let id = sample::choose(logits, &settings, &recent).map_or_else(NoChoice::id, |choice| choice.id as i32);
                 if let Some(cache) = history {
                     self.cache(args, cache.0)?.0.record(position, id);
                 }
-                Value::new([1].into(), DType::I32, vec![f64::from(id)])
+                Value::new(shape.clone(), DType::I32, vec![f64::from(id); shape.len()])
             }
         };
         Ok(Arc::new(value))
@@ -178,7 +252,7 @@ impl ReferenceExecutor {
     }
 
     fn cache(&mut self, args: &RunArgs, cache: u32) -> Result<(&mut Cache, usize), ExecError> {
-        let used = args.caches.get(cache as usize).ok_or_else(|| unsupported("a cache that is not bound"))?;
+        let used = args.caches().get(cache as usize).ok_or_else(|| unsupported("a cache that is not bound"))?;
         match self.caches.get_mut(used.cache.0 as usize) {
             Some(Some(cache)) => Ok((cache, used.position)),
             _ => Err(unsupported("a cache that was freed")),
@@ -186,8 +260,18 @@ impl ReferenceExecutor {
     }
 }
 
+/// By node: whether it has a row for each segment of a run.
+fn by_segment(graph: &Graph) -> Vec<bool> {
+    let mut found: Vec<bool> = Vec::with_capacity(graph.len());
+    for (_, node) in graph.nodes() {
+        found.push(matches!(node.op, Op::LastRows { .. }) || node.inputs.iter().any(|i| found[i.0 as usize]));
+    }
+    found
+}
+
 fn scalar(source: ScalarSource, args: &RunArgs, literals: &[Literal]) -> Value {
-    let s = &args.sampling;
+    let segment = &args.segments[0];
+    let s = &segment.sampling;
     match source {
         ScalarSource::Literal { index, dtype } => {
             let literal = args.literals.get(index as usize).unwrap_or(&literals[index as usize]);
@@ -199,8 +283,8 @@ fn scalar(source: ScalarSource, args: &RunArgs, literals: &[Literal]) -> Value {
         }
         ScalarSource::Runtime(scalar) => {
             let value = match scalar {
-                RuntimeScalar::Position(cache) => args.caches.get(cache.0 as usize).map_or(0.0, |c| c.position as f64),
-                RuntimeScalar::TokenCount => args.n_tokens as f64,
+                RuntimeScalar::Position(cache) => segment.caches.get(cache.0 as usize).map_or(0.0, |c| c.position as f64),
+                RuntimeScalar::TokenCount => segment.n_tokens as f64,
                 RuntimeScalar::Temperature => f64::from(s.temperature),
                 RuntimeScalar::TopK => f64::from(s.top_k),
                 RuntimeScalar::TopP => f64::from(s.top_p),
@@ -248,24 +332,13 @@ impl Executor for ReferenceExecutor {
         let program = self.programs.get_mut(program).ok_or_else(|| unsupported("a program that was freed"))?;
         let Program { graph, outputs, caches } = program;
         let (graph, outputs, caches) = (graph.clone(), outputs.clone(), caches.clone());
-        let mut values: Vec<Option<Arc<Value>>> = vec![None; graph.len()];
-        let mut uses = vec![0usize; graph.len()];
-        for (_, node) in graph.nodes() {
-            node.inputs.iter().for_each(|i| uses[i.0 as usize] += 1);
-        }
-        outputs.iter().for_each(|o| uses[o.0 as usize] += 1);
-        for (id, node) in graph.nodes() {
-            values[id.0 as usize] = Some(self.evaluate(&graph, id, &values, args, &caches)?);
-            for input in &node.inputs {
-                let left = &mut uses[input.0 as usize];
-                *left -= 1;
-                if *left == 0 {
-                    values[input.0 as usize] = None;
-                }
-            }
-        }
         self.counters.steps += 1;
-        Ok(outputs.iter().map(|o| self.store(values[o.0 as usize].clone().expect("outputs are kept"))).collect())
+        if args.segments.len() != 1 {
+            let values = self.run_segments(&graph, &outputs, args, &caches)?;
+            return Ok(values.into_iter().map(|value| self.store(Arc::new(value))).collect());
+        }
+        let values = self.run_segment(&graph, &outputs, args, &caches)?;
+        Ok(values.into_iter().map(|value| self.store(value)).collect())
     }
 
     fn computes_padding(&self) -> bool {
@@ -286,6 +359,17 @@ impl Executor for ReferenceExecutor {
 
     fn new_cache(&mut self, spec: &CacheSpec) -> Result<CacheId, ExecError> {
         self.caches.push(Some(Cache::new(spec)));
+        Ok(CacheId(self.caches.len() as u32 - 1))
+    }
+
+    fn add_cache(&mut self, beside: CacheId) -> Result<CacheId, ExecError> {
+        let spec = self.caches.get(beside.0 as usize).and_then(Option::as_ref).map(|cache| cache.spec);
+        self.new_cache(&spec.ok_or_else(|| unsupported("a cache that was freed"))?)
+    }
+
+    fn fork_cache(&mut self, of: CacheId, _: usize) -> Result<CacheId, ExecError> {
+        let cache = self.caches.get(of.0 as usize).cloned().flatten();
+        self.caches.push(Some(cache.ok_or_else(|| unsupported("a cache that was freed"))?));
         Ok(CacheId(self.caches.len() as u32 - 1))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::graph::{
     Binding, CacheSpec, CacheUse, CompileOptions, Executor, Graph, GraphError, InputId, KvType, Literal, Node, NodeId, Op, RunArgs,
-    ScalarSource,
+    ScalarSource, Segment,
 };
 use crate::reference::ReferenceExecutor;
 use crate::tensor::{HostTensor, Shape};
@@ -88,7 +88,7 @@ impl Cut {
             nodes: Vec::new(),
             literals: trace.args.literals.clone(),
             bindings: Vec::new(),
-            n_tokens: trace.args.n_tokens,
+            n_tokens: trace.args.n_tokens(),
             position: trace.position(),
             caches: trace.caches.iter().map(|spec| CacheSpec { n_layers: 0, ..*spec }).collect(),
             token_dim: dims[goal.0 as usize],
@@ -123,7 +123,7 @@ impl Cut {
             Op::CacheAppend { cache, .. } => {
                 let spec = self.caches.get_mut(cache.0 as usize)?;
                 // Keys of earlier runs are in the cache and nowhere else.
-                if args.caches.get(cache.0 as usize)?.position > 0 {
+                if args.caches().get(cache.0 as usize)?.position > 0 {
                     return None;
                 }
                 // Only the layers of the cut get a cache.
@@ -246,7 +246,7 @@ impl Cut {
             caches.push(CacheUse { cache: executor.new_cache(spec)?, position: self.position });
         }
         let program = executor.compile(&graph, &[output], &CompileOptions { fuse: false, caches: self.caches.clone() })?;
-        let args = RunArgs { inputs: inputs_in_order, caches, n_tokens: self.n_tokens, ..RunArgs::default() };
+        let args = RunArgs::of(inputs_in_order, Segment { caches, n_tokens: self.n_tokens, ..Segment::default() });
         let tensors = executor.run(program, &args)?;
         let values = executor.read(&tensors[0])?;
         Ok(self.token_dim.map_or(values.clone(), |dim| first_of_dim(&values, dim, self.n_tokens)))

@@ -231,7 +231,7 @@ fn other_tokens(trace: &Trace, reference: &Reference) -> Option<Reason> {
     let ours: Vec<i32> = trace.history.iter().copied().chain(trace.token_ids()?).collect();
     let theirs: Vec<i32> = reference.history().iter().chain(reference.token_ids()?).copied().collect();
     // A reference of decoded tokens alone does not say what came before them.
-    let ours = if reference.history().is_empty() && theirs.len() == trace.args.n_tokens {
+    let ours = if reference.history().is_empty() && theirs.len() == trace.args.n_tokens() {
         &ours[trace.position().min(ours.len())..]
     } else {
         &ours

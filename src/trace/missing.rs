@@ -92,7 +92,7 @@ fn candidates(own: &str, reference: &Reference, unused: &[String], trace: &Trace
         .filter(near)
         .filter_map(|name| {
             let (_, values) = reference.get(name)?;
-            let rows = trace.args.n_tokens.max(1);
+            let rows = trace.args.n_tokens().max(1);
             let fits =
                 values.dtype.is_float() && values.len().is_multiple_of(rows) && (0..values.len()).all(|i| values.value(i).is_finite());
             fits.then(|| Candidate { name: name.clone(), values: Arc::new(values.clone()) })

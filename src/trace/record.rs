@@ -84,14 +84,14 @@ impl Trace {
     pub fn token_ids(&self) -> Option<Vec<i32>> {
         let Op::Input(input) = self.graph.node(self.graph.tokens()?).op else { return None };
         match self.args.inputs.get(input.0 as usize)? {
-            Binding::Host(ids) => Some(ids.as_i32()?.iter().take(self.args.n_tokens).copied().collect()),
+            Binding::Host(ids) => Some(ids.as_i32()?.iter().take(self.args.n_tokens()).copied().collect()),
             Binding::Device(_) => None,
         }
     }
 
     /// The position of the first token in the first cache, 0 without one.
     pub fn position(&self) -> usize {
-        self.args.caches.first().map_or(0, |c| c.position)
+        self.args.caches().first().map_or(0, |c| c.position)
     }
 }
 
@@ -126,7 +126,7 @@ pub fn record(request: &Request<'_>, args: &RunArgs, executor: &mut dyn Executor
     for (&id, tensor) in ids.iter().zip(&tensors) {
         let mut values = executor.read(tensor)?;
         if let Some(dim) = dims[id.0 as usize] {
-            values = first_of_dim(&values, dim, args.n_tokens);
+            values = first_of_dim(&values, dim, args.n_tokens());
         }
         values_of.insert(id, (Stats::of(&values), Arc::new(values)));
     }

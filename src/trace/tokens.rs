@@ -21,7 +21,15 @@ fn token_dim(graph: &Graph, node: &Node, dims: &[Option<usize>]) -> Option<usize
     let shape_of = |i: usize| graph.shape(node.inputs[i]);
     let rank = node.shape.rank();
     match &node.op {
-        Op::Input(_) | Op::Weight(_) | Op::Scalar(_) | Op::Iota | Op::Random(_) | Op::CacheAppend { .. } | Op::Sample { .. } => None,
+        Op::Input(_)
+        | Op::Weight(_)
+        | Op::Scalar(_)
+        | Op::RecordedIds(_)
+        | Op::Iota
+        | Op::Random(_)
+        | Op::CacheAppend { .. }
+        | Op::LastRows { .. }
+        | Op::Sample { .. } => None,
         Op::RopeRows { .. } => graph.tokens().map(|_| 0),
         Op::Binary(_) | Op::Where | Op::Broadcast => (0..node.inputs.len()).find_map(|i| of(i).map(|d| d + rank - shape_of(i).rank())),
         Op::Reshape => of(0).and_then(|d| kept_by_reshape(shape_of(0), d, &node.shape)),

@@ -197,6 +197,8 @@ impl Llama {
             chunk,
             sinks,
             page: 16,
+            sequences: 1,
+            places: 0,
             kv_type,
         }
     }
@@ -284,7 +286,7 @@ pub fn run_logits(
     position: usize,
     ids: &[i32],
 ) -> Vec<f32> {
-    use tensorlogic::graph::{Binding, CacheUse, CompileOptions, RunArgs};
+    use tensorlogic::graph::{Binding, CacheUse, CompileOptions, RunArgs, Segment};
     let bucket = ids.len().next_power_of_two();
     let step = llama.step(bucket, spec.n_positions());
     let options = CompileOptions { fuse: true, caches: vec![*spec] };
@@ -293,8 +295,7 @@ pub fn run_logits(
     rows.resize(bucket, 0);
     let args = RunArgs {
         inputs: vec![Binding::Host(Arc::new(HostTensor::i32([bucket], rows)))],
-        caches: vec![CacheUse { cache, position }],
-        n_tokens: ids.len(),
+        segments: vec![Segment { caches: vec![CacheUse { cache, position }], n_tokens: ids.len(), ..Segment::default() }],
         ..RunArgs::default()
     };
     let outputs = executor.run(program, &args).unwrap();

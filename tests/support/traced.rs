@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tensorlogic::graph::{Binding, CacheSpec, CacheUse, Executor, Graph, KvType, NodeId, RunArgs};
+use tensorlogic::graph::{Binding, CacheSpec, CacheUse, Executor, Graph, KvType, NodeId, RunArgs, Segment};
 use tensorlogic::tensor::HostTensor;
 use tensorlogic::trace::{Request, Select, Trace, record};
 
@@ -51,8 +51,7 @@ impl Subject {
         rows.resize(self.bucket, 7);
         RunArgs {
             inputs: vec![Binding::Host(Arc::new(HostTensor::i32([self.bucket], rows)))],
-            caches: vec![cache],
-            n_tokens: self.ids.len(),
+            segments: vec![Segment { caches: vec![cache], n_tokens: self.ids.len(), ..Segment::default() }],
             ..RunArgs::default()
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tensorlogic::format::Metadata;
 use tensorlogic::graph::{CacheUse, Executor, Weight};
-use tensorlogic::lang::{Architectures, ModelProgram, ModelSource, TraceSpec};
+use tensorlogic::lang::{Architectures, ModelProgram, ModelSource, StepOutput, TraceSpec};
 use tensorlogic::reference::ReferenceExecutor;
 use tensorlogic::trace::{Reference, Request, Rounding, Select, Tolerance, Trace, compare, diagnose, record};
 
@@ -38,8 +38,7 @@ fn traced(subject: &Arc<Subject>, from: &str, to: &str, select: Select) -> (Mode
         bucket: subject.bucket,
         n_positions: subject.spec.n_positions(),
         window: subject.spec.window,
-        last_only: false,
-        sample: false,
+        output: StepOutput::Logits,
         position: 0,
     };
     let forward = program.trace_forward(&spec).unwrap();

@@ -205,6 +205,7 @@ impl<'a> Lowering<'a> {
             Kernel::Iota { out, len } => self.iota(*out, *len),
             Kernel::Random { kind, seed, out, len } => self.random(*kind, *seed, *out, *len),
             Kernel::SelectRow { x, index, out, n_rows, len } => self.select_row(*x, *index, *out, *n_rows, *len),
+            Kernel::LastRows { .. } | Kernel::RecordedIds { .. } => return Err(self.unsupported("several sequences a run")),
             Kernel::Scalar { value, out } => self.scalar(*value, *out),
             Kernel::Sample(k) => self.sample(k)?,
         }

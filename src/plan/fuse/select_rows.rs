@@ -13,7 +13,7 @@ enum Demand {
     Row(Row),
 }
 
-/// One of `n_rows` rows of `len` elements.
+/// Some of `n_rows` rows of `len` elements: one, or the last of each segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Row {
     pick: Pick,
@@ -26,6 +26,24 @@ struct Row {
 enum Pick {
     Word(ScalarRef),
     Fixed(usize),
+    /// The last of each of so many segments.
+    Last(usize),
+}
+
+impl Row {
+    /// Rows that are picked.
+    fn n_picked(&self) -> usize {
+        if let Pick::Last(n) = self.pick { n } else { 1 }
+    }
+}
+
+/// What a step selects: the value, its row, and the result.
+fn selection(kernel: &Kernel) -> Option<(Buf, Row, Buf)> {
+    match *kernel {
+        Kernel::SelectRow { x, index, out, n_rows, len } => Some((x, Row { pick: Pick::Word(index), n_rows, len }, out)),
+        Kernel::LastRows { x, out, n_rows, n_segments, len } => Some((x, Row { pick: Pick::Last(n_segments), n_rows, len }, out)),
+        _ => None,
+    }
 }
 
 /// Where only one row of a value is selected, or sliced, and the step that makes it works row by row, the selection is done before the step,
@@ -52,8 +70,8 @@ fn demands(draft: &Draft<'_>) -> HashMap<Buf, Demand> {
     let rows: HashMap<Buf, usize> = draft.steps.iter().filter_map(|s| own_rows(&s.kernel)).collect();
     for step in draft.steps.iter().rev() {
         let mut wanted: Vec<(Buf, Demand)> = Vec::new();
-        if let Kernel::SelectRow { x, index, n_rows, len, .. } = step.kernel {
-            wanted.push((x, Demand::Row(Row { pick: Pick::Word(index), n_rows, len })));
+        if let Some((x, row, _)) = selection(&step.kernel) {
+            wanted.push((x, Demand::Row(row)));
         } else if let Some(row) = row_demand(&step.kernel, &demands)
             && let Some(kernel) = one_row(&draft.values, &step.kernel, row, &mut |operand| {
                 wanted.push((operand.buf, Demand::Row(Row { len: operand.len, ..row })));
@@ -133,8 +151,7 @@ impl Rewrite<'_, '_> {
         for operand in step.kernel.operands_mut() {
             *operand.buf = *self.renamed.get(operand.buf).unwrap_or(operand.buf);
         }
-        if let Kernel::SelectRow { x, index, out, n_rows, len } = step.kernel
-            && let row = (Row { pick: Pick::Word(index), n_rows, len })
+        if let Some((x, row, out)) = selection(&step.kernel)
             && demands.get(&x) == Some(&Demand::Row(row))
         {
             let row = self.row(x, row, &step);
@@ -150,7 +167,7 @@ impl Rewrite<'_, '_> {
             self.draft.steps.push(step);
             return;
         };
-        let out = self.draft.value(row.len);
+        let out = self.draft.value(row.n_picked() * row.len);
         for operand in kernel.operands_mut().into_iter().filter(|o| o.role == Role::Write) {
             self.rows.insert((*operand.buf, row), out);
             *operand.buf = out;
@@ -185,13 +202,16 @@ impl Rewrite<'_, '_> {
             return known;
         }
         let Row { pick, n_rows, len } = row;
-        let index = match pick {
-            Pick::Word(word) => word,
-            Pick::Fixed(index) => self.draft.constant(Literal::I32(index as i32)),
+        let out = self.draft.value(row.n_picked() * len);
+        let (kernel, name) = match pick {
+            Pick::Word(index) => (Kernel::SelectRow { x, index, out, n_rows, len }, "select_row"),
+            Pick::Fixed(index) => {
+                let index = self.draft.constant(Literal::I32(index as i32));
+                (Kernel::SelectRow { x, index, out, n_rows, len }, "select_row")
+            }
+            Pick::Last(n_segments) => (Kernel::LastRows { x, out, n_rows, n_segments, len }, "last_rows"),
         };
-        let out = self.draft.value(len);
-        let kernel = Kernel::SelectRow { x, index, out, n_rows, len };
-        self.draft.steps.push(Step { kernel, nodes: for_step.nodes.clone(), name: "select_row".to_owned(), origin: for_step.origin });
+        self.draft.steps.push(Step { kernel, nodes: for_step.nodes.clone(), name: name.to_owned(), origin: for_step.origin });
         self.rows.insert((x, row), out);
         out
     }
@@ -212,22 +232,23 @@ type FindRow<'f> = &'f mut dyn FnMut(RowOperand) -> (Buf, usize);
 fn one_row(values: &[usize], kernel: &Kernel, row: Row, find: FindRow<'_>) -> Option<Kernel> {
     // Rows of the result may be several of the kernel's: heads of a token.
     let per_row = |rows: usize| (rows > 0 && rows.is_multiple_of(row.n_rows)).then(|| rows / row.n_rows);
+    let picked = |per_row: usize| Rows { count: per_row * row.n_picked(), dynamic: false };
     match kernel {
         Kernel::Linear(k) => {
             let Epilogue::Store { residual: None, .. } = k.epilogue else { return None };
             let count = per_row(k.rows.count)?;
             let x = find(RowOperand { buf: k.x, len: count * k.k, is_view: false }).0;
-            Some(Kernel::Linear(Linear { x, rows: Rows { count, dynamic: false }, ..k.clone() }))
+            Some(Kernel::Linear(Linear { x, rows: picked(count), ..k.clone() }))
         }
         Kernel::Norm(k) => {
             let count = per_row(k.rows.count)?;
             let x = find(RowOperand { buf: k.x, len: count * k.width, is_view: false }).0;
-            Some(Kernel::Norm(Norm { x, rows: Rows { count, dynamic: false }, ..k.clone() }))
+            Some(Kernel::Norm(Norm { x, rows: picked(count), ..k.clone() }))
         }
         Kernel::Softmax(k) => {
             let outer = per_row(k.outer)?;
             let x = find(RowOperand { buf: k.x, len: outer * k.len * k.inner, is_view: false }).0;
-            Some(Kernel::Softmax(Softmax { x, outer, ..k.clone() }))
+            Some(Kernel::Softmax(Softmax { x, outer: picked(outer).count, ..k.clone() }))
         }
         Kernel::Elementwise(k) => elementwise_row(values, k, row, find).map(Kernel::Elementwise),
         _ => None,
@@ -254,13 +275,13 @@ fn elementwise_row(values: &[usize], k: &Elementwise, row: Row, find: FindRow<'_
         .map(|(view, _)| if view.strides[0] == 0 { Some(None) } else { follows_rows(view).map(Some) })
         .collect::<Option<_>>()?;
     let mut one = Elementwise { dynamic: false, ..k.clone() };
-    one.dims[0] = 1;
+    one.dims[0] = row.n_picked();
     for ((view, _), row_len) in one.inputs.iter_mut().zip(row_lens) {
         if let Some(row_len) = row_len {
             let (buf, offset) = find(RowOperand { buf: view.buf, len: row_len, is_view: true });
             view.buf = buf;
             view.offset += offset;
-            view.strides[0] = 0;
+            view.strides[0] = if row.n_picked() == 1 { 0 } else { row_len as isize };
         }
     }
     Some(one)

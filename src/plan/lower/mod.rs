@@ -85,7 +85,7 @@ impl<'g> Lowering<'g> {
             Op::Reshape | Op::Permute(_) | Op::Broadcast | Op::Slice { .. } => Ok(self.layout(node)),
             Op::Concat { axis } => Ok(self.concat(id, node, *axis)),
             Op::Iota | Op::Random(_) => self.source(id, node),
-            Op::SelectRow | Op::Gather { .. } | Op::ScatterAdd { .. } => self.indexed(id, node),
+            Op::SelectRow | Op::LastRows { .. } | Op::Gather { .. } | Op::ScatterAdd { .. } => self.indexed(id, node),
             Op::Reduce { .. } | Op::ArgMax { .. } | Op::ArgMin { .. } | Op::CumSum { .. } | Op::Softmax { .. } | Op::ArgSort { .. } => {
                 self.along_axis(id, node)
             }
@@ -97,6 +97,7 @@ impl<'g> Lowering<'g> {
             | Op::Rope { .. }
             | Op::CacheAppend { .. }
             | Op::Attention { .. }
+            | Op::RecordedIds(_)
             | Op::Sample { .. } => self.neural(id, node),
         }
     }

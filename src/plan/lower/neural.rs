@@ -19,6 +19,7 @@ impl Lowering<'_> {
             Op::Rope { style, n_dims } => Ok(self.rope(id, node, *style, *n_dims)),
             Op::CacheAppend { cache, layer } => self.cache_append(id, node, *cache, *layer),
             Op::Attention { sink } => self.attention(id, node, *sink),
+            Op::RecordedIds(cache) => Ok(self.recorded_ids(id, *cache)),
             _ => self.sample(id, node),
         }
     }
@@ -192,10 +193,17 @@ impl Lowering<'_> {
             *word = self.host_scalar(node, 1 + i, "a setting of `sample`")?;
         }
         let position = self.host_scalar(node, 8, "the position of `sample`")?;
-        let (logits, vocab) = (self.buf(node.inputs[0]), self.shape(node.inputs[0]).len());
+        let (logits, shape) = (self.buf(node.inputs[0]), self.shape(node.inputs[0]));
         let (out, lowered) = self.written(id);
-        self.draft.push(Kernel::Sample(Sample { logits, vocab, settings, position, history, out }), vec![id]);
+        let (rows, vocab) = (shape.rows(), shape.last_dim());
+        self.draft.push(Kernel::Sample(Sample { logits, rows, vocab, settings, position, history, out }), vec![id]);
         Ok(lowered)
+    }
+
+    fn recorded_ids(&mut self, id: NodeId, cache: CacheIdx) -> Lowered {
+        let (out, lowered) = self.written(id);
+        self.draft.push(Kernel::RecordedIds { cache, out, rows: self.tokens(id) }, vec![id]);
+        lowered
     }
 
     /// Rows of dimension 0.

@@ -48,6 +48,11 @@ impl Lowering<'_> {
                     }
                 }
             }
+            Op::LastRows { rows } => {
+                let (x, n_rows, len) = (self.buf(x_id), x_shape[0], node.shape.len() / rows.max(1));
+                let (out, lowered) = self.written(id);
+                (Kernel::LastRows { x, out, n_rows, n_segments: rows, len }, lowered)
+            }
             Op::ScatterAdd { axis } => {
                 let (outer, len, inner) = around(x_shape, axis);
                 let (x, indices, updates) = (self.buf(x_id), self.buf(node.inputs[1]), self.buf(node.inputs[2]));

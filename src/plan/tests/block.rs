@@ -161,5 +161,16 @@ impl Model {
 }
 
 fn cache(n_layers: usize) -> CacheSpec {
-    CacheSpec { n_layers, n_kv_heads: G, head_dim: D, window: 96, chunk: 64, sinks: 4, page: 16, kv_type: KvType::F16 }
+    CacheSpec {
+        n_layers,
+        n_kv_heads: G,
+        head_dim: D,
+        window: 96,
+        chunk: 64,
+        sinks: 4,
+        page: 16,
+        sequences: 1,
+        places: 0,
+        kv_type: KvType::F16,
+    }
 }

@@ -83,11 +83,11 @@ impl Machine<'_> {
 
     /// Rows that a run has.
     fn rows(&self, rows: crate::plan::Rows) -> usize {
-        rows.of_run(self.args.n_tokens)
+        rows.of_run(self.args.n_tokens())
     }
 
     fn cache(&mut self, cache: CacheIdx) -> (&mut Cache, usize) {
-        let used = self.args.caches[cache.0 as usize];
+        let used = self.args.caches()[cache.0 as usize];
         (&mut self.caches[used.cache.0 as usize], used.position)
     }
 
@@ -200,6 +200,7 @@ impl Machine<'_> {
                 let data = self.buf(*x)[row * len..(row + 1) * len].to_vec();
                 self.write(*out, data);
             }
+            Kernel::LastRows { .. } | Kernel::RecordedIds { .. } => unreachable!("the definition has one segment a run"),
             Kernel::Scalar { value, out } => {
                 let word = &self.plan.scalars.words[value.0 as usize];
                 let value = if is_float(self.plan, word) { self.f(*value) } else { f64::from(self.i(*value)) };
@@ -514,7 +515,7 @@ impl Executor for Interpreter {
             data.resize(shape.len(), 0.0);
             buffers.insert(Buf::Input(crate::graph::InputId(i as u32)), data);
         }
-        let block = plan.scalars.evaluate(args);
+        let block = plan.scalars.evaluate(&args.literals, &args.segments[0]);
         for (i, rows) in plan.rope_rows.iter().enumerate() {
             let window = match rows.kind {
                 RopeRowsKind::Position => None,

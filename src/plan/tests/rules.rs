@@ -25,7 +25,18 @@ fn linear(g: &mut Graph, x: NodeId, name: &str, n: usize) -> NodeId {
 fn plan(target: &Target, build: impl FnOnce(&mut Graph) -> Vec<NodeId>) -> Plan {
     let mut g = Graph::new();
     let outputs = build(&mut g);
-    let cache = CacheSpec { n_layers: 1, n_kv_heads: 2, head_dim: 4, window: 8, chunk: 16, sinks: 2, page: 4, kv_type: KvType::F32 };
+    let cache = CacheSpec {
+        n_layers: 1,
+        n_kv_heads: 2,
+        head_dim: 4,
+        window: 8,
+        chunk: 16,
+        sinks: 2,
+        page: 4,
+        sequences: 1,
+        places: 0,
+        kv_type: KvType::F32,
+    };
     let plan = compile(&g, &outputs, &CompileOptions { fuse: true, caches: vec![cache] }, target).unwrap();
     verify(&plan).unwrap();
     plan

@@ -69,7 +69,18 @@ fn a_tensor_past_the_binding_limit_is_named() {
     };
     assert_says(compiled(&mut executor, whole, vec![]), &["a whole as f32", "4.1 MB", helps]);
 
-    let spec = CacheSpec { n_layers: 1, n_kv_heads: 8, head_dim: 64, window: 4096, chunk: 512, sinks: 4, page: PAGE, kv_type: KvType::F16 };
+    let spec = CacheSpec {
+        n_layers: 1,
+        n_kv_heads: 8,
+        head_dim: 64,
+        window: 4096,
+        chunk: 512,
+        sinks: 4,
+        page: PAGE,
+        sequences: 1,
+        places: 0,
+        kv_type: KvType::F16,
+    };
     assert_says(executor.new_cache(&spec).map(|_| ()), &["key-value cache take 6 MB", "holds 1 MB", "lower --ctx", "--kv q8_0"]);
 }
 
@@ -118,7 +129,18 @@ fn an_uploaded_tensor_past_the_limit_is_refused_where_it_is_used() {
 
 #[test]
 fn an_eighth_cache_is_refused() {
-    let spec = CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: 32, window: 8, chunk: 8, sinks: 0, page: 8, kv_type: KvType::F32 };
+    let spec = CacheSpec {
+        n_layers: 1,
+        n_kv_heads: 1,
+        head_dim: 32,
+        window: 8,
+        chunk: 8,
+        sinks: 0,
+        page: 8,
+        sequences: 1,
+        places: 0,
+        kv_type: KvType::F32,
+    };
     let one = |g: &mut Graph| {
         let x = g.input([4], DType::F32);
         let two = g.literal_f32(2.0);

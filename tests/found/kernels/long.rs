@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tensorlogic::doctor::{Bound, Case, Noise, Run, check};
 use tensorlogic::graph::{
-    Binding, CacheIdx, CacheSpec, CacheUse, CompileOptions, Graph, KvType, Op, PAGE, ReduceOp, RunArgs, Sampling, Weight,
+    Binding, CacheIdx, CacheSpec, CacheUse, CompileOptions, Graph, KvType, Op, PAGE, ReduceOp, RunArgs, Sampling, Segment, Weight,
 };
 use tensorlogic::reference::choose;
 use tensorlogic::tensor::quant::{Q4_0, Q8_0};
@@ -152,8 +152,18 @@ fn attention_sees_a_long_cache() {
     const FIRST: usize = 70_000;
     let (heads, d) = (8, 128);
     let slots = FIRST + 100;
-    let spec =
-        CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: d, window: slots - 64, chunk: slots, sinks: 4, page: PAGE, kv_type: KvType::F32 };
+    let spec = CacheSpec {
+        n_layers: 1,
+        n_kv_heads: 1,
+        head_dim: d,
+        window: slots - 64,
+        chunk: slots,
+        sinks: 4,
+        page: PAGE,
+        sequences: 1,
+        places: 0,
+        kv_type: KvType::F32,
+    };
     for backend in backends() {
         let mut executor = (backend.open)(true);
         for n in [1, 12] {
@@ -175,8 +185,7 @@ fn attention_sees_a_long_cache() {
             ];
             let args = RunArgs {
                 inputs: inputs.into_iter().map(|t| Binding::Host(Arc::new(t))).collect(),
-                caches: vec![CacheUse { cache, position: FIRST }],
-                n_tokens: n,
+                segments: vec![Segment { caches: vec![CacheUse { cache, position: FIRST }], n_tokens: n, ..Segment::default() }],
                 ..RunArgs::default()
             };
             let outputs = executor.run(program, &args).unwrap();

@@ -71,7 +71,18 @@ fn draw(logits: &HostTensor, sampling: Sampling) -> Case {
     let settings = g.run_sampling();
     let at = g.literal_i32(3);
     let id = g.sample(x, settings, at, Some(CacheIdx(0))).unwrap();
-    let spec = CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: 32, window: 64, chunk: 32, sinks: 4, page: 32, kv_type: KvType::F32 };
+    let spec = CacheSpec {
+        n_layers: 1,
+        n_kv_heads: 1,
+        head_dim: 32,
+        window: 64,
+        chunk: 32,
+        sinks: 4,
+        page: 32,
+        sequences: 1,
+        places: 0,
+        kv_type: KvType::F32,
+    };
     let run = Run { sampling, ..Run::new(g, vec![id], vec![logits.clone()]) };
     Case { name: format!("a draw with {sampling:?}"), runs: vec![run], cache: Some(spec), history: vec![1, 2, 3], bound: Bound::Exact }
 }
@@ -118,7 +129,18 @@ fn a_draw_from_logits_without_a_choice_is_told() {
 #[test]
 fn a_key_that_the_cache_cannot_hold_shows() {
     for (kv_type, value) in [(KvType::F16, 70_000.0), (KvType::F16, NAN), (KvType::Q8_0, NAN), (KvType::Q8_0, INF), (KvType::F32, NAN)] {
-        let spec = CacheSpec { n_layers: 1, n_kv_heads: 1, head_dim: 32, window: 1024, chunk: 1024, sinks: 4, page: PAGE, kv_type };
+        let spec = CacheSpec {
+            n_layers: 1,
+            n_kv_heads: 1,
+            head_dim: 32,
+            window: 1024,
+            chunk: 1024,
+            sinks: 4,
+            page: PAGE,
+            sequences: 1,
+            places: 0,
+            kv_type,
+        };
         let mut noise = Noise::new(2);
         let mut position = 0;
         let mut runs = Vec::new();
