@@ -7,12 +7,16 @@
     reason = "a test says what it finds, and fails on what it does not expect"
 )]
 
+mod support;
+
 use std::sync::Arc;
 
+use support::{Sizes, random_llama, run_logits};
 use tensorlogic::cpu::{CpuExecutor, CpuOptions, Isa};
 use tensorlogic::doctor::{Arithmetic, cases, check};
-use tensorlogic::graph::{Binding, CompileOptions, Counters, Executor, Graph, ReduceOp, RunArgs, UnaryOp, Weight};
-use tensorlogic::tensor::{DType, HostTensor};
+use tensorlogic::graph::{Binding, CacheSpec, CompileOptions, Counters, Executor, Graph, KvType, ReduceOp, RunArgs, UnaryOp, Weight};
+use tensorlogic::tensor::quant::Q4_0;
+use tensorlogic::tensor::{DType, HostTensor, Quant};
 
 fn assert_all_hold(arithmetic: Arithmetic, isa: Isa, threads: usize) {
     let options = CpuOptions {
@@ -81,4 +85,33 @@ fn a_weight_with_nan_is_refused_by_name_and_block() {
     let error = CpuExecutor::new(CpuOptions::default()).compile(&graph, &[y], &CompileOptions { fuse: true, caches: Vec::new() });
     let message = error.unwrap_err().to_string();
     assert!(message.contains("blk.0.ffn_up.weight") && message.contains("block 19"), "{message}");
+}
+
+/// A position's logits have the same bits whether it is computed alone or in a run with up to seven others, past a window too.
+#[test]
+fn positions_have_the_same_bits_alone_and_in_a_run_of_several() {
+    let sizes = Sizes { n_heads: 4, n_kv_heads: 2, head_dim: 32, n_layers: 1, ffn: 128, vocab: 32 };
+    let ids: Vec<i32> = (0..70).map(|i| (i * 37 + i * i * 11) % 32).collect();
+    for (dtype, kv_type) in [(DType::F32, KvType::F16), (DType::Quant(Quant(&Q4_0)), KvType::Q8_0)] {
+        let llama = random_llama(&sizes, dtype, 5);
+        let spec = CacheSpec { page: 32, ..llama.cache(40, 16, 3, kv_type) };
+        for isa in Isa::available() {
+            let mut executor = CpuExecutor::new(CpuOptions { threads: Some(2), isa: Some(isa), poison: true, ..CpuOptions::default() });
+            let mut feed = |cuts: &mut dyn Iterator<Item = usize>| -> Vec<u32> {
+                let cache = executor.new_cache(&spec).unwrap();
+                let (mut position, mut bits) = (0, Vec::new());
+                while position < ids.len() {
+                    let n = cuts.next().unwrap().min(ids.len() - position);
+                    let logits = run_logits(&mut executor, &llama, cache, &spec, position, &ids[position..position + n]);
+                    bits.extend(logits.iter().map(|v| v.to_bits()));
+                    position += n;
+                }
+                executor.free_cache(cache);
+                bits
+            };
+            let (single, several) = (feed(&mut std::iter::repeat(1)), feed(&mut (2..=8).cycle()));
+            let differs = (0..ids.len()).find(|p| single[p * 32..][..32] != several[p * 32..][..32]);
+            assert_eq!(differs, None, "{dtype} with keys in {kv_type:?} on {}", isa.name());
+        }
+    }
 }

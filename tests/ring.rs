@@ -335,3 +335,33 @@ fn drawn_ids_are_the_same_whatever_ran_before() {
         }
     }
 }
+
+/// On the CPU a run of two to eight tokens gives each the logits that it has alone, bit for bit, past a window whose sinks are kept.
+#[test]
+fn a_run_of_a_few_tokens_has_the_bits_of_runs_of_one() {
+    let request = &device_requests(false)[0];
+    for (name, window) in [("tiny-f32.gguf", 24), ("tiny-mixed.gguf", 33), ("tiny-qwen3.gguf", 40)] {
+        let model = open(request, name, window);
+        let spec = model.cache_spec(0, 512).unwrap();
+        let ids: Vec<u32> = (0..70).map(|i| (i * 37 + i * i * 11) % 250).collect();
+        let programs = [1, 2, 4, 8].map(|bucket| logits_program(&model, &spec, bucket, false));
+        let feed = |cuts: &mut dyn Iterator<Item = usize>| -> Vec<u32> {
+            let cache = model.executor.lock().new_cache(&spec).unwrap();
+            let (mut position, mut bits) = (0, Vec::new());
+            while position < ids.len() {
+                let n = cuts.next().unwrap().min(ids.len() - position);
+                let bucket = n.next_power_of_two();
+                let program = programs[bucket.ilog2() as usize];
+                let logits = logits_at(&model, program, CacheUse { cache, position }, bucket, &ids[position..position + n]);
+                bits.extend(logits[..logits.len() / bucket * n].iter().map(|v| v.to_bits()));
+                position += n;
+            }
+            bits
+        };
+        let single = feed(&mut std::iter::repeat(1));
+        let several = feed(&mut (2..=8).cycle());
+        let vocab = single.len() / ids.len();
+        let differs = (0..ids.len()).find(|p| single[p * vocab..][..vocab] != several[p * vocab..][..vocab]);
+        assert_eq!(differs, None, "{name}");
+    }
+}

@@ -2,7 +2,8 @@
 //! arXiv:1805.02867).
 //!
 //! A unit of work is a key-value head with the queries of its heads for a few tokens, so that each tile of the cache is widened once for all of
-//! them. Keys that a query does not see are left out before the exponential. All is f32; relative error about 1e-6 of the largest value.
+//! them. Tiles begin at fixed positions, and keys that a query does not see are left out before the exponential and of the sums, so that a token's
+//! result has the same bits whatever tokens it is computed with. All is f32; relative error about 1e-6 of the largest value.
 
 use std::cell::RefCell;
 
@@ -141,13 +142,16 @@ impl Unit<'_> {
         }
     }
 
-    /// Takes the keys at `positions` in tiles that lie side by side.
+    /// Takes the keys at `positions` in tiles: each holds [`TILE`] positions from a multiple of it on, or a page where that is smaller.
     fn walk(&self, group: usize, first: usize, positions: std::ops::Range<usize>, sinks: bool, scratch: &mut Scratch) {
         let spec = &self.layer.spec;
         let d = spec.head_dim;
-        let mut start = positions.start;
+        // Both are powers of two. A tile's place among the lanes of the sums must not depend on what the unit's first query sees, so its keys before
+        // that are loaded too: they are of a page that the sequence holds and has written.
+        let tile = TILE.min(spec.page);
+        let mut start = positions.start / tile * tile;
         while start < positions.end {
-            let len = TILE.min(positions.end - start).min(spec.page - start % spec.page);
+            let len = tile.min(positions.end - start);
             self.layer.load_keys(group, start, len, &mut scratch.loaded);
             transpose(
                 self.isa,
@@ -190,7 +194,6 @@ impl Unit<'_> {
                     &scratch.keys,
                     &scratch.values,
                     d,
-                    len,
                     &seen,
                     &mut scratch.maxima[quad * QUAD..][..QUAD],
                     &mut scratch.sums[quad * QUAD..][..QUAD],
@@ -203,13 +206,12 @@ impl Unit<'_> {
 }
 
 for_each_isa! {
-    /// Four queries against one tile of `len` keys.
+    /// Four queries against one tile of keys; each reads only the values of those that it sees.
     fn attend_tile(
         queries: &[f32],
         keys: &[f32],
         values: &[f32],
         d: usize,
-        len: usize,
         seen: &[std::ops::Range<usize>; QUAD],
         maxima: &mut [f32],
         sums: &mut [f32],
@@ -249,17 +251,29 @@ for_each_isa! {
             sums[i] = fma::<FMA>(sums[i], decay[i], sum_lanes(lanes));
         }
         let width = d.next_multiple_of(SPAN);
+        let together = seen.iter().all(|range| *range == seen[0]);
         for at in (0..width).step_by(SPAN) {
             let mut parts = [[0.0f32; SPAN]; QUAD];
-            for (j, value) in values.chunks_exact(width).enumerate().take(len) {
-                let value = &value[at..at + SPAN];
+            if together {
+                for (j, value) in values.chunks_exact(width).enumerate().take(seen[0].end).skip(seen[0].start) {
+                    let value = &value[at..at + SPAN];
+                    for i in 0..QUAD {
+                        for e in 0..SPAN {
+                            parts[i][e] = fma::<FMA>(scores[i][j], value[e], parts[i][e]);
+                        }
+                    }
+                }
+            } else {
                 for i in 0..QUAD {
-                    for e in 0..SPAN {
-                        parts[i][e] = fma::<FMA>(scores[i][j], value[e], parts[i][e]);
+                    for (j, value) in values.chunks_exact(width).enumerate().take(seen[i].end).skip(seen[i].start) {
+                        let value = &value[at..at + SPAN];
+                        for e in 0..SPAN {
+                            parts[i][e] = fma::<FMA>(scores[i][j], value[e], parts[i][e]);
+                        }
                     }
                 }
             }
-            for i in 0..QUAD {
+            for i in (0..QUAD).filter(|&i| !seen[i].is_empty()) {
                 let total = &mut totals[i * width + at..][..SPAN];
                 for e in 0..SPAN {
                     total[e] = fma::<FMA>(total[e], decay[i], parts[i][e]);

@@ -4,6 +4,8 @@ use crate::cpu::isa::{Isa, for_each_isa};
 use crate::cpu::quant::{ACT_BLOCK, Int8Format, LaneOrder, LanesRow};
 use crate::cpu::threads::Threads;
 
+use super::FEW_ROWS;
+
 /// Rows of activations as integers. `x[k] ≈ scale · q` with q in -127..=127, off by at most half a scale, which is 1/254 of the largest of
 /// its 32 values. The memory is kept from step to step.
 #[derive(Default)]
@@ -87,17 +89,20 @@ impl Activations {
         }
     }
 
-    /// Row `t` in the order of the format's `Matvec`, where it was prepared.
-    pub fn lanes(&self, t: usize) -> Option<LanesRow<'_>> {
+    /// The rows, at most [`FEW_ROWS`], in the order of the format's `Matvec`, where they were prepared; the last one fills the places of absent ones.
+    pub fn lanes(&self) -> Option<[LanesRow<'_>; FEW_ROWS]> {
         self.lanes.order?;
         let per_row = |len: usize| len / self.rows.max(1);
         let (quants, start, scales) = (per_row(self.lanes.quants.len()), per_row(self.lanes.start.len()), per_row(self.lanes.scales.len()));
-        Some(LanesRow {
-            quants: &self.lanes.quants[t * quants..][..quants],
-            start: &self.lanes.start[t * start..][..start],
-            scales: &self.lanes.scales[t * scales..][..scales],
-            sums: self.row(t).sums,
-        })
+        Some(std::array::from_fn(|t| {
+            let t = t.min(self.rows.saturating_sub(1));
+            LanesRow {
+                quants: &self.lanes.quants[t * quants..][..quants],
+                start: &self.lanes.start[t * start..][..start],
+                scales: &self.lanes.scales[t * scales..][..scales],
+                sums: self.row(t).sums,
+            }
+        }))
     }
 
     fn make_linear_lanes(&mut self, offset: i32) {

@@ -1,18 +1,17 @@
 //! The product in f32: what plain float weights take, what every weight takes in precise mode, and what a block format without an integer form
-//! takes. For a few rows of activations the weights are streamed; for more, four rows at a time are widened and met with each row of activations.
+//! takes. For one row of activations plain weights are streamed; for up to eight a row is widened once and met with each of them in the same order
+//! of sums; for more, four rows at a time are met with several rows of activations.
 
 use crate::cpu::isa::{Isa, fma, for_each_isa};
 use crate::cpu::vector::{dot, sum_lanes, widen_f16_slice};
 use crate::tensor::DType;
 
-use super::Tile;
 use super::rows::WeightRows;
 use super::scratch::Scratch;
+use super::{FEW_ROWS, Tile};
 
 /// Rows of weights that are widened at once.
 const ROWS: usize = 4;
-/// Rows of activations below which widening a row for each of them costs less than keeping it.
-const FEW: usize = 4;
 const LANES: usize = 16;
 
 /// Rows `first .. first + n` against every row of `x [T, k]`. Each sum has eight lanes or more, added in a fixed order.
@@ -25,12 +24,10 @@ pub(super) fn multiply(isa: Isa, rows: &WeightRows<'_>, x: &[f32], first: usize,
         DType::BF16 => Some(dot_bf16 as _),
         _ => None,
     };
-    if let (true, Some(stream)) = (n_tokens < FEW, stream) {
+    if let (1, Some(stream)) = (n_tokens, stream) {
         rows.for_each_run(first, n, |offset, bytes, _| {
             for (r, row) in bytes.chunks_exact(rows.row_bytes).enumerate() {
-                for (t, x) in x.chunks_exact(k).enumerate() {
-                    y.set(t, offset + r, stream(isa, row, x));
-                }
+                y.set(0, offset + r, stream(isa, row, x));
             }
         });
         return;
@@ -41,8 +38,10 @@ pub(super) fn multiply(isa: Isa, rows: &WeightRows<'_>, x: &[f32], first: usize,
         for i in 0..count {
             rows.widen(isa, first + r + i, &mut scratch.widened[i * k..][..k]);
         }
-        let whole = if count == ROWS { tiles(isa, &scratch.widened, x, k, r, y) } else { 0 };
-        for t in whole..n_tokens {
+        if n_tokens > FEW_ROWS && count == ROWS && tiles(isa, &scratch.widened, x, k, r, y) {
+            continue;
+        }
+        for t in 0..n_tokens {
             for i in 0..count {
                 y.set(t, r + i, dot(isa, &scratch.widened[i * k..][..k], &x[t * k..][..k]));
             }
@@ -50,34 +49,37 @@ pub(super) fn multiply(isa: Isa, rows: &WeightRows<'_>, x: &[f32], first: usize,
     }
 }
 
-/// Four widened rows against as many rows of `x` as come in whole tiles; returns how many those are.
+/// Four widened rows against all rows of `x`, where the level has tiles for it.
 #[cfg(target_arch = "x86_64")]
-fn tiles(isa: Isa, w: &[f32], x: &[f32], k: usize, r: usize, y: &mut Tile<'_>) -> usize {
+fn tiles(isa: Isa, w: &[f32], x: &[f32], k: usize, r: usize, y: &mut Tile<'_>) -> bool {
     let tokens = match isa {
         Isa::Avx512 => 4,
         Isa::Avx2 => 2,
-        Isa::Portable => return 0,
+        Isa::Portable => return false,
     };
-    let whole = x.len() / k / tokens * tokens;
-    for t in (0..whole).step_by(tokens) {
-        let x = &x[t * k..][..tokens * k];
+    let n_tokens = x.len() / k;
+    let whole = n_tokens / tokens * tokens;
+    // The last tokens come one by one, in the same order of sums.
+    for t in (0..whole).step_by(tokens).chain(whole..n_tokens) {
+        let x = &x[t * k..];
         let mut store = |i: usize, sums: [f32; ROWS]| y.row(t + i)[r..r + ROWS].copy_from_slice(&sums);
         // SAFETY: the level is the one that the function is for.
         unsafe {
-            if tokens == 4 {
-                x86::tile_avx512(w, x, k, &mut store);
-            } else {
-                x86::tile_avx2(w, x, k, &mut store);
+            match (isa, t < whole) {
+                (Isa::Avx512, true) => x86::tile_avx512::<4>(w, x, k, &mut store),
+                (Isa::Avx512, false) => x86::tile_avx512::<1>(w, x, k, &mut store),
+                (_, true) => x86::tile_avx2::<2>(w, x, k, &mut store),
+                (_, false) => x86::tile_avx2::<1>(w, x, k, &mut store),
             }
         }
     }
-    whole
+    true
 }
 
 /// Other processors take the rows one by one.
 #[cfg(not(target_arch = "x86_64"))]
-fn tiles(_isa: Isa, _w: &[f32], _x: &[f32], _k: usize, _r: usize, _y: &mut Tile<'_>) -> usize {
-    0
+fn tiles(_isa: Isa, _w: &[f32], _x: &[f32], _k: usize, _r: usize, _y: &mut Tile<'_>) -> bool {
+    false
 }
 
 macro_rules! stream_dot {
@@ -98,8 +100,9 @@ macro_rules! stream_dot {
                 }
                 let mut w = [0.0f32; 4 * LANES];
                 $widen(row_rest, &mut w);
+                // In the order of `vector::dot`, which rows of activations take when there are several.
                 for (i, (&w, &x)) in w.iter().zip(x_rest).enumerate() {
-                    sums[i / LANES][i % LANES] = fma::<FMA>(w, x, sums[i / LANES][i % LANES]);
+                    sums[0][i % LANES] = fma::<FMA>(w, x, sums[0][i % LANES]);
                 }
                 let mut total = [0.0; LANES];
                 for i in 0..LANES {
@@ -129,10 +132,9 @@ mod x86 {
 
     use super::ROWS;
 
-    /// Four rows of weights and four of activations: sixteen sums of sixteen lanes fill half of the registers.
+    /// Four rows of weights and up to four of activations: sixteen sums of sixteen lanes fill half of the registers.
     #[target_feature(enable = "avx512f,fma")]
-    pub fn tile_avx512(w: &[f32], x: &[f32], k: usize, mut store: impl FnMut(usize, [f32; ROWS])) {
-        const TOKENS: usize = 4;
+    pub fn tile_avx512<const TOKENS: usize>(w: &[f32], x: &[f32], k: usize, mut store: impl FnMut(usize, [f32; ROWS])) {
         assert!(w.len() >= ROWS * k && x.len() >= TOKENS * k);
         let mut sums = [[_mm512_setzero_ps(); ROWS]; TOKENS];
         for at in (0..k).step_by(16) {
@@ -153,10 +155,9 @@ mod x86 {
         }
     }
 
-    /// Four rows of weights and two of activations: eight sums of eight lanes.
+    /// Four rows of weights and up to two of activations: eight sums of eight lanes.
     #[target_feature(enable = "avx2,fma")]
-    pub fn tile_avx2(w: &[f32], x: &[f32], k: usize, mut store: impl FnMut(usize, [f32; ROWS])) {
-        const TOKENS: usize = 2;
+    pub fn tile_avx2<const TOKENS: usize>(w: &[f32], x: &[f32], k: usize, mut store: impl FnMut(usize, [f32; ROWS])) {
         assert!(w.len() >= ROWS * k && x.len() >= TOKENS * k);
         let mut sums = [[_mm256_setzero_ps(); ROWS]; TOKENS];
         let whole = k / 8 * 8;

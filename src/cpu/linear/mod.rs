@@ -1,8 +1,9 @@
 //! `y = x · wᵀ` for weights of any type, with the epilogues of a plan.
 //!
 //! A step is cut into units of whole output rows, whose size depends on the step alone; a unit's sums come from one thread in one order, so the
-//! result has the same bits for any number of threads. Quantized weights meet activations in eight bits (`activations`): straight from the
-//! file's layout for a few rows (`quant::Matvec`), unpacked row by row (`unpacked`) or, for many rows of activations, through panels (`panel`).
+//! result has the same bits for any number of threads. Quantized weights meet activations in eight bits (`activations`): for one to eight rows of
+//! activations straight from the file's layout (`quant::Matvec`) or unpacked row by row (`unpacked`), for more through panels (`panel`). What a row
+//! of activations gives depends on that row and on whether there are more than eight, never on the other rows.
 //! Error: against exact sums of the widened weights, that of the activations alone, at most `Σ_k |w_k| · s_k / 2` with s the scales of
 //! `activations`, besides f32 rounding. In precise mode and for float weights all is f32 (`float`).
 
@@ -30,8 +31,8 @@ use super::step::StepContext;
 use epilogue::Finish;
 use scratch::{Scratch, with_scratch};
 
-/// From how many rows of activations on a panel is worth its packing.
-const PANEL_ROWS: usize = 4;
+/// Up to so many rows of activations give each row the bits that it has alone; from one more on a panel is worth its packing.
+const FEW_ROWS: usize = 8;
 
 /// Shorter rows meet f32 activations: their rounding averages out over too few terms, and there is little time to win.
 const INT8_ROW_LEN: usize = 128;
@@ -91,6 +92,11 @@ impl Tile<'_> {
         &mut self.values[t * self.width + self.column..(t + 1) * self.width]
     }
 
+    /// The sums from a column on, and how far apart those of two rows lie.
+    fn columns_from(&mut self, column: usize) -> (&mut [f32], usize) {
+        (&mut self.values[self.column + column..], self.width)
+    }
+
     fn set(&mut self, t: usize, column: usize, value: f32) {
         self.row(t)[column] = value;
     }
@@ -132,7 +138,7 @@ impl<'a> Product<'a> {
         let Some(format) = format else {
             return Product::Float { isa, rows, x };
         };
-        let few = x.len() / rows.row_len < PANEL_ROWS;
+        let few = x.len() / rows.row_len <= FEW_ROWS;
         let lanes = format.matvec(isa).filter(|_| few).map(|m| m.order);
         acts.quantize(isa, threads, x, rows.row_len, format, lanes);
         Product::Int8 { isa, format, rows, acts }
@@ -143,18 +149,17 @@ impl<'a> Product<'a> {
         match *self {
             Product::Float { isa, rows, x } => float::multiply(isa, rows, x, first, n, scratch, y),
             Product::Int8 { isa, format, rows, acts } => {
-                if let Some(matvec) = format.matvec(isa).filter(|_| acts.lanes(0).is_some()) {
-                    rows.for_each_run(first, n, |offset, bytes, n| {
-                        for t in 0..acts.n_rows() {
-                            let Some(lanes) = acts.lanes(t) else { return };
-                            // SAFETY: lanes are prepared only when `isa` is the matvec's, for rows of this length; the run has n whole rows.
-                            unsafe { (matvec.dot)(bytes, rows.row_bytes, lanes, &mut y.row(t)[offset..offset + n]) };
-                        }
+                let few = acts.n_rows() <= FEW_ROWS;
+                if let Some((matvec, lanes)) = format.matvec(isa).filter(|_| few).zip(acts.lanes()) {
+                    rows.for_each_run(first, n, |offset, bytes, _| {
+                        let (sums, stride) = y.columns_from(offset);
+                        // SAFETY: lanes are prepared only when `isa` is the matvec's, for rows of this length.
+                        unsafe { matvec.multiply(bytes, rows.row_bytes, &lanes[..acts.n_rows()], sums, stride) };
                     });
                     return;
                 }
                 #[cfg(target_arch = "x86_64")]
-                if acts.n_rows() >= PANEL_ROWS && isa != Isa::Portable {
+                if !few && isa != Isa::Portable {
                     panel::multiply(isa, format, rows, acts, first, n, scratch, y);
                     return;
                 }

@@ -176,3 +176,108 @@ fn a_norm_prologue_is_the_norm_of_the_rows() {
         assert_close(&p, 96, &p.step.run(&mut executor(Isa::detect(), 2, false)), false, "norm prologue");
     }
 }
+
+/// The same step with only row `t` of its activations, and of its residual where it has one.
+fn alone(step: &OneStep, t: usize) -> OneStep {
+    let mut kernel = step.kernel.clone();
+    let mut inputs = step.inputs.clone();
+    let Kernel::Linear(linear) = &mut kernel else { unreachable!("made as one") };
+    let n_tokens = std::mem::replace(&mut linear.rows.count, 1);
+    let residual = match linear.epilogue {
+        Epilogue::Store { residual: Some(Buf::Input(id)), .. } => Some(id.0 as usize),
+        _ => None,
+    };
+    for i in std::iter::once(0).chain(residual) {
+        let values = inputs[i].as_f32().unwrap();
+        let width = values.len() / n_tokens;
+        inputs[i] = HostTensor::f32([1, width], values[t * width..][..width].to_vec());
+    }
+    let mut out = step.out.clone();
+    out.0 = [1, out.0.last_dim()].into();
+    OneStep { kernel, inputs, placements: step.placements.clone(), scalars: step.scalars.clone(), out, bucket: None, caches: Vec::new() }
+}
+
+/// Linears of one weight type with each epilogue that stores to a buffer, one of them behind a norm. Lengths of rows are no multiples of what the
+/// kernels take at once.
+fn with_every_epilogue(dtype: DType, t: usize) -> Vec<OneStep> {
+    let k = match dtype.block_len() {
+        256 => 512,
+        32 => 352,
+        _ => 200,
+    };
+    let n = 19;
+    let mut plain = product(dtype, n, k, t);
+    let mut random = Lcg(17);
+    linear(&mut plain).epilogue = Epilogue::Store { bias: Some(input(1)), residual: Some(input(2)), out: OUT };
+    plain.step.inputs.extend([HostTensor::f32([n], random.values(n)), HostTensor::f32([t, n], random.values(t * n))]);
+    let mut gated = product(dtype, n, k, t);
+    gated.step.placements[0].parts.push(random_weight(dtype, n, k, &mut random).0);
+    let l = linear(&mut gated);
+    (l.n, l.epilogue) = (2 * n, Epilogue::Gated { act: UnaryOp::Silu, out: OUT });
+    let mut normed = product(dtype, n, k, t);
+    linear(&mut normed).norm = Some((input(1), ScalarRef(0)));
+    normed.step.scalars = vec![Literal::F32(1e-5)];
+    normed.step.inputs.push(HostTensor::f32([k], random.values(k)));
+    vec![plain.step, gated.step, normed.step]
+}
+
+fn row_bits(tensor: &HostTensor, t: usize, n_rows: usize) -> Vec<u32> {
+    let values = tensor.as_f32().unwrap();
+    let width = values.len() / n_rows;
+    values[t * width..][..width].iter().map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn two_to_eight_rows_give_each_the_bits_that_it_has_alone() {
+    for dtype in dtypes() {
+        for isa in Isa::available() {
+            for precise in [false, true] {
+                let mut executor = executor(isa, 2, precise);
+                for t in 2..=8 {
+                    for (epilogue, step) in with_every_epilogue(dtype, t).iter().enumerate() {
+                        let together = step.run(&mut executor);
+                        for row in [0, t / 2, t - 1] {
+                            let single = alone(step, row).run(&mut executor);
+                            assert!(
+                                row_bits(&together, row, t) == row_bits(&single, 0, 1),
+                                "{dtype}, row {row} of {t}, epilogue {epilogue} on {}, precise: {precise}",
+                                isa.name()
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// From nine rows on a row's bits depend neither on how many there are nor on its place among them.
+#[test]
+fn of_many_rows_each_has_the_same_bits() {
+    for dtype in dtypes() {
+        for isa in Isa::available() {
+            for precise in [false, true] {
+                let mut executor = executor(isa, 2, precise);
+                let most = product(dtype, 35, if dtype.block_len() == 256 { 768 } else { 608 }, 23).step;
+                let all = most.run(&mut executor);
+                for (first, t) in [(0, 9), (3, 10), (1, 22)] {
+                    let mut fewer = OneStep::new(most.kernel.clone(), most.inputs.clone(), [t, 35]);
+                    fewer.placements = most.placements.clone();
+                    let values = most.inputs[0].as_f32().unwrap();
+                    let k = values.len() / 23;
+                    fewer.inputs[0] = HostTensor::f32([t, k], values[first * k..][..t * k].to_vec());
+                    let Kernel::Linear(linear) = &mut fewer.kernel else { unreachable!("made as one") };
+                    linear.rows.count = t;
+                    let got = fewer.run(&mut executor);
+                    for row in 0..t {
+                        assert!(
+                            row_bits(&got, row, t) == row_bits(&all, first + row, 23),
+                            "{dtype}, row {row} of {t} on {}, precise: {precise}",
+                            isa.name()
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

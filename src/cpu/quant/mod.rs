@@ -6,8 +6,11 @@ use crate::tensor::QuantFormat;
 
 use super::isa::Isa;
 
+pub(super) use matvec::{LaneOrder, LanesRow, Matvec};
+
 mod iq4_nl;
 mod iq4_xs;
+mod matvec;
 mod mxfp4;
 mod q2_k;
 mod q3_k;
@@ -51,63 +54,12 @@ pub(super) struct Int8Format {
     pub offset: i32,
     pub has_mins: bool,
     pub unpack: Unpack,
-    /// Products of rows with one row of activations straight from the file's layout, at most one a level.
+    /// Products of rows with a few rows of activations straight from the file's layout, at most one a level.
     pub matvecs: &'static [Matvec],
 }
 
-/// Rows that a `Matvec` takes at once. They share the loads of the activations, and lie far apart: each is one long stream of memory, which
-/// the processor's prefetching follows; streams that end with every row, as those of neighbouring rows do, halve the speed.
-#[cfg(target_arch = "x86_64")]
-const STREAMS: usize = 4;
-/// Bytes between what a `Matvec` computes with and what it asks the memory for.
-#[cfg(target_arch = "x86_64")]
-const AHEAD: usize = 512;
-
 /// Takes whole blocks apart: `quants` one byte a value, `scales` and (where the format has them) `mins` one a sub-block.
 pub(super) type Unpack = fn(isa: Isa, blocks: &[u8], quants: &mut [u8], scales: &mut [f32], mins: &mut [f32]);
-
-/// A product of rows with activations for one level of instructions, and the order in which it reads the activations.
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86-64 has such products so far"))]
-pub(super) struct Matvec {
-    pub isa: Isa,
-    pub order: LaneOrder,
-    /// `out[r] = row r · activations`. `rows` are `out.len()` rows of `row_bytes` bytes that lie one after another.
-    ///
-    /// # Safety
-    /// The machine has `isa`; `rows` holds all bytes, and the lanes were made in `order` for this row length.
-    pub dot: unsafe fn(rows: &[u8], row_bytes: usize, lanes: LanesRow<'_>, out: &mut [f32]),
-}
-
-/// The order of activations that a `Matvec` wants; both come with `-offset · (sum of the four activations of a lane)` for each lane.
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86-64 has such products so far"))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LaneOrder {
-    /// As they are, in multiples of 64.
-    Linear,
-    /// Groups of four blocks of 32, in multiples of 128: first the four first halves, then the four second halves.
-    Halves,
-}
-
-/// One row of activations in a [`LaneOrder`].
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86-64 has such products so far"))]
-#[derive(Clone, Copy)]
-pub(super) struct LanesRow<'a> {
-    /// Padded with zeros to whole groups.
-    pub quants: &'a [i8],
-    /// A lane's start value: four bytes for `Linear`, four and four for `Halves`.
-    pub start: &'a [i32],
-    /// One a block of 32, padded with zeros.
-    pub scales: &'a [f32],
-    /// Scale times sum of the quants of each sub-block.
-    pub sums: &'a [f32],
-}
-
-impl Int8Format {
-    /// The product straight from the file's layout on one level, where there is one.
-    pub fn matvec(&self, isa: Isa) -> Option<&'static Matvec> {
-        self.matvecs.iter().find(|m| m.isa == isa)
-    }
-}
 
 /// The integer form of a format, or `None` when it is widened to f32.
 pub(super) fn int8_format(quant: &QuantFormat) -> Option<&'static Int8Format> {

@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::LaneOrder;
+#[cfg(target_arch = "x86_64")]
+use super::matvec::kernels;
 use super::{Int8Format, Matvec, f16_at, nibbles_of_32};
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::isa::Isa;
@@ -23,8 +25,8 @@ for_each_isa! {
 const MATVECS: &[Matvec] = &[];
 #[cfg(target_arch = "x86_64")]
 const MATVECS: &[Matvec] = &[
-    Matvec { isa: Isa::Avx512, order: LaneOrder::Halves, dot: avx512::dot },
-    Matvec { isa: Isa::Avx2, order: LaneOrder::Linear, dot: avx2::dot },
+    Matvec { isa: Isa::Avx512, order: LaneOrder::Halves, kernels: kernels!(avx512::multiply) },
+    Matvec { isa: Isa::Avx2, order: LaneOrder::Linear, kernels: kernels!(avx2::multiply) },
 ];
 
 /// Four blocks (72 bytes) at a time: one byte permutation gathers their 64 quant bytes, so that the low nibbles meet the first halves of
@@ -33,7 +35,8 @@ const MATVECS: &[Matvec] = &[
 mod avx512 {
     use std::arch::x86_64::*;
 
-    use crate::cpu::quant::{AHEAD, LanesRow, STREAMS};
+    use crate::cpu::quant::LanesRow;
+    use crate::cpu::quant::matvec::{AHEAD, Streams, Sums};
 
     const BLOCK: usize = 18;
     const GROUP: usize = 4 * BLOCK;
@@ -60,6 +63,7 @@ mod avx512 {
         words
     };
 
+    /// Four blocks of activations.
     struct Group {
         low: __m512i,
         high: __m512i,
@@ -69,15 +73,24 @@ mod avx512 {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
-    unsafe fn add_group(sum: __m512, bytes: *const u8, group: &Group, quant_bytes: __m512i, scale_words: __m512i) -> __m512 {
+    unsafe fn add_group<const T: usize>(
+        sums: &mut [__m512; T],
+        bytes: *const u8,
+        groups: &[Group; T],
+        quant_bytes: __m512i,
+        scale_words: __m512i,
+    ) {
         // SAFETY: the caller has 72 bytes at `bytes`.
         let (first, last) = unsafe { (_mm512_loadu_si512(bytes.cast()), _mm512_loadu_si512(bytes.add(8).cast())) };
         let quants = _mm512_permutex2var_epi8(first, quant_bytes, last);
         let nibble = _mm512_set1_epi8(15);
-        let lanes = _mm512_dpbusd_epi32(group.start, _mm512_and_si512(quants, nibble), group.low);
-        let lanes = _mm512_dpbusd_epi32(lanes, _mm512_and_si512(_mm512_srli_epi16::<4>(quants), nibble), group.high);
+        let (low, high) = (_mm512_and_si512(quants, nibble), _mm512_and_si512(_mm512_srli_epi16::<4>(quants), nibble));
         let scales = _mm512_cvtph_ps(_mm512_castsi512_si256(_mm512_permutexvar_epi16(scale_words, first)));
-        _mm512_fmadd_ps(_mm512_cvtepi32_ps(lanes), _mm512_mul_ps(scales, group.scales), sum)
+        for (sum, group) in sums.iter_mut().zip(groups) {
+            let lanes = _mm512_dpbusd_epi32(group.start, low, group.low);
+            let lanes = _mm512_dpbusd_epi32(lanes, high, group.high);
+            *sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(lanes), _mm512_mul_ps(scales, group.scales), *sum);
+        }
     }
 
     #[inline]
@@ -99,52 +112,39 @@ mod avx512 {
         }
     }
 
-    /// As `Matvec::dot`.
+    /// As `matvec::Kernel`, of `S` weight rows and `T` rows of activations.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
-    pub unsafe fn dot(rows: &[u8], row_bytes: usize, lanes: LanesRow<'_>, out: &mut [f32]) {
-        assert!(rows.len() >= row_bytes * out.len() && lanes.quants.len() >= row_bytes.div_ceil(GROUP) * 128);
-        let (quads, rest) = out.split_at_mut(out.len() / STREAMS * STREAMS);
-        // SAFETY: the rows hold what is asked of them, as asserted.
+    pub unsafe fn multiply<const S: usize, const T: usize>(rows: Streams, acts: &[LanesRow<'_>], out: &mut Sums) {
+        let (n_groups, rest) = (rows.row_bytes / GROUP, rows.row_bytes % GROUP);
+        assert!(acts.iter().all(|act| act.quants.len() >= rows.row_bytes.div_ceil(GROUP) * 128));
+        let acts: [LanesRow<'_>; T] = std::array::from_fn(|t| acts[t]);
+        let mut sums = [[_mm512_setzero_ps(); T]; S];
+        // SAFETY: whole groups lie inside of the rows, and the activations have as many groups, the last one padded; asserted above. The tables
+        // have 64 bytes each.
         unsafe {
-            streams::<STREAMS>(rows.as_ptr(), row_bytes, &lanes, quads);
-            streams::<1>(rows.as_ptr().add(quads.len() * row_bytes), row_bytes, &lanes, rest);
-        }
-    }
-
-    /// `S` rows at a time that lie a S-th of all rows apart (see `quant::STREAMS`).
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
-    unsafe fn streams<const S: usize>(rows: *const u8, row_bytes: usize, lanes: &LanesRow<'_>, out: &mut [f32]) {
-        let (n_groups, rest) = (row_bytes / GROUP, row_bytes % GROUP);
-        let apart = out.len() / S;
-        for r in 0..apart {
-            let mut sums = [_mm512_setzero_ps(); S];
-            // SAFETY: rows r, r + apart, … are among the caller's, whole groups inside of them, and the lanes have as many groups, the last
-            // one padded. The tables have 64 bytes each.
-            unsafe {
-                let (quant_bytes, scale_words) =
-                    (_mm512_loadu_si512(QUANT_BYTES.as_ptr().cast()), _mm512_loadu_si512(SCALE_WORDS.as_ptr().cast()));
-                for i in 0..n_groups {
-                    let group = load_group(lanes, i);
-                    for (s, sum) in sums.iter_mut().enumerate() {
-                        let at = rows.add((r + s * apart) * row_bytes + i * GROUP);
-                        _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD).cast());
-                        *sum = add_group(*sum, at, &group, quant_bytes, scale_words);
-                    }
-                }
-                if rest > 0 {
-                    let group = load_group(lanes, n_groups);
-                    for (s, sum) in sums.iter_mut().enumerate() {
-                        // Absent blocks have a scale of zero.
-                        let mut tail = [0u8; GROUP];
-                        let at = rows.add((r + s * apart) * row_bytes + n_groups * GROUP);
-                        at.copy_to_nonoverlapping(tail.as_mut_ptr(), rest);
-                        *sum = add_group(*sum, tail.as_ptr(), &group, quant_bytes, scale_words);
-                    }
+            let (quant_bytes, scale_words) =
+                (_mm512_loadu_si512(QUANT_BYTES.as_ptr().cast()), _mm512_loadu_si512(SCALE_WORDS.as_ptr().cast()));
+            for i in 0..n_groups {
+                let groups: [Group; T] = std::array::from_fn(|t| load_group(&acts[t], i));
+                for (s, sums) in sums.iter_mut().enumerate() {
+                    let at = rows.at(s, i * GROUP);
+                    _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD).cast());
+                    add_group(sums, at, &groups, quant_bytes, scale_words);
                 }
             }
-            for (s, sum) in sums.iter().enumerate() {
-                out[r + s * apart] = _mm512_reduce_add_ps(*sum);
+            if rest > 0 {
+                let groups: [Group; T] = std::array::from_fn(|t| load_group(&acts[t], n_groups));
+                for (s, sums) in sums.iter_mut().enumerate() {
+                    // Absent blocks have a scale of zero.
+                    let mut tail = [0u8; GROUP];
+                    rows.at(s, n_groups * GROUP).copy_to_nonoverlapping(tail.as_mut_ptr(), rest);
+                    add_group(sums, tail.as_ptr(), &groups, quant_bytes, scale_words);
+                }
+            }
+        }
+        for s in 0..S {
+            for t in 0..T {
+                out[s][t] = _mm512_reduce_add_ps(sums[s][t]);
             }
         }
     }
@@ -155,82 +155,81 @@ mod avx512 {
 mod avx2 {
     use std::arch::x86_64::*;
 
-    use crate::cpu::quant::{AHEAD, LanesRow, STREAMS};
+    use crate::cpu::quant::LanesRow;
+    use crate::cpu::quant::matvec::{AHEAD, Streams, Sums};
 
     const BLOCK: usize = 18;
     /// Blocks whose scales are widened together.
     const GROUP: usize = 8;
 
-    /// `N` blocks from `bytes` on, which are those from block `i` on of the row.
+    /// `n` blocks from `bytes` on, which are those from block `i` on of the row.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn add_blocks(sum: __m256, bytes: *const u8, n: usize, lanes: &LanesRow<'_>, i: usize) -> __m256 {
-        let mut sum = sum;
+    unsafe fn add_blocks<const T: usize>(sums: &mut [__m256; T], bytes: *const u8, n: usize, acts: &[LanesRow<'_>; T], i: usize) {
+        let mut totals = *sums;
         let mut halves = [0u16; GROUP];
-        let mut factors = [0.0f32; GROUP];
+        let mut factors = [[0.0f32; GROUP]; T];
         // SAFETY: the caller has `n` blocks at `bytes`, and in the lanes as many blocks from `i` on, 32 quants, 8 start values and a scale each.
         unsafe {
             for (b, half) in halves.iter_mut().enumerate().take(n) {
                 *half = bytes.add(b * BLOCK).cast::<u16>().read_unaligned();
             }
-            _mm256_storeu_ps(factors.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(halves.as_ptr().cast())));
-            for (b, factor) in factors.iter().enumerate().take(n) {
+            let scales = _mm256_cvtph_ps(_mm_loadu_si128(halves.as_ptr().cast()));
+            for (factors, act) in factors.iter_mut().zip(acts) {
+                let at = act.scales.as_ptr().add(i);
+                let act_scales = if n == GROUP {
+                    _mm256_loadu_ps(at)
+                } else {
+                    let mut few = [0.0f32; GROUP];
+                    at.copy_to_nonoverlapping(few.as_mut_ptr(), n);
+                    _mm256_loadu_ps(few.as_ptr())
+                };
+                _mm256_storeu_ps(factors.as_mut_ptr(), _mm256_mul_ps(scales, act_scales));
+            }
+            for b in 0..n {
                 let packed = _mm_loadu_si128(bytes.add(b * BLOCK + 2).cast());
                 let nibbles = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16::<4>(packed), packed), _mm256_set1_epi8(15));
-                let x = _mm256_loadu_si256(lanes.quants.as_ptr().add((i + b) * 32).cast());
-                let start = _mm256_loadu_si256(lanes.start.as_ptr().add((i + b) * 8).cast());
-                let products = _mm256_madd_epi16(_mm256_maddubs_epi16(nibbles, x), _mm256_set1_epi16(1));
-                let products = _mm256_cvtepi32_ps(_mm256_add_epi32(products, start));
-                let factor = _mm256_set1_ps(factor * *lanes.scales.as_ptr().add(i + b));
-                sum = _mm256_fmadd_ps(products, factor, sum);
+                for t in 0..T {
+                    let x = _mm256_loadu_si256(acts[t].quants.as_ptr().add((i + b) * 32).cast());
+                    let start = _mm256_loadu_si256(acts[t].start.as_ptr().add((i + b) * 8).cast());
+                    let products = _mm256_madd_epi16(_mm256_maddubs_epi16(nibbles, x), _mm256_set1_epi16(1));
+                    let products = _mm256_cvtepi32_ps(_mm256_add_epi32(products, start));
+                    totals[t] = _mm256_fmadd_ps(products, _mm256_broadcast_ss(&factors[t][b]), totals[t]);
+                }
             }
         }
-        sum
+        *sums = totals;
     }
 
-    /// As `Matvec::dot`.
+    /// As `matvec::Kernel`, of `S` weight rows and `T` rows of activations.
     #[target_feature(enable = "avx2,fma,f16c")]
-    pub unsafe fn dot(rows: &[u8], row_bytes: usize, lanes: LanesRow<'_>, out: &mut [f32]) {
-        assert!(rows.len() >= row_bytes * out.len() && lanes.quants.len() >= row_bytes / BLOCK * 32);
-        let (quads, rest) = out.split_at_mut(out.len() / STREAMS * STREAMS);
-        // SAFETY: the rows hold what is asked of them, as asserted.
-        unsafe {
-            streams::<STREAMS>(rows.as_ptr(), row_bytes, &lanes, quads);
-            streams::<1>(rows.as_ptr().add(quads.len() * row_bytes), row_bytes, &lanes, rest);
-        }
-    }
-
-    /// `S` rows at a time that lie a S-th of all rows apart (see `quant::STREAMS`).
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn streams<const S: usize>(rows: *const u8, row_bytes: usize, lanes: &LanesRow<'_>, out: &mut [f32]) {
-        let n_blocks = row_bytes / BLOCK;
+    pub unsafe fn multiply<const S: usize, const T: usize>(rows: Streams, acts: &[LanesRow<'_>], out: &mut Sums) {
+        let n_blocks = rows.row_bytes / BLOCK;
         let whole = n_blocks / GROUP * GROUP;
-        let apart = out.len() / S;
-        for r in 0..apart {
-            let mut sums = [_mm256_setzero_ps(); S];
-            for i in (0..whole).step_by(GROUP) {
-                for (s, sum) in sums.iter_mut().enumerate() {
-                    // SAFETY: rows r, r + apart, … are among the caller's, and the lanes have as many blocks.
-                    unsafe {
-                        let at = rows.add((r + s * apart) * row_bytes + i * BLOCK);
-                        for line in 0..3 {
-                            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + line * 64).cast());
-                        }
-                        *sum = add_blocks(*sum, at, GROUP, lanes, i);
+        assert!(acts.iter().all(|act| act.quants.len() >= n_blocks * 32 && act.scales.len() >= n_blocks));
+        let acts: [LanesRow<'_>; T] = std::array::from_fn(|t| acts[t]);
+        let mut sums = [[_mm256_setzero_ps(); T]; S];
+        for i in (0..whole).step_by(GROUP) {
+            for (s, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: the rows have so many blocks, and so do the activations, asserted above.
+                unsafe {
+                    let at = rows.at(s, i * BLOCK);
+                    for line in 0..3 {
+                        _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + line * 64).cast());
                     }
+                    add_blocks(sums, at, GROUP, &acts, i);
                 }
             }
-            for (s, sum) in sums.iter_mut().enumerate() {
-                let row = r + s * apart;
-                let mut lanes_of_sum = [0.0f32; 8];
-                // SAFETY: as above, with the blocks that are left.
-                unsafe {
-                    *sum = add_blocks(*sum, rows.add(row * row_bytes + whole * BLOCK), n_blocks - whole, lanes, whole);
-                    _mm256_storeu_ps(lanes_of_sum.as_mut_ptr(), *sum);
-                }
-                let [a, b, c, d, e, f, g, h] = lanes_of_sum;
-                out[row] = ((a + e) + (c + g)) + ((b + f) + (d + h));
+        }
+        for s in 0..S {
+            // SAFETY: as above, with the blocks that are left.
+            unsafe { add_blocks(&mut sums[s], rows.at(s, whole * BLOCK), n_blocks - whole, &acts, whole) };
+            for t in 0..T {
+                let mut lanes = [0.0f32; 8];
+                // SAFETY: eight values.
+                unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), sums[s][t]) };
+                let [a, b, c, d, e, f, g, h] = lanes;
+                out[s][t] = ((a + e) + (c + g)) + ((b + f) + (d + h));
             }
         }
     }

@@ -9,8 +9,11 @@ pub(super) static FORMAT: Int8Format = Int8Format { quant: &Q4_K, sub_len: 32, o
 #[cfg(not(target_arch = "x86_64"))]
 const MATVECS: &[super::Matvec] = &[];
 #[cfg(target_arch = "x86_64")]
-const MATVECS: &[super::Matvec] =
-    &[super::Matvec { isa: crate::cpu::isa::Isa::Avx512, order: super::LaneOrder::Linear, dot: super::sub_scaled_avx512::dot_q4_k }];
+const MATVECS: &[super::Matvec] = &[super::Matvec {
+    isa: crate::cpu::isa::Isa::Avx512,
+    order: super::LaneOrder::Linear,
+    kernels: super::matvec::kernels!(super::sub_scaled_avx512::multiply, 144, false),
+}];
 
 for_each_isa! {
     fn unpack(blocks: &[u8], quants: &mut [u8], scales: &mut [f32], mins: &mut [f32]) {

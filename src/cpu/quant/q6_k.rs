@@ -30,7 +30,8 @@ for_each_isa! {
 #[cfg(not(target_arch = "x86_64"))]
 const MATVECS: &[Matvec] = &[];
 #[cfg(target_arch = "x86_64")]
-const MATVECS: &[Matvec] = &[Matvec { isa: crate::cpu::isa::Isa::Avx512, order: super::LaneOrder::Linear, dot: avx512::dot }];
+const MATVECS: &[Matvec] =
+    &[Matvec { isa: crate::cpu::isa::Isa::Avx512, order: super::LaneOrder::Linear, kernels: super::matvec::kernels!(avx512::multiply) }];
 
 /// 64 values at a time: the nibbles of 64 low bytes, with the two high bits of each rotated into place out of 32 high bytes. Four lanes
 /// make a sub-block.
@@ -38,7 +39,8 @@ const MATVECS: &[Matvec] = &[Matvec { isa: crate::cpu::isa::Isa::Avx512, order: 
 mod avx512 {
     use std::arch::x86_64::*;
 
-    use crate::cpu::quant::{AHEAD, LanesRow, STREAMS};
+    use crate::cpu::quant::LanesRow;
+    use crate::cpu::quant::matvec::{AHEAD, Streams, Sums};
 
     const BLOCK: usize = 210;
 
@@ -58,19 +60,20 @@ mod avx512 {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
-    unsafe fn add_block(sum: __m512, block: *const u8, lanes: &LanesRow<'_>, i: usize, bits: [__m512i; 2]) -> __m512 {
+    unsafe fn add_block<const T: usize>(sums: &mut [__m512; T], block: *const u8, acts: &[LanesRow<'_>; T], i: usize, bits: [__m512i; 2]) {
         let (nibble, high_mask) = (_mm512_set1_epi8(15), _mm512_set1_epi8(0x30));
         let spread = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-        let mut sum = sum;
-        // SAFETY: the caller has 210 bytes at `block`, and in the lanes 256 quants, 64 start values and 8 scales of block `i`.
+        let pairs = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+        // SAFETY: the caller has 210 bytes at `block`, and in the activations 256 quants, 64 start values and 8 scales of block `i`.
         unsafe {
             let d =
                 _mm512_set1_ps(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(block.add(208).cast::<u16>().read_unaligned())))));
             let subs = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(block.add(192).cast())));
-            let acts = _mm512_castps256_ps512(_mm256_loadu_ps(lanes.scales.as_ptr().add(i * 8)));
-            let acts = _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), acts);
-            let scales = _mm512_mul_ps(_mm512_mul_ps(subs, d), acts);
-            let (quants, start) = (lanes.quants.as_ptr().add(i * 256), lanes.start.as_ptr().add(i * 64));
+            let scales = _mm512_mul_ps(subs, d);
+            let factors: [__m512; T] = std::array::from_fn(|t| {
+                let act = _mm512_castps256_ps512(_mm256_loadu_ps(acts[t].scales.as_ptr().add(i * 8)));
+                _mm512_mul_ps(scales, _mm512_permutexvar_ps(pairs, act))
+            });
             for half in 0..2 {
                 let low = _mm512_loadu_si512(block.add(half * 64).cast());
                 let high = _mm512_broadcast_i64x4(_mm256_loadu_si256(block.add(128 + half * 32).cast()));
@@ -80,53 +83,43 @@ mod avx512 {
                     let nibbles = _mm512_and_si512(nibbles, nibble);
                     // nibbles | (high & mask)
                     let values = _mm512_ternarylogic_epi32::<0xF8>(nibbles, _mm512_multishift_epi64_epi8(bits, high), high_mask);
-                    let products = _mm512_dpbusd_epi32(
-                        _mm512_loadu_si512(start.add(chunk * 16).cast()),
-                        values,
-                        _mm512_loadu_si512(quants.add(chunk * 64).cast()),
-                    );
                     let index = _mm512_add_epi32(spread, _mm512_set1_epi32(chunk as i32 * 4));
-                    sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), _mm512_permutexvar_ps(index, scales), sum);
-                }
-            }
-        }
-        sum
-    }
-
-    /// As `Matvec::dot`.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
-    pub unsafe fn dot(rows: &[u8], row_bytes: usize, lanes: LanesRow<'_>, out: &mut [f32]) {
-        assert!(rows.len() >= row_bytes * out.len() && lanes.quants.len() >= row_bytes / BLOCK * 256);
-        let (quads, rest) = out.split_at_mut(out.len() / STREAMS * STREAMS);
-        // SAFETY: the rows hold what is asked of them, as asserted.
-        unsafe {
-            streams::<STREAMS>(rows.as_ptr(), row_bytes, &lanes, quads);
-            streams::<1>(rows.as_ptr().add(quads.len() * row_bytes), row_bytes, &lanes, rest);
-        }
-    }
-
-    /// `S` rows at a time that lie a S-th of all rows apart (see `quant::STREAMS`).
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
-    unsafe fn streams<const S: usize>(rows: *const u8, row_bytes: usize, lanes: &LanesRow<'_>, out: &mut [f32]) {
-        let apart = out.len() / S;
-        for r in 0..apart {
-            let mut sums = [_mm512_setzero_ps(); S];
-            // SAFETY: rows r, r + apart, … are among the caller's, and the lanes have as many blocks. The tables have 64 bytes each.
-            unsafe {
-                let bits = HIGH_BITS.each_ref().map(|b| _mm512_loadu_si512(b.as_ptr().cast()));
-                for i in 0..row_bytes / BLOCK {
-                    for (s, sum) in sums.iter_mut().enumerate() {
-                        let at = rows.add((r + s * apart) * row_bytes + i * BLOCK);
-                        for line in 0..4 {
-                            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + line * 64).cast());
-                        }
-                        *sum = add_block(*sum, at, lanes, i, bits);
+                    for t in 0..T {
+                        let products = _mm512_dpbusd_epi32(
+                            _mm512_loadu_si512(acts[t].start.as_ptr().add(i * 64 + chunk * 16).cast()),
+                            values,
+                            _mm512_loadu_si512(acts[t].quants.as_ptr().add(i * 256 + chunk * 64).cast()),
+                        );
+                        sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), _mm512_permutexvar_ps(index, factors[t]), sums[t]);
                     }
                 }
             }
-            for (s, sum) in sums.iter().enumerate() {
-                out[r + s * apart] = _mm512_reduce_add_ps(*sum);
+        }
+    }
+
+    /// As `matvec::Kernel`, of `S` weight rows and `T` rows of activations.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
+    pub unsafe fn multiply<const S: usize, const T: usize>(rows: Streams, acts: &[LanesRow<'_>], out: &mut Sums) {
+        let n_blocks = rows.row_bytes / BLOCK;
+        assert!(acts.iter().all(|act| act.quants.len() >= n_blocks * 256));
+        let acts: [LanesRow<'_>; T] = std::array::from_fn(|t| acts[t]);
+        let mut sums = [[_mm512_setzero_ps(); T]; S];
+        // SAFETY: the rows have so many blocks, and so do the activations, asserted above. The tables have 64 bytes each.
+        unsafe {
+            let bits = HIGH_BITS.each_ref().map(|b| _mm512_loadu_si512(b.as_ptr().cast()));
+            for i in 0..n_blocks {
+                for (s, sums) in sums.iter_mut().enumerate() {
+                    let at = rows.at(s, i * BLOCK);
+                    for line in 0..4 {
+                        _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + line * 64).cast());
+                    }
+                    add_block(sums, at, &acts, i, bits);
+                }
+            }
+        }
+        for s in 0..S {
+            for t in 0..T {
+                out[s][t] = _mm512_reduce_add_ps(sums[s][t]);
             }
         }
     }
