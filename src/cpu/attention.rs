@@ -6,13 +6,14 @@
 //! result has the same bits whatever tokens it is computed with. All is f32; relative error about 1e-6 of the largest value.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use crate::plan::Attention;
 
 use super::cache::KvLayer;
 use super::isa::{Isa, fma, for_each_isa};
 use super::rope::{RopeRows, rotate};
-use super::step::StepContext;
+use super::step::{KvLayers, RunSegment, StepContext};
 use super::transpose::transpose;
 use super::vector::{exp, sum_lanes};
 
@@ -27,9 +28,18 @@ const SPAN: usize = 32;
 /// Where running maxima start: below every score, and finite.
 const LOWEST: f32 = -3.0e38;
 
+/// A few tokens of one segment.
+struct Block {
+    segment: usize,
+    /// The first token: its row in the run, and its position.
+    row: usize,
+    position: usize,
+    n_tokens: usize,
+}
+
 pub(super) fn run(ctx: &StepContext<'_>, step: &Attention) {
-    let layer = ctx.kv_layer(step.cache, step.layer);
-    let groups = layer.spec.n_kv_heads;
+    let layers = ctx.kv_layers(step.cache, step.layer);
+    let groups = layers.of_segment(0).spec.n_kv_heads;
     let n_tokens = step.rows.of_run(ctx.n_tokens);
     if n_tokens == 0 || groups == 0 || step.head_dim == 0 {
         return;
@@ -37,7 +47,6 @@ pub(super) fn run(ctx: &StepContext<'_>, step: &Attention) {
     let per_group = step.n_heads / groups;
     let unit = Unit {
         isa: ctx.isa,
-        layer,
         q: ctx.f32(step.q),
         n_heads: step.n_heads,
         per_group,
@@ -46,17 +55,15 @@ pub(super) fn run(ctx: &StepContext<'_>, step: &Attention) {
         sink: step.sink.as_ref().map(|table| ctx.rope_rows(table)),
     };
     let out = ctx.out(step.out);
-    let tokens = if n_tokens == 1 { 1 } else { (UNIT / per_group.max(1)).max(1) };
-    let blocks = n_tokens.div_ceil(tokens);
-    ctx.threads.run(groups * blocks, |task| {
-        // The last tokens see the most keys: they go first, so that threads end together.
-        let (block, group) = (blocks - 1 - task / groups, task % groups);
-        let first = block * tokens;
+    let blocks = blocks(&layers, ctx.segments, n_tokens, (UNIT / per_group.max(1)).max(1));
+    ctx.threads.run(groups * blocks.len(), |task| {
+        let (block, group) = (&blocks[task / groups], task % groups);
+        let layer = layers.of_segment(block.segment);
         SCRATCH.with_borrow_mut(|scratch| {
-            unit.attend(group, first, tokens.min(n_tokens - first), scratch);
+            unit.attend(&layer, group, block, scratch);
             let d = step.head_dim;
             for (i, total) in scratch.totals.chunks_exact(d.next_multiple_of(SPAN)).enumerate().take(scratch.n_queries) {
-                let (t, head) = (first + i / per_group, group * per_group + i % per_group);
+                let (t, head) = (block.row + i / per_group, group * per_group + i % per_group);
                 // SAFETY: this head of this token is this task's alone.
                 unsafe { out.range_mut::<f32>((t * step.n_heads + head) * d, d) }.copy_from_slice(&total[..d]);
             }
@@ -64,10 +71,24 @@ pub(super) fn run(ctx: &StepContext<'_>, step: &Attention) {
     });
 }
 
+/// The tokens of all segments in blocks of up to `most`. Those that see the most keys go first, so that threads end together.
+fn blocks(layers: &KvLayers<'_>, segments: &[RunSegment<'_>], n_tokens: usize, most: usize) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for (i, segment) in segments.iter().enumerate() {
+        let position = layers.of_segment(i).position;
+        // A program without a token input has one segment, whose rows it knows itself.
+        let n = if segments.len() == 1 { n_tokens } else { segment.n_rows };
+        for first in (0..n).step_by(most) {
+            blocks.push(Block { segment: i, row: segment.first_row + first, position: position + first, n_tokens: most.min(n - first) });
+        }
+    }
+    blocks.sort_by_key(|block| std::cmp::Reverse(block.position));
+    blocks
+}
+
 /// The operands of a step.
 struct Unit<'a> {
     isa: Isa,
-    layer: KvLayer<'a>,
     q: &'a [f32],
     n_heads: usize,
     per_group: usize,
@@ -97,10 +118,10 @@ thread_local! {
 }
 
 impl Unit<'_> {
-    /// Attention of the queries of `group` for `tokens` tokens from `first` on; the result is in `scratch.totals`.
-    fn attend(&self, group: usize, first: usize, tokens: usize, scratch: &mut Scratch) {
-        let d = self.layer.spec.head_dim;
-        let n = tokens * self.per_group;
+    /// Attention of the queries of `group` for a block of tokens; the result is in `scratch.totals`.
+    fn attend(&self, layer: &KvLayer<'_>, group: usize, block: &Block, scratch: &mut Scratch) {
+        let d = layer.spec.head_dim;
+        let n = block.n_tokens * self.per_group;
         let padded = n.next_multiple_of(QUAD);
         scratch.n_queries = n;
         for (values, len) in [
@@ -118,24 +139,22 @@ impl Unit<'_> {
         scratch.maxima.clear();
         scratch.maxima.resize(padded, LOWEST);
         for (i, query) in scratch.queries.chunks_exact_mut(d).enumerate().take(n) {
-            let (t, head) = (first + i / self.per_group, group * self.per_group + i % self.per_group);
+            let (t, head) = (block.row + i / self.per_group, group * self.per_group + i % self.per_group);
             for (query, q) in query.iter_mut().zip(&self.q[(t * self.n_heads + head) * d..][..d]) {
                 *query = q * self.scale;
             }
         }
-        let spec = &self.layer.spec;
-        let (p0, p1) = (self.layer.position + first, self.layer.position + first + tokens - 1);
-        let (sinks, recent) = spec.in_view(p0, p1, self.window);
+        let (sinks, recent) = layer.spec.in_view(block.position, block.position + block.n_tokens - 1, self.window);
         if !sinks.is_empty() {
             scratch.sink_queries.copy_from_slice(&scratch.queries);
             if let Some(rope) = &self.sink {
                 for (i, query) in scratch.sink_queries.chunks_exact_mut(d).enumerate().take(n) {
-                    rotate(self.isa, query, rope, first + i / self.per_group);
+                    rotate(self.isa, query, rope, block.row + i / self.per_group);
                 }
             }
-            self.walk(group, first, sinks, true, scratch);
+            self.walk(layer, group, block, sinks, true, scratch);
         }
-        self.walk(group, first, recent, false, scratch);
+        self.walk(layer, group, block, recent, false, scratch);
         for (total, &sum) in scratch.totals.chunks_exact_mut(d.next_multiple_of(SPAN)).zip(&scratch.sums) {
             let inverse = if sum > 0.0 { 1.0 / sum } else { 0.0 };
             total.iter_mut().for_each(|x| *x *= inverse);
@@ -143,8 +162,8 @@ impl Unit<'_> {
     }
 
     /// Takes the keys at `positions` in tiles: each holds [`TILE`] positions from a multiple of it on, or a page where that is smaller.
-    fn walk(&self, group: usize, first: usize, positions: std::ops::Range<usize>, sinks: bool, scratch: &mut Scratch) {
-        let spec = &self.layer.spec;
+    fn walk(&self, layer: &KvLayer<'_>, group: usize, block: &Block, positions: Range<usize>, sinks: bool, scratch: &mut Scratch) {
+        let spec = &layer.spec;
         let d = spec.head_dim;
         // Both are powers of two. A tile's place among the lanes of the sums must not depend on what the unit's first query sees, so its keys before
         // that are loaded too: they are of a page that the sequence holds and has written.
@@ -152,7 +171,7 @@ impl Unit<'_> {
         let mut start = positions.start / tile * tile;
         while start < positions.end {
             let len = tile.min(positions.end - start);
-            self.layer.load_keys(group, start, len, &mut scratch.loaded);
+            layer.load_keys(group, start, len, &mut scratch.loaded);
             transpose(
                 self.isa,
                 bytemuck::cast_slice(&scratch.loaded[..len * d]),
@@ -163,9 +182,9 @@ impl Unit<'_> {
                 TILE,
             );
             if d.is_multiple_of(SPAN) {
-                self.layer.load_values(group, start, len, &mut scratch.values);
+                layer.load_values(group, start, len, &mut scratch.values);
             } else {
-                self.layer.load_values(group, start, len, &mut scratch.loaded);
+                layer.load_values(group, start, len, &mut scratch.loaded);
                 let padded = scratch.values.chunks_exact_mut(d.next_multiple_of(SPAN));
                 for (padded, value) in padded.zip(scratch.loaded[..len * d].chunks_exact(d)) {
                     padded[..d].copy_from_slice(value);
@@ -173,18 +192,18 @@ impl Unit<'_> {
             }
             for quad in 0..scratch.n_queries.div_ceil(QUAD) {
                 // What each query sees of the tile.
-                let seen: [std::ops::Range<usize>; QUAD] = std::array::from_fn(|i| {
+                let seen: [Range<usize>; QUAD] = std::array::from_fn(|i| {
                     let query = quad * QUAD + i;
                     if query >= scratch.n_queries {
                         return 0..0;
                     }
-                    let p = self.layer.position + first + query / self.per_group;
+                    let p = block.position + query / self.per_group;
                     let (sink, recent) = spec.in_view(p, p, self.window);
                     let seen = if sinks { sink } else { recent };
                     let clip = |k: usize| k.clamp(start, start + len) - start;
                     clip(seen.start)..clip(seen.end)
                 });
-                if seen.iter().all(std::ops::Range::is_empty) {
+                if seen.iter().all(Range::is_empty) {
                     continue;
                 }
                 let queries = if sinks { &scratch.sink_queries } else { &scratch.queries };
@@ -212,7 +231,7 @@ for_each_isa! {
         keys: &[f32],
         values: &[f32],
         d: usize,
-        seen: &[std::ops::Range<usize>; QUAD],
+        seen: &[Range<usize>; QUAD],
         maxima: &mut [f32],
         sums: &mut [f32],
         totals: &mut [f32],

@@ -1,12 +1,14 @@
-//! The key-value cache of a sequence and the history of its ids.
+//! The keys and values of sequences, and the histories of their ids.
 //!
-//! Keys and values lie by layer, page, key-value head and position in the page, so that attention reads one head's positions in a row.
+//! Keys and values lie by layer, page, key-value head and position in the page, so that attention reads one head's positions in a row. Sequences
+//! of one memory share its pages: each has a table of those that it holds.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use half::f16;
 
-use crate::graph::{CacheSpec, ExecError, KvType, PageError, PagePool, PageTable};
+use crate::graph::{CacheSpec, ExecError, KvType, PageCopy, PageError, PagePool, PageTable};
 
 use super::buffer::{Buffer, Mem};
 use super::isa::{Isa, for_each_isa};
@@ -16,29 +18,38 @@ use super::vector::{narrow_to_f16, widen_f16_bytes};
 const Q8_BLOCK: usize = 32;
 const Q8_WORDS: usize = 9;
 
-pub(super) struct KvCache {
+/// The keys and values of all sequences that share one memory.
+pub(super) struct KvMemory {
     pub spec: CacheSpec,
     keys: Buffer,
     values: Buffer,
     pool: PagePool,
+}
+
+/// One sequence: where its pages lie in the memory, and the ids of its positions.
+pub(super) struct Sequence {
+    spec: CacheSpec,
     table: PageTable,
     /// The id of position p at p modulo the length; -1 where none was recorded.
     history: Vec<AtomicI32>,
 }
 
-impl KvCache {
+impl KvMemory {
     /// # Errors
     /// Out of memory, or a window that its sinks fill.
-    pub fn new(spec: &CacheSpec) -> Result<KvCache, ExecError> {
+    pub fn new(spec: &CacheSpec) -> Result<KvMemory, ExecError> {
         if let Some(message) = spec.fault() {
             return Err(ExecError::Unsupported { message, origin: Default::default() });
         }
         let len = [spec.n_layers, spec.n_kv_heads, spec.n_positions(), row_words(spec)].iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         let len = len.unwrap_or(usize::MAX / 8);
         let new = |what| Buffer::new(len, what, "a smaller `--ctx` lowers it");
-        let history = (0..spec.n_positions()).map(|_| AtomicI32::new(-1)).collect();
-        let (pool, table) = (PagePool::new(spec.n_pages()), PageTable::new(spec));
-        Ok(KvCache { spec: *spec, keys: new("the cache's keys")?, values: new("the cache's values")?, pool, table, history })
+        Ok(KvMemory {
+            spec: *spec,
+            keys: new("the cache's keys")?,
+            values: new("the cache's values")?,
+            pool: PagePool::new(spec.n_places()),
+        })
     }
 
     pub fn len_bytes(&self) -> usize {
@@ -50,28 +61,93 @@ impl KvCache {
         self.values.poison();
     }
 
+    /// Copies a page of all layers from one place to another.
+    fn copy_page(&self, copy: PageCopy) {
+        let words = self.spec.n_kv_heads * self.spec.page * row_words(&self.spec);
+        for memory in [&self.keys, &self.values] {
+            for layer in 0..self.spec.n_layers {
+                let start = |place: u32| (layer * self.spec.n_places() + place as usize) * words;
+                // SAFETY: called between steps, when no slice of the buffers is alive.
+                let all: &mut [u32] = unsafe { memory.view().slice_mut() };
+                all.copy_within(start(copy.from)..start(copy.from) + words, start(copy.to));
+            }
+        }
+    }
+}
+
+impl Sequence {
+    /// An empty sequence in a memory of this shape.
+    pub fn new(spec: &CacheSpec) -> Sequence {
+        let history = (0..spec.n_pages() * spec.page).map(|_| AtomicI32::new(-1)).collect();
+        Sequence { spec: *spec, table: PageTable::new(spec), history }
+    }
+
+    /// A sequence with the same positions before `position`, which shares their pages.
+    ///
+    /// # Errors
+    /// Where pages that the query at `position` sees are no longer held.
+    pub fn fork(&self, memory: &mut KvMemory, position: usize) -> Result<Sequence, ExecError> {
+        let (sinks, recent) = self.spec.in_view(position, position, 0);
+        let in_view = |range: Range<usize>| (range.start / self.spec.page)..range.end.min(position).div_ceil(self.spec.page);
+        if in_view(sinks).chain(in_view(recent)).any(|page| !self.table.holds(page)) {
+            let message = format!("a sequence cannot be forked at position {position}: it no longer holds what is seen from there");
+            return Err(ExecError::Device { message, origin: Default::default() });
+        }
+        let history = self.history.iter().map(|id| AtomicI32::new(id.load(Ordering::Relaxed))).collect();
+        Ok(Sequence { spec: self.spec, table: self.table.fork(&mut memory.pool, position), history })
+    }
+
+    /// Gives its pages back.
+    pub fn release(self, memory: &mut KvMemory) {
+        self.table.release(&mut memory.pool);
+    }
+
+    /// Makes pages for a run that writes `n` positions from `position` on, and copies those that other sequences hold too.
+    ///
+    /// # Errors
+    /// When there is none left, and for more positions than a run writes; nothing has changed then.
+    pub fn prepare(&mut self, memory: &mut KvMemory, position: usize, n: usize) -> Result<(), PageError> {
+        let (copies, _) = self.table.prepare(&mut memory.pool, position, n)?;
+        copies.into_iter().for_each(|copy| memory.copy_page(copy));
+        Ok(())
+    }
+
     /// Records the id of a position.
     pub fn record(&self, position: usize, id: i32) {
         self.history[position % self.history.len()].store(id, Ordering::Relaxed);
     }
 
+    /// The id that was recorded last for a position, or for one that many positions before.
+    pub fn recorded(&self, position: usize) -> i32 {
+        self.history[position % self.history.len()].load(Ordering::Relaxed)
+    }
+
     /// The ids of the last `n` positions before `position`, as far back as the recording goes.
     pub fn recent_ids(&self, position: usize, n: usize) -> impl Iterator<Item = i32> {
         let n = n.min(position).min(self.history.len());
-        (position - n..position).map(|p| self.history[p % self.history.len()].load(Ordering::Relaxed)).filter(|&id| id >= 0)
+        (position - n..position).map(|p| self.recorded(p)).filter(|&id| id >= 0)
     }
+}
 
-    /// One layer, for a run whose first token is at `position`.
-    pub fn layer(&self, isa: Isa, layer: usize, position: usize) -> KvLayer<'_> {
-        KvLayer { isa, spec: self.spec, table: &self.table, keys: self.keys.view(), values: self.values.view(), layer, position }
-    }
+/// A sequence in a run, and the position of its first row.
+#[derive(Clone, Copy)]
+pub(super) struct UsedCache<'a> {
+    pub memory: &'a KvMemory,
+    pub sequence: &'a Sequence,
+    pub position: usize,
+}
 
-    /// Makes pages for a run that writes `n` positions from `position` on.
-    ///
-    /// # Errors
-    /// When there is none left, and for more positions than a run writes.
-    pub fn prepare(&mut self, position: usize, n: usize) -> Result<(), PageError> {
-        self.table.prepare(&mut self.pool, position, n).map(drop)
+impl<'a> UsedCache<'a> {
+    pub fn layer(&self, isa: Isa, layer: usize) -> KvLayer<'a> {
+        KvLayer {
+            isa,
+            spec: self.memory.spec,
+            table: &self.sequence.table,
+            keys: self.memory.keys.view(),
+            values: self.memory.values.view(),
+            layer,
+            position: self.position,
+        }
     }
 }
 
@@ -84,7 +160,7 @@ fn row_words(spec: &CacheSpec) -> usize {
     }
 }
 
-/// One layer of a cache during a step.
+/// One layer of a sequence during a step.
 #[derive(Clone, Copy)]
 pub(super) struct KvLayer<'a> {
     isa: Isa,
@@ -101,15 +177,15 @@ impl KvLayer<'_> {
     fn start(&self, head: usize, position: usize) -> usize {
         let place = self.table.place(position);
         let (page, within) = (place / self.spec.page, place % self.spec.page);
-        (((self.layer * self.spec.n_pages() + page) * self.spec.n_kv_heads + head) * self.spec.page + within) * row_words(&self.spec)
+        (((self.layer * self.spec.n_places() + page) * self.spec.n_kv_heads + head) * self.spec.page + within) * row_words(&self.spec)
     }
 
-    /// Writes the key `[D]` of the run's token `t`. Each head and token is written by one task of a step.
+    /// Writes the key `[D]` of the segment's token `t`. Each head and token is written by one task of a step.
     pub fn store_key(&self, head: usize, t: usize, key: &[f32]) {
         self.store(self.keys, head, t, key);
     }
 
-    /// Writes the value `[D]` of the run's token `t`.
+    /// Writes the value `[D]` of the segment's token `t`.
     pub fn store_value(&self, head: usize, t: usize, value: &[f32]) {
         self.store(self.values, head, t, value);
     }

@@ -6,7 +6,7 @@ use super::rope::rotate;
 use super::step::StepContext;
 
 pub(super) fn run(ctx: &StepContext<'_>, step: &CacheStore) {
-    let layer = ctx.kv_layer(step.cache, step.layer);
+    let layers = ctx.kv_layers(step.cache, step.layer);
     let (k, v) = (step.k.as_ref().map(|v| ctx.strided(v)), step.v.as_ref().map(|v| ctx.strided(v)));
     let rope = step.k_rope.as_ref().map(|r| ctx.rope_rows(r));
     // Rows past the token count would overwrite positions that are still in view, so they are left out whatever `rows` says.
@@ -14,17 +14,18 @@ pub(super) fn run(ctx: &StepContext<'_>, step: &CacheStore) {
     let n_tokens = step.rows.of_run(ctx.n_tokens);
     ctx.threads.run(n_tokens, |t| {
         let mut row = vec![0.0; step.head_dim];
+        let (layer, place) = layers.of_row(t);
         for head in 0..step.n_kv_heads {
             if let Some(k) = &k {
                 k.copy_row(&[t, head], &mut row);
                 if let Some(rope) = &rope {
                     rotate(isa, &mut row, rope, t);
                 }
-                layer.store_key(head, t, &row);
+                layer.store_key(head, place, &row);
             }
             if let Some(v) = &v {
                 v.copy_row(&[t, head], &mut row);
-                layer.store_value(head, t, &row);
+                layer.store_value(head, place, &row);
             }
         }
     });

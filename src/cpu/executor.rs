@@ -1,5 +1,6 @@
 //! `graph::Executor` on the processor.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,9 +16,10 @@ use crate::tensor::{DType, HostData, HostTensor};
 
 use super::bandwidth::bandwidth;
 use super::buffer::{Buffer, Mem};
-use super::cache::KvCache;
+use super::cache::UsedCache;
 use super::isa::Isa;
-use super::step::{StepContext, StepMemory, run_kernel};
+use super::sequences::Sequences;
+use super::step::{RunSegment, StepContext, StepMemory, run_kernel};
 use super::tensors::Tensors;
 use super::threads::Threads;
 use super::weights::{PlacedWeight, WeightStore};
@@ -53,7 +55,7 @@ pub struct CpuExecutor {
     slots: Vec<Buffer>,
     slot_buffers: u64,
     tensors: Tensors,
-    caches: Vec<Option<KvCache>>,
+    sequences: Sequences,
     memory: StepMemory,
     counters: Counters,
     timed: bool,
@@ -85,7 +87,7 @@ impl CpuExecutor {
             slots: Vec::new(),
             slot_buffers: 0,
             tensors: Tensors::new(poison),
-            caches: Vec::new(),
+            sequences: Sequences::default(),
             memory: StepMemory::default(),
             counters: Counters::default(),
             timed: false,
@@ -135,15 +137,11 @@ impl CpuExecutor {
     }
 
     fn note_memory(&mut self) {
-        let caches: usize = self.caches.iter().flatten().map(KvCache::len_bytes).sum();
+        let caches = self.sequences.len_bytes();
         let slots: usize = self.slots.iter().map(Buffer::len_bytes).sum();
-        self.counters.buffers = self.slot_buffers + self.weights.buffers + self.tensors.buffers + 2 * self.caches.len() as u64;
+        self.counters.buffers = self.slot_buffers + self.weights.buffers + self.tensors.buffers + 2 * self.sequences.n_memories() as u64;
         self.counters.device_bytes = (caches + slots + self.weights.bytes + self.tensors.bytes) as u64;
         self.counters.peak_device_bytes = self.counters.peak_device_bytes.max(self.counters.device_bytes);
-    }
-
-    fn cache(&self, cache: CacheId) -> Result<&KvCache, ExecError> {
-        self.caches.get(cache.0 as usize).and_then(Option::as_ref).ok_or_else(|| device(format!("there is no cache {}", cache.0)))
     }
 }
 
@@ -186,22 +184,26 @@ impl Executor for CpuExecutor {
             return Err(device(format!("there is no program {id}")));
         };
         let plan = &program.plan;
-        let [segment] = &args.segments[..] else { return Err(device("the CPU runs one sequence at a time".to_owned())) };
-        let n_tokens = segment.n_tokens;
-        if plan.bucket.is_some_and(|bucket| n_tokens > bucket) {
-            return Err(device(format!("{n_tokens} tokens are more than the {} that the program takes", plan.bucket.unwrap_or(0))));
-        }
-        let scalars = plan.scalars.evaluate(&args.literals, segment);
+        check_segments(plan, args)?;
+        let n_tokens = args.n_tokens();
+        let blocks: Vec<Vec<u32>> = args.segments.iter().map(|segment| plan.scalars.evaluate(&args.literals, segment)).collect();
         for (rows, spec) in program.rope_rows.iter_mut().zip(&plan.rope_rows) {
             let window = match spec.kind {
                 RopeRowsKind::Position => None,
                 RopeRowsKind::SinkDelta(cache) => plan.options.caches.get(cache.0 as usize).map(|c| c.window),
             };
-            let first = i64::from(scalars[spec.first.0 as usize] as i32);
-            *rows = rope_rows(&spec.spec, first, spec.rows.of_run(n_tokens), window);
+            rows.clear();
+            for (segment, block) in args.segments.iter().zip(&blocks) {
+                let first = i64::from(block[spec.first.0 as usize] as i32);
+                rows.extend(rope_rows(&spec.spec, first, spec.rows.of_run(segment.n_tokens), window));
+            }
         }
-        prepare_caches(&program.rows_written, args, &mut self.caches)?;
-        let caches = bind_caches(plan, args, &self.caches)?;
+        for segment in &args.segments {
+            for (used, rows) in segment.caches.iter().zip(&program.rows_written) {
+                self.sequences.prepare(used.cache, used.position, rows.of_run(segment.n_tokens))?;
+            }
+        }
+        let segments = bind_segments(plan, args, &self.sequences)?;
         let (staged, bound) = stage_inputs(plan, args, &mut self.tensors)?;
         let mut outputs = Vec::new();
         for (i, spec) in plan.outputs.iter().enumerate() {
@@ -227,13 +229,13 @@ impl Executor for CpuExecutor {
                 precise: self.precise,
                 threads: &self.threads,
                 n_tokens,
-                scalars: &scalars,
+                blocks: &blocks,
                 slots: &self.slots,
                 inputs: &inputs,
                 outputs: &output_views,
                 weights: &program.weights,
                 rope_rows: &program.rope_rows,
-                caches: &caches,
+                segments: &segments,
             };
             let memory = &mut self.memory;
             self.step_times.clear();
@@ -289,25 +291,27 @@ impl Executor for CpuExecutor {
     }
 
     fn new_cache(&mut self, spec: &CacheSpec) -> Result<CacheId, ExecError> {
-        let cache = KvCache::new(spec)?;
-        if self.poison {
-            cache.poison();
-        }
-        self.caches.push(Some(cache));
+        let cache = self.sequences.start(spec, self.poison);
         self.note_memory();
-        Ok(CacheId(self.caches.len() as u32 - 1))
+        cache
+    }
+
+    fn add_cache(&mut self, beside: CacheId) -> Result<CacheId, ExecError> {
+        self.sequences.add(beside)
+    }
+
+    fn fork_cache(&mut self, of: CacheId, position: usize) -> Result<CacheId, ExecError> {
+        self.sequences.fork(of, position)
     }
 
     fn free_cache(&mut self, cache: CacheId) {
-        if let Some(slot) = self.caches.get_mut(cache.0 as usize) {
-            *slot = None;
-        }
+        self.sequences.end(cache);
         self.note_memory();
     }
 
     fn record_history(&mut self, cache: CacheId, position: usize, ids: &[i32]) -> Result<(), ExecError> {
-        let cache = self.cache(cache)?;
-        ids.iter().enumerate().for_each(|(i, &id)| cache.record(position + i, id));
+        let sequence = self.sequences.get(cache)?.1;
+        ids.iter().enumerate().for_each(|(i, &id)| sequence.record(position + i, id));
         Ok(())
     }
 
@@ -352,28 +356,49 @@ fn check_operands(plan: &Plan) -> Result<(), ExecError> {
     Ok(())
 }
 
-/// Makes pages for what a run writes into its caches.
-fn prepare_caches(written: &[Rows], args: &RunArgs, caches: &mut [Option<KvCache>]) -> Result<(), ExecError> {
-    for (used, rows) in args.caches().iter().zip(written) {
-        if let Some(Some(cache)) = caches.get_mut(used.cache.0 as usize) {
-            cache.prepare(used.position, rows.of_run(args.n_tokens())).map_err(|e| device(e.to_string()))?;
+/// Refuses a run that the program cannot take.
+fn check_segments(plan: &Plan, args: &RunArgs) -> Result<(), ExecError> {
+    let (n, n_tokens) = (args.segments.len(), args.n_tokens());
+    if n == 0 || n > plan.segments {
+        return Err(device(format!("a run of {n} segments is none for a program that takes up to {}", plan.segments)));
+    }
+    if let Some(bucket) = plan.bucket.filter(|&bucket| n_tokens > bucket) {
+        return Err(device(format!("{n_tokens} tokens are more than the {bucket} that the program takes")));
+    }
+    if n == 1 {
+        return Ok(());
+    }
+    if let Some(i) = args.segments.iter().position(|segment| segment.n_tokens == 0) {
+        return Err(device(format!("segment {i} of {n} has no tokens")));
+    }
+    let mut seen = HashSet::new();
+    for used in args.segments.iter().flat_map(|segment| &segment.caches) {
+        if !seen.insert(used.cache) {
+            return Err(device(format!("two segments of a run are of cache {}: give a sequence one", used.cache.0)));
         }
     }
     Ok(())
 }
 
-fn bind_caches<'a>(plan: &Plan, args: &RunArgs, caches: &'a [Option<KvCache>]) -> Result<Vec<(&'a KvCache, usize)>, ExecError> {
-    let mut bound = Vec::with_capacity(plan.options.caches.len());
-    for (i, spec) in plan.options.caches.iter().enumerate() {
-        let used = args.caches().get(i).ok_or_else(|| device(format!("the run binds {} of {} caches", args.caches().len(), i + 1)))?;
-        let cache = caches.get(used.cache.0 as usize).and_then(Option::as_ref);
-        let cache = cache.ok_or_else(|| device(format!("there is no cache {}", used.cache.0)))?;
-        if cache.spec != *spec {
-            return Err(device(format!("the program was made for a cache of {spec:?}, not {:?}", cache.spec)));
+/// The rows and the sequences of each segment.
+fn bind_segments<'a>(plan: &Plan, args: &RunArgs, sequences: &'a Sequences) -> Result<Vec<RunSegment<'a>>, ExecError> {
+    let mut segments = Vec::with_capacity(args.segments.len());
+    let mut first_row = 0;
+    for segment in &args.segments {
+        let mut caches = Vec::with_capacity(plan.options.caches.len());
+        for (i, spec) in plan.options.caches.iter().enumerate() {
+            let used =
+                segment.caches.get(i).ok_or_else(|| device(format!("the run binds {} of {} caches", segment.caches.len(), i + 1)))?;
+            let (memory, sequence) = sequences.get(used.cache)?;
+            if memory.spec != *spec {
+                return Err(device(format!("the program was made for a cache of {spec:?}, not {:?}", memory.spec)));
+            }
+            caches.push(UsedCache { memory, sequence, position: used.position });
         }
-        bound.push((cache, used.position));
+        segments.push(RunSegment { first_row, n_rows: segment.n_tokens, caches });
+        first_row += segment.n_tokens;
     }
-    Ok(bound)
+    Ok(segments)
 }
 
 /// The bindings of the inputs that the plan needs; those with fewer elements than the plan's shape are copied to a buffer of that size, so that a

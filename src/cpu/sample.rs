@@ -2,45 +2,68 @@
 //!
 //! Probabilities are f64 over f32 logits. The draw walks the kept ids in id order until their running sum passes the random number.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
 
 use crate::graph::NoChoice;
 use crate::graph::philox::sample_draw;
-use crate::plan::Sample;
+use crate::plan::{Sample, ScalarRef};
 
+use super::cache::Sequence;
 use super::step::StepContext;
 
-/// Memory kept from step to step.
+/// Memory that a thread keeps from task to task.
 #[derive(Default)]
-pub(super) struct SampleMemory {
+struct SampleMemory {
     logits: Vec<f32>,
     penalized: Vec<u32>,
     candidates: Vec<(u32, f32)>,
     weights: Vec<f64>,
 }
 
-pub(super) fn run(ctx: &StepContext<'_>, memory: &mut SampleMemory, step: &Sample) {
+thread_local! {
+    static MEMORY: RefCell<SampleMemory> = RefCell::default();
+}
+
+/// An id for each segment of the run, with the segment's settings; rows past the segments are not drawn.
+pub(super) fn run(ctx: &StepContext<'_>, step: &Sample) {
+    let (logits, out) = (ctx.f32(step.logits), ctx.out(step.out));
+    let (blocks, segments) = (ctx.blocks, ctx.segments);
+    ctx.threads.run(step.rows, |row| {
+        let id = segments.get(row).map_or(0, |segment| {
+            let history = step.history.map(|cache| segment.caches[cache.0 as usize].sequence);
+            let logits = &logits[row * step.vocab..][..step.vocab];
+            MEMORY.with_borrow_mut(|memory| draw(memory, step, &blocks[row], logits, history))
+        });
+        // SAFETY: the row is this task's alone.
+        unsafe { out.range_mut::<i32>(row, 1) }.fill(id);
+    });
+}
+
+/// Draws an id with the settings of a segment's parameter block, and records it in the history.
+fn draw(memory: &mut SampleMemory, step: &Sample, block: &[u32], logits: &[f32], history: Option<&Sequence>) -> i32 {
     let [temperature, top_k, top_p, min_p, penalty, last_n, seed] = step.settings;
-    let position = ctx.scalar_i32(step.position);
+    let bits = |scalar: ScalarRef| block[scalar.0 as usize];
+    let float = |scalar| f32::from_bits(bits(scalar));
+    let count = |scalar| usize::try_from(bits(scalar) as i32).unwrap_or(0);
+    let position = bits(step.position) as i32;
     memory.logits.clear();
-    memory.logits.extend_from_slice(&ctx.f32(step.logits)[..step.vocab]);
-    let history = step.history.map(|cache| ctx.cache(cache).0);
-    let recent =
-        history.map(|cache| cache.recent_ids(usize::try_from(position).unwrap_or(0), usize::try_from(ctx.scalar_i32(last_n)).unwrap_or(0)));
-    memory.penalize(recent.into_iter().flatten(), ctx.scalar_f32(penalty));
+    memory.logits.extend_from_slice(logits);
+    let recent = history.map(|sequence| sequence.recent_ids(usize::try_from(position).unwrap_or(0), count(last_n)));
+    memory.penalize(recent.into_iter().flatten(), float(penalty));
     let settings = Settings {
-        temperature: ctx.scalar_f32(temperature),
-        top_k: usize::try_from(ctx.scalar_i32(top_k)).unwrap_or(0),
-        top_p: ctx.scalar_f32(top_p),
-        min_p: ctx.scalar_f32(min_p),
-        seed: ctx.scalar_bits(seed),
+        temperature: float(temperature),
+        top_k: count(top_k),
+        top_p: float(top_p),
+        min_p: float(min_p),
+        seed: bits(seed),
         position: position as u32,
     };
     let id = memory.no_choice().map_or_else(|| memory.choose(&settings) as i32, NoChoice::id);
-    ctx.out_slice::<i32>(step.out)[0] = id;
-    if let (Some(cache), Ok(position)) = (history, usize::try_from(position)) {
-        cache.record(position, id);
+    if let (Some(sequence), Ok(position)) = (history, usize::try_from(position)) {
+        sequence.record(position, id);
     }
+    id
 }
 
 struct Settings {

@@ -4,16 +4,15 @@ use crate::graph::CacheIdx;
 use crate::plan::{Buf, Kernel, PlacedId, RopeTable, ScalarRef, View};
 
 use super::buffer::{Buffer, Element, Mem};
-use super::cache::{KvCache, KvLayer};
+use super::cache::{KvLayer, UsedCache};
 use super::isa::Isa;
 use super::linear::{LinearMemory, WeightRows};
 use super::rope::RopeRows;
-use super::sample::SampleMemory;
 use super::threads::Threads;
 use super::weights::PlacedWeight;
 use super::{
-    arg_sort, attention, cache_append, concat, cum_sum, einsum, elementwise, embedding, gather, iota, linear, random, reduce, rms_norm,
-    rope, sample, scalar, scatter_add, select_row, softmax,
+    arg_sort, attention, cache_append, concat, cum_sum, einsum, elementwise, embedding, gather, iota, last_rows, linear, random,
+    recorded_ids, reduce, rms_norm, rope, sample, scalar, scatter_add, select_row, softmax,
 };
 
 /// What the steps of a run share.
@@ -22,22 +21,29 @@ pub(super) struct StepContext<'a> {
     pub precise: bool,
     pub threads: &'a Threads,
     pub n_tokens: usize,
-    /// The parameter block.
-    pub scalars: &'a [u32],
+    /// The parameter block as each segment has it. Where it differs only `sample` reads it.
+    pub blocks: &'a [Vec<u32>],
     pub slots: &'a [Buffer],
     pub inputs: &'a [Option<Mem<'a>>],
     pub outputs: &'a [Option<Mem<'a>>],
     pub weights: &'a [PlacedWeight],
     pub rope_rows: &'a [Vec<f32>],
-    /// Each cache and the position of the run's first token in it.
-    pub caches: &'a [(&'a KvCache, usize)],
+    /// One or more.
+    pub segments: &'a [RunSegment<'a>],
+}
+
+/// Rows of a run that are of one sequence.
+pub(super) struct RunSegment<'a> {
+    pub first_row: usize,
+    pub n_rows: usize,
+    /// By `CacheIdx`.
+    pub caches: Vec<UsedCache<'a>>,
 }
 
 /// What kernels keep from step to step.
 #[derive(Default)]
 pub(super) struct StepMemory {
     linear: LinearMemory,
-    sample: SampleMemory,
 }
 
 /// Runs one kernel.
@@ -61,9 +67,10 @@ pub(super) fn run_kernel(ctx: &StepContext<'_>, memory: &mut StepMemory, kernel:
         Kernel::Iota { out, len } => iota::run(ctx, *out, *len),
         Kernel::Random { kind, seed, out, len } => random::run(ctx, *kind, *seed, *out, *len),
         Kernel::SelectRow { x, index, out, n_rows, len } => select_row::run(ctx, *x, *index, *out, (*n_rows, *len)),
-        Kernel::LastRows { .. } | Kernel::RecordedIds { .. } => unreachable!("the executor refuses several sequences"),
+        Kernel::LastRows { x, out, n_rows, n_segments, len } => last_rows::run(ctx, *x, *out, (*n_rows, *n_segments, *len)),
+        Kernel::RecordedIds { cache, out, rows } => recorded_ids::run(ctx, *cache, *out, rows.count),
         Kernel::Scalar { value, out } => scalar::run(ctx, *value, *out),
-        Kernel::Sample(step) => sample::run(ctx, &mut memory.sample, step),
+        Kernel::Sample(step) => sample::run(ctx, step),
     }
 }
 
@@ -106,7 +113,7 @@ impl<'a> StepContext<'a> {
     }
 
     pub fn scalar_bits(&self, scalar: ScalarRef) -> u32 {
-        self.scalars[scalar.0 as usize]
+        self.blocks[0][scalar.0 as usize]
     }
 
     pub fn scalar_f32(&self, scalar: ScalarRef) -> f32 {
@@ -125,13 +132,36 @@ impl<'a> StepContext<'a> {
         RopeRows::new(self.f32(rope.table), rope)
     }
 
-    pub fn cache(&self, cache: CacheIdx) -> (&'a KvCache, usize) {
-        self.caches[cache.0 as usize]
+    /// The sequence of a segment.
+    pub fn cache(&self, cache: CacheIdx, segment: usize) -> UsedCache<'a> {
+        self.segments[segment].caches[cache.0 as usize]
     }
 
-    pub fn kv_layer(&self, cache: CacheIdx, layer: usize) -> KvLayer<'a> {
-        let (cache, position) = self.cache(cache);
-        cache.layer(self.isa, layer, position)
+    pub fn kv_layers(&self, cache: CacheIdx, layer: usize) -> KvLayers<'a> {
+        KvLayers { isa: self.isa, segments: self.segments, cache, layer }
+    }
+}
+
+/// One layer of the sequences of a run.
+#[derive(Clone, Copy)]
+pub(super) struct KvLayers<'a> {
+    isa: Isa,
+    segments: &'a [RunSegment<'a>],
+    cache: CacheIdx,
+    layer: usize,
+}
+
+impl<'a> KvLayers<'a> {
+    /// That of a segment.
+    pub fn of_segment(&self, segment: usize) -> KvLayer<'a> {
+        self.segments[segment].caches[self.cache.0 as usize].layer(self.isa, self.layer)
+    }
+
+    /// That of a row's sequence, and the row's place in its segment.
+    pub fn of_row(&self, row: usize) -> (KvLayer<'a>, usize) {
+        // Segments follow one another; the first begins at row 0.
+        let segment = self.segments.partition_point(|s| s.first_row <= row).saturating_sub(1);
+        (self.of_segment(segment), row - self.segments[segment].first_row)
     }
 }
 

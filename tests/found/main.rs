@@ -8,6 +8,7 @@
     reason = "a test says what it finds, and fails on what it does not expect"
 )]
 
+mod batches;
 mod blame;
 mod files;
 mod folders;

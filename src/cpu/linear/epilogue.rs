@@ -1,9 +1,8 @@
 //! What becomes of a linear's sums, and the units of rows in which they are made.
 
 use crate::cpu::buffer::Mem;
-use crate::cpu::cache::KvLayer;
 use crate::cpu::rope::{RopeRows, rotate};
-use crate::cpu::step::StepContext;
+use crate::cpu::step::{KvLayers, StepContext};
 use crate::cpu::vector::silu_times;
 use crate::graph::UnaryOp;
 use crate::graph::math::unary_f32;
@@ -39,7 +38,7 @@ enum Kind<'a> {
         head_dim: usize,
         rope: RopeRows<'a>,
         q_out: Mem<'a>,
-        layer: KvLayer<'a>,
+        layers: KvLayers<'a>,
     },
 }
 
@@ -57,7 +56,7 @@ impl<'a> Finish<'a> {
                 head_dim: *head_dim,
                 rope: ctx.rope_rows(rope),
                 q_out: ctx.out(*q_out),
-                layer: ctx.kv_layer(*cache, *layer),
+                layers: ctx.kv_layers(*cache, *layer),
             },
         };
         Finish { isa: ctx.isa, n: step.n, n_tokens, kind }
@@ -117,7 +116,8 @@ impl<'a> Finish<'a> {
                         }
                     }
                 }
-                Kind::RopeStore { bias, n_heads, n_kv_heads, head_dim, rope, q_out, layer } => {
+                Kind::RopeStore { bias, n_heads, n_kv_heads, head_dim, rope, q_out, layers } => {
+                    let (layer, place) = layers.of_row(t);
                     if let Some(bias) = bias {
                         add(y, &bias[first..]);
                     }
@@ -130,9 +130,9 @@ impl<'a> Finish<'a> {
                             // SAFETY: this head of the output is this unit's alone.
                             unsafe { q_out.range_mut::<f32>((t * n_heads + head) * head_dim, *head_dim) }.copy_from_slice(y);
                         } else if head < n_heads + n_kv_heads {
-                            layer.store_key(head - n_heads, t, y);
+                            layer.store_key(head - n_heads, place, y);
                         } else {
-                            layer.store_value(head - n_heads - n_kv_heads, t, y);
+                            layer.store_value(head - n_heads - n_kv_heads, place, y);
                         }
                     }
                 }

@@ -150,10 +150,12 @@ mod avx512 {
     }
 }
 
-/// A block at a time: low and high nibbles side by side meet the block's activations in order. Eight scales are widened together.
+/// A block at a time: low and high nibbles side by side meet the block's activations in order. Eight scales are widened together. The quants are
+/// taken as unsigned; eight times the scaled sums of the activations are subtracted at the end.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::*;
+    use std::hint::black_box;
 
     use crate::cpu::quant::LanesRow;
     use crate::cpu::quant::matvec::{AHEAD, Streams, Sums};
@@ -162,43 +164,55 @@ mod avx2 {
     /// Blocks whose scales are widened together.
     const GROUP: usize = 8;
 
-    /// `n` blocks from `bytes` on, which are those from block `i` on of the row.
+    /// The sums of a weight row with `T` rows of activations: of its quants, and of its scales with the activations' sums.
+    #[derive(Clone, Copy)]
+    struct Totals<const T: usize> {
+        quants: [__m256; T],
+        offsets: [__m256; T],
+    }
+
+    /// Adds `n` blocks from `bytes` on, which are those from block `i` on of the row.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn add_blocks<const T: usize>(sums: &mut [__m256; T], bytes: *const u8, n: usize, acts: &[LanesRow<'_>; T], i: usize) {
-        let mut totals = *sums;
+    unsafe fn add_blocks<const T: usize>(totals: &mut Totals<T>, bytes: *const u8, n: usize, acts: &[LanesRow<'_>; T], i: usize) {
+        // The compiler must not know what it loads for one weight row from what it loaded for the last: it would copy all to the stack first.
+        let i = black_box(i);
+        let mut sums = totals.quants;
         let mut halves = [0u16; GROUP];
         let mut factors = [[0.0f32; GROUP]; T];
-        // SAFETY: the caller has `n` blocks at `bytes`, and in the lanes as many blocks from `i` on, 32 quants, 8 start values and a scale each.
+        // SAFETY: the caller has `n` blocks at `bytes`, and in the lanes as many blocks from `i` on, 32 quants, a scale and a sum each.
         unsafe {
+            let eight = |at: *const f32| {
+                if n == GROUP {
+                    return _mm256_loadu_ps(at);
+                }
+                let mut few = [0.0f32; GROUP];
+                at.copy_to_nonoverlapping(few.as_mut_ptr(), n);
+                _mm256_loadu_ps(few.as_ptr())
+            };
             for (b, half) in halves.iter_mut().enumerate().take(n) {
                 *half = bytes.add(b * BLOCK).cast::<u16>().read_unaligned();
             }
             let scales = _mm256_cvtph_ps(_mm_loadu_si128(halves.as_ptr().cast()));
-            for (factors, act) in factors.iter_mut().zip(acts) {
-                let at = act.scales.as_ptr().add(i);
-                let act_scales = if n == GROUP {
-                    _mm256_loadu_ps(at)
-                } else {
-                    let mut few = [0.0f32; GROUP];
-                    at.copy_to_nonoverlapping(few.as_mut_ptr(), n);
-                    _mm256_loadu_ps(few.as_ptr())
-                };
-                _mm256_storeu_ps(factors.as_mut_ptr(), _mm256_mul_ps(scales, act_scales));
+            for t in 0..T {
+                let products = _mm256_mul_ps(scales, eight(acts[t].scales.as_ptr().add(i)));
+                _mm256_storeu_ps(factors[t].as_mut_ptr(), products);
+                totals.offsets[t] = _mm256_fmadd_ps(scales, eight(acts[t].sums.as_ptr().add(i)), totals.offsets[t]);
             }
+            // From memory a factor is spread by the load; in a register that takes two shuffles. A loop that is not unrolled keeps the sums there.
+            let (factors, n) = (black_box(&factors), black_box(n));
             for b in 0..n {
                 let packed = _mm_loadu_si128(bytes.add(b * BLOCK + 2).cast());
                 let nibbles = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16::<4>(packed), packed), _mm256_set1_epi8(15));
                 for t in 0..T {
                     let x = _mm256_loadu_si256(acts[t].quants.as_ptr().add((i + b) * 32).cast());
-                    let start = _mm256_loadu_si256(acts[t].start.as_ptr().add((i + b) * 8).cast());
                     let products = _mm256_madd_epi16(_mm256_maddubs_epi16(nibbles, x), _mm256_set1_epi16(1));
-                    let products = _mm256_cvtepi32_ps(_mm256_add_epi32(products, start));
-                    totals[t] = _mm256_fmadd_ps(products, _mm256_broadcast_ss(&factors[t][b]), totals[t]);
+                    let factor = _mm256_broadcast_ss(factors[t].get_unchecked(b));
+                    sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), factor, sums[t]);
                 }
             }
         }
-        *sums = totals;
+        totals.quants = sums;
     }
 
     /// As `matvec::Kernel`, of `S` weight rows and `T` rows of activations.
@@ -206,28 +220,31 @@ mod avx2 {
     pub unsafe fn multiply<const S: usize, const T: usize>(rows: Streams, acts: &[LanesRow<'_>], out: &mut Sums) {
         let n_blocks = rows.row_bytes / BLOCK;
         let whole = n_blocks / GROUP * GROUP;
-        assert!(acts.iter().all(|act| act.quants.len() >= n_blocks * 32 && act.scales.len() >= n_blocks));
+        assert!(acts.iter().all(|act| act.quants.len() >= n_blocks * 32 && act.scales.len() >= n_blocks && act.sums.len() >= n_blocks));
         let acts: [LanesRow<'_>; T] = std::array::from_fn(|t| acts[t]);
-        let mut sums = [[_mm256_setzero_ps(); T]; S];
+        let mut totals = [Totals { quants: [_mm256_setzero_ps(); T], offsets: [_mm256_setzero_ps(); T] }; S];
         for i in (0..whole).step_by(GROUP) {
-            for (s, sums) in sums.iter_mut().enumerate() {
+            for (s, totals) in totals.iter_mut().enumerate() {
                 // SAFETY: the rows have so many blocks, and so do the activations, asserted above.
                 unsafe {
                     let at = rows.at(s, i * BLOCK);
                     for line in 0..3 {
                         _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + line * 64).cast());
                     }
-                    add_blocks(sums, at, GROUP, &acts, i);
+                    add_blocks(totals, at, GROUP, &acts, i);
                 }
             }
         }
         for s in 0..S {
-            // SAFETY: as above, with the blocks that are left.
-            unsafe { add_blocks(&mut sums[s], rows.at(s, whole * BLOCK), n_blocks - whole, &acts, whole) };
+            if whole < n_blocks {
+                // SAFETY: as above, with the blocks that are left.
+                unsafe { add_blocks(&mut totals[s], rows.at(s, whole * BLOCK), n_blocks - whole, &acts, whole) };
+            }
             for t in 0..T {
                 let mut lanes = [0.0f32; 8];
+                let sum = _mm256_fnmadd_ps(totals[s].offsets[t], _mm256_set1_ps(8.0), totals[s].quants[t]);
                 // SAFETY: eight values.
-                unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), sums[s][t]) };
+                unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), sum) };
                 let [a, b, c, d, e, f, g, h] = lanes;
                 out[s][t] = ((a + e) + (c + g)) + ((b + f) + (d + h));
             }

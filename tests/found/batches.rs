@@ -1,0 +1,260 @@
+//! Runs of several sequences: each gets what it gets alone, whatever runs beside it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tensorlogic::engine::{Backend, DeviceRequest, LoadRequest, LoadedModel};
+use tensorlogic::format::ModelFile;
+use tensorlogic::graph::{Binding, CacheId, CacheSpec, CacheUse, CompileOptions, ExecError, KvType, ProgramId, RunArgs, Sampling, Segment};
+use tensorlogic::lang::{StepOutput, TraceSpec};
+use tensorlogic::tensor::HostTensor;
+
+use crate::support::{device_requests, fixture};
+
+/// The backends that take several sequences.
+fn requests() -> Vec<DeviceRequest> {
+    device_requests(false).into_iter().take(1).collect()
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % n
+    }
+}
+
+/// A model with steps of several sequences that give the drawn ids and the logits.
+struct Subject {
+    model: LoadedModel,
+    spec: CacheSpec,
+    programs: HashMap<(usize, usize), ProgramId>,
+}
+
+impl Subject {
+    fn open(request: &DeviceRequest, name: &str, kv_type: KvType, shape: impl FnOnce(CacheSpec) -> CacheSpec) -> Subject {
+        let load = LoadRequest { window: Some(24), sinks: Some(4), kv_type, ..LoadRequest::default() };
+        let file = ModelFile::open(&fixture(name), false).unwrap();
+        let model = LoadedModel::from_file(file, &Backend::open(request).unwrap(), &load).unwrap();
+        let spec = shape(CacheSpec { page: 16, ..model.cache_spec(0, 64).unwrap() });
+        Subject { model, spec, programs: HashMap::new() }
+    }
+
+    fn program(&mut self, n_tokens: usize, n_segments: usize) -> (ProgramId, usize) {
+        let key = (n_tokens.next_power_of_two(), n_segments.next_power_of_two());
+        let (model, spec) = (&self.model, self.spec);
+        let program = *self.programs.entry(key).or_insert_with(|| {
+            let output = StepOutput::DrawnBySegment(key.1);
+            let trace = TraceSpec { bucket: key.0, n_positions: spec.n_positions(), window: spec.window, output, position: 0 };
+            let traced = model.trace(&trace).unwrap();
+            let logits = traced.graph.node(traced.output).inputs[0];
+            let options = CompileOptions { fuse: true, caches: vec![spec] };
+            model.executor.lock().compile(&traced.graph, &[traced.output, logits], &options).unwrap()
+        });
+        (program, key.0)
+    }
+
+    /// Ids and bits of logits by segment. The histories hold the tokens.
+    fn run(&mut self, segments: Vec<Segment>) -> Result<Vec<(i32, Vec<u32>)>, ExecError> {
+        let (n, n_tokens) = (segments.len(), segments.iter().map(|s| s.n_tokens).sum());
+        let (program, bucket) = self.program(n_tokens, n);
+        let ids = Binding::Host(Arc::new(HostTensor::i32([bucket], vec![0; bucket])));
+        let args = RunArgs { segments, ..RunArgs::of(vec![ids], Segment::default()) };
+        let mut executor = self.model.executor.lock();
+        let outputs = executor.run(program, &args)?;
+        let (ids, logits) = (executor.read(&outputs[0])?, executor.read(&outputs[1])?);
+        let vocab = logits.shape.last_dim();
+        let rows = logits.as_f32().unwrap().chunks(vocab).map(|row| row.iter().map(|v| v.to_bits()).collect());
+        Ok(ids.as_i32().unwrap().iter().copied().zip(rows).take(n).collect())
+    }
+}
+
+/// A sequence of a batch and what it was given.
+struct Sequence {
+    cache: CacheId,
+    sampling: Sampling,
+    /// The prompt and what was drawn behind it.
+    ids: Vec<i32>,
+    fed: usize,
+    /// By position of the last token fed: the drawn id and the logits.
+    given: HashMap<usize, (i32, Vec<u32>)>,
+}
+
+impl Sequence {
+    fn new(cache: CacheId, n_prompt: usize, random: &mut Random) -> Sequence {
+        let ids = (0..n_prompt).map(|_| random.below(250) as i32).collect();
+        Sequence { cache, sampling: sampling(random), ids, fed: 0, given: HashMap::new() }
+    }
+
+    /// The next `n` tokens, which are recorded as the prompt's are.
+    fn segment(&self, subject: &Subject, n: usize) -> Segment {
+        let ids = &self.ids[self.fed..self.fed + n];
+        subject.model.executor.lock().record_history(self.cache, self.fed, ids).unwrap();
+        Segment { caches: vec![CacheUse { cache: self.cache, position: self.fed }], n_tokens: n, sampling: self.sampling }
+    }
+
+    fn take(&mut self, n: usize, given: (i32, Vec<u32>)) {
+        self.fed += n;
+        if self.fed == self.ids.len() {
+            self.ids.push(given.0);
+        }
+        self.given.insert(self.fed - 1, given);
+    }
+}
+
+fn sampling(random: &mut Random) -> Sampling {
+    let kinds = [
+        Sampling::default(),
+        Sampling { temperature: 1.5, ..Sampling::default() },
+        Sampling { temperature: 0.9, top_k: 20, top_p: 0.9, repeat_penalty: 1.3, repeat_last_n: 30, ..Sampling::default() },
+        Sampling { repeat_penalty: 1.5, repeat_last_n: 64, ..Sampling::default() },
+    ];
+    Sampling { seed: random.below(1000) as u32, ..kinds[random.below(kinds.len())] }
+}
+
+/// Random runs of up to `most_rows` rows: prompts in pieces, single tokens, new sequences, forks, also ones that go back, and endings.
+fn random_runs(subject: &mut Subject, most_rows: usize, n_runs: usize, random: &mut Random) -> Vec<Sequence> {
+    let first = subject.model.executor.lock().new_cache(&subject.spec).unwrap();
+    let mut live = vec![Sequence::new(first, 9, random)];
+    let mut all = Vec::new();
+    for _ in 0..n_runs {
+        match random.below(4) {
+            0 if live.len() < subject.spec.sequences => {
+                let cache = subject.model.executor.lock().add_cache(live[0].cache).unwrap();
+                live.push(Sequence::new(cache, 1 + random.below(36), random));
+            }
+            1 if live.len() < subject.spec.sequences => {
+                let of = &live[random.below(live.len())];
+                let position = of.fed - random.below(3).min(of.fed.saturating_sub(1));
+                if position > 0 {
+                    let cache = subject.model.executor.lock().fork_cache(of.cache, position).unwrap();
+                    let ids = of.ids[..=position].to_vec();
+                    live.push(Sequence { cache, sampling: sampling(random), ids, fed: position, given: HashMap::new() });
+                }
+            }
+            2 if live.len() > 3 => {
+                let gone = live.swap_remove(random.below(live.len()));
+                subject.model.executor.lock().free_cache(gone.cache);
+                all.push(gone);
+            }
+            _ => {}
+        }
+        let start = random.below(live.len());
+        live.rotate_left(start);
+        let (mut rows, mut taken) = (0, Vec::new());
+        for sequence in &live {
+            let n = (1 + random.below(12)).min(sequence.ids.len() - sequence.fed).min(most_rows - rows);
+            if n == 0 {
+                break;
+            }
+            rows += n;
+            taken.push(n);
+        }
+        let segments = live.iter().zip(&taken).map(|(sequence, &n)| sequence.segment(subject, n)).collect();
+        let given = subject.run(segments).unwrap();
+        for ((sequence, n), given) in live.iter_mut().zip(taken).zip(given) {
+            sequence.take(n, given);
+        }
+    }
+    live.iter().for_each(|sequence| subject.model.executor.lock().free_cache(sequence.cache));
+    all.extend(live);
+    all
+}
+
+/// Feeds what a sequence was fed one token a run, and compares what it was given.
+fn assert_alone(subject: &mut Subject, sequence: &Sequence, bits: bool, what: &str) {
+    let cache = subject.model.executor.lock().new_cache(&subject.spec).unwrap();
+    let mut alone = Sequence { cache, sampling: sequence.sampling, ids: sequence.ids.clone(), fed: 0, given: HashMap::new() };
+    for p in 0..sequence.fed {
+        let segment = alone.segment(subject, 1);
+        let given = subject.run(vec![segment]).unwrap().remove(0);
+        if let Some((id, logits)) = sequence.given.get(&p) {
+            assert!(!bits || *logits == given.1, "{what}: the logits at position {p} of {}", sequence.fed);
+            assert_eq!(*id, given.0, "{what}: the id after position {p} of {}", sequence.fed);
+        }
+        alone.fed += 1;
+    }
+    subject.model.executor.lock().free_cache(cache);
+}
+
+#[test]
+fn in_runs_of_up_to_eight_rows_each_sequence_has_the_bits_that_it_has_alone() {
+    for request in requests() {
+        for (name, kv_type, page) in [("tiny-q4_0.gguf", KvType::F16, 16), ("tiny-f32.gguf", KvType::F32, 32)] {
+            let mut subject = Subject::open(&request, name, kv_type, |spec| CacheSpec { page, sequences: 6, ..spec });
+            let all = random_runs(&mut subject, 8, 60, &mut Random(3));
+            let (n_given, n_far) = (all.iter().map(|s| s.given.len()).sum::<usize>(), all.iter().filter(|s| s.fed > 32).count());
+            assert!(n_given > 100 && n_far >= 2, "{n_given} draws, {n_far} sequences past the window");
+            for (i, sequence) in all.iter().enumerate() {
+                assert_alone(&mut subject, sequence, true, &format!("{name} on {:?}, sequence {i}", request.backend));
+            }
+        }
+    }
+}
+
+/// Longer runs compute with other kernels, whose logits differ in the last bits: the ids are still those of each sequence alone.
+#[test]
+fn in_longer_runs_each_sequence_has_the_ids_that_it_has_alone() {
+    for request in requests() {
+        let mut subject = Subject::open(&request, "tiny-f32.gguf", KvType::F32, |spec| CacheSpec { sequences: 6, ..spec });
+        for (i, sequence) in random_runs(&mut subject, 40, 25, &mut Random(5)).iter().enumerate() {
+            assert_alone(&mut subject, sequence, false, &format!("{:?}, sequence {i}", request.backend));
+        }
+    }
+}
+
+#[test]
+fn a_run_without_a_page_left_loses_nothing() {
+    for request in requests() {
+        let shape = |spec: CacheSpec| CacheSpec { places: spec.n_pages() + 2, sequences: 3, ..spec };
+        let mut subject = Subject::open(&request, "tiny-q4_0.gguf", KvType::F16, shape);
+        let random = &mut Random(11);
+        let first = subject.model.executor.lock().new_cache(&subject.spec).unwrap();
+        let second = subject.model.executor.lock().add_cache(first).unwrap();
+        let mut kept = Sequence::new(first, 40, random);
+        let mut other = Sequence::new(second, 400, random);
+        let mut refused = false;
+        for _ in 0..40 {
+            let both = vec![kept.segment(&subject, 1), other.segment(&subject, 7)];
+            match subject.run(both) {
+                Ok(mut given) => {
+                    other.take(7, given.remove(1));
+                    kept.take(1, given.remove(0));
+                }
+                Err(error) => {
+                    assert!(error.to_string().contains("pages of the key-value cache are in use"), "{error}");
+                    subject.model.executor.lock().free_cache(other.cache);
+                    refused = true;
+                    break;
+                }
+            }
+        }
+        assert!(refused, "all pages were never in use");
+        for _ in 0..50 {
+            let segment = kept.segment(&subject, 1);
+            let given = subject.run(vec![segment]).unwrap().remove(0);
+            kept.take(1, given);
+        }
+        subject.model.executor.lock().free_cache(kept.cache);
+        assert_alone(&mut subject, &kept, true, &format!("{:?}", request.backend));
+    }
+}
+
+#[test]
+fn what_no_run_of_several_sequences_can_take_is_refused() {
+    for request in requests() {
+        let mut subject = Subject::open(&request, "tiny-q4_0.gguf", KvType::F16, |spec| CacheSpec { sequences: 2, ..spec });
+        let first = subject.model.executor.lock().new_cache(&subject.spec).unwrap();
+        let second = subject.model.executor.lock().add_cache(first).unwrap();
+        let message = subject.model.executor.lock().add_cache(first).unwrap_err().to_string();
+        assert!(message.contains("2 sequences of at most 2"), "{message}");
+        let segment = |cache| Segment { caches: vec![CacheUse { cache, position: 0 }], n_tokens: 1, sampling: Sampling::default() };
+        let message = subject.run(vec![segment(first), segment(first)]).unwrap_err().to_string();
+        assert!(message.contains("two segments"), "{message}");
+        subject.model.executor.lock().free_cache(second);
+        assert!(subject.run(vec![segment(first), segment(second)]).unwrap_err().to_string().contains("no cache"));
+        assert!(subject.model.executor.lock().fork_cache(first, 5000).is_err(), "nothing was written there");
+        assert!(subject.run(vec![segment(first)]).is_ok());
+    }
+}
