@@ -1,9 +1,10 @@
 //! out[t, h] = Σ_k softmax_k(q · key_k · scale) value_k over the positions that the query sees, GROUP query heads of one key-value head at a
 //! time (a divisor of H / G), the positions in view split into parts of `split`. A tile of WORKGROUP positions is scored one an invocation; a running
 //! maximum and sum go from tile to tile; more than one part is joined by `parts/merge`. Sources: Vaswani et al., arXiv:1706.03762; Dao et al., arXiv:2307.08691 (the running softmax); sinks, arXiv:2309.17453.
-//! Grid: (splits, H / GROUP, T). The split depends on the number of positions in view alone, so the order of sums is fixed.
+//! Grid: (most parts of a row, H / GROUP, T). Parts depend on the number of positions that the row sees alone, so the order of sums is fixed
+//! whatever other rows the run has.
 //! Arithmetic: f32, the cache's type widened; masked scores are never exponentiated. Relative error about 1e-6. Needs: nothing.
-//! Expects: query_element, sink_element, view_of, sees, row_of, key_oct, workgroup_max, has_no_weight, value_quad, last_to_arrive, merge_parts
+//! Expects: query_element, sink_element, segment_of, view_of, sees, row_of, key_oct, workgroup_max, has_no_weight, value_quad, last_to_arrive, merge_parts
 
 // Quads of a head, and the invocations that share a quad of the values.
 const QUADS: u32 = D_PAD / 4u;
@@ -39,25 +40,27 @@ fn main(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let rows = rows_of_run(step.rows, step.dynamic);
     let first_head = workgroup.y * GROUP;
     let g = first_head / step.group;
     let t = workgroup.z;
-    let first_position = run_u32(step.position);
-    let p = first_position + t;
-    let last = first_position + rows - 1u;
-    let window = run_u32(step.window_word);
+    let segment = segment_of(t);
+    let p = segment.position + t - segment.first_row;
+    let window = run_u32(step.window);
     // The positions in view, one after the other: sinks, then the others.
-    let view = view_of(first_position, last, window);
-    let n_seen = view.n_sinks + last + 1u - view.recent;
-    let split = ((n_seen + grid.x - 1u) / grid.x + WORKGROUP - 1u) / WORKGROUP * WORKGROUP;
+    let view = view_of(segment, p, p, window);
+    let n_seen = view.n_sinks + p + 1u - view.recent;
+    let n_parts = clamp((n_seen + SPLIT - 1u) / SPLIT, 1u, step.max_splits);
+    if workgroup.x >= n_parts {
+        return;
+    }
+    let split = ((n_seen + n_parts - 1u) / n_parts + WORKGROUP - 1u) / WORKGROUP * WORKGROUP;
     let begin = min(workgroup.x * split, n_seen);
     let end = min(begin + split, n_seen);
     let scale = run_f32(step.scale);
     let quad = local % QUADS;
     let share = local / QUADS;
     // Until the window is full the rotation against sinks is none.
-    let turned = last >= step.window;
+    let turned = p >= segment.window;
     load_queries(t, first_head, turned, local);
     workgroupBarrier();
     var acc: array<vec4<f32>, GROUP>;
@@ -70,9 +73,9 @@ fn main(
         // One position an invocation. Those past the end repeat the last one and count as unseen.
         let i = min(tile + local, end - 1u);
         let k = select(view.recent + i - view.n_sinks, i, i < view.n_sinks);
-        let seen = tile + local < end && sees(p, i32(k), window);
-        let first = select(0u, ITEMS, turned && k < step.sinks);
-        let row = row_of(k, g);
+        let seen = tile + local < end && sees(segment, p, i32(k), window);
+        let first = select(0u, ITEMS, turned && k < segment.sinks);
+        let row = row_of(segment, k, g);
         var products: array<vec4<f32>, GROUP>;
         for (var oct = 0u; oct < D_PAD / 8u; oct++) {
             let key = key_oct(row, oct);
@@ -137,27 +140,27 @@ fn main(
             all += totals[h * SHARES + i];
         }
         let row = t * step.n_heads + first_head + h;
-        if grid.x == 1u {
+        if n_parts == 1u {
             sum *= select(1.0 / all, 0.0, bitcast<u32>(all) == 0u);
         }
         let part = (row * step.max_splits + workgroup.x) * (step.head_dim + 2u);
         for (var i = 0u; i < 4u; i++) {
             if d + i < step.head_dim {
-                if grid.x == 1u {
+                if n_parts == 1u {
                     out[row * step.head_dim + d + i] = sum[i];
                 } else {
                     parts[part + d + i] = sum[i];
                 }
             }
         }
-        if grid.x > 1u && d == 0u {
+        if n_parts > 1u && d == 0u {
             parts[part + step.head_dim] = maxima[h];
             parts[part + step.head_dim + 1u] = all;
         }
     }
-    if grid.x > 1u {
-        if last_to_arrive(t * grid.y + workgroup.y, grid.x, local) {
-            merge_parts(t * step.n_heads + first_head, grid.x, local);
+    if n_parts > 1u {
+        if last_to_arrive(t * grid.y + workgroup.y, n_parts, local) {
+            merge_parts(t * step.n_heads + first_head, n_parts, local);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! out[t, h] = Σ_k softmax_k(q · key_k · scale) value_k over the positions that the query sees, for many tokens on the matrix units: TOKENS
 //! queries of one head at a time against tiles of KEYS positions. Sources: Vaswani et al., arXiv:1706.03762; Dao et al., arXiv:2307.08691 (the running
 //! softmax); sinks, arXiv:2309.17453.
-//! Grid: (tiles of TOKENS tokens, H). SHARE invocations share a token, SHARE / 2 subgroups the matrices of 16 tokens. The order of sums is that
+//! Grid: (tiles of up to TOKENS tokens of one segment, H). SHARE invocations share a token, SHARE / 2 subgroups the matrices of 16 tokens. The order of sums is that
 //! of the positions.
 //! Arithmetic: f16 products with f32 sums; softmax in f32, its weights narrowed to f16. Relative error about 1e-3.
 //! Needs: f16, cooperative matrices (`matrix/`), subgroups of 32, D a multiple of 16 and of 4 · SHARE, KEYS a multiple of both, 18 to 47 KiB of
 //! workgroup memory for D up to 128.
-//! Expects: key_oct, begin_sums, query_element, sink_element, put, value_quad, view_of, row_of, no_sum, left, right_of_columns, multiply_add
+//! Expects: segment_at, key_oct, begin_sums, query_element, sink_element, put, value_quad, view_of, row_of, no_sum, left, right_of_columns, multiply_add
 //! Expects: leave, has_no_weight, sees, right
 enable f16;
 
@@ -42,12 +42,12 @@ struct HalfOct {
 }
 
 // The row of a position of a tile, which begins at `begin`. Positions past the region repeat its last one, and are seen by no query.
-fn row_in_tile(i: u32, g: u32, begin: u32, region_end: u32) -> u32 {
-    return row_of(min(begin + i, region_end - 1u), g);
+fn row_in_tile(segment: Segment, i: u32, g: u32, begin: u32, region_end: u32) -> u32 {
+    return row_of(segment, min(begin + i, region_end - 1u), g);
 }
 
-fn key_of(unit: u32, g: u32, begin: u32, region_end: u32) -> HalfOct {
-    let key = key_oct(row_in_tile(unit / (QUADS / 2u), g, begin, region_end), unit % (QUADS / 2u));
+fn key_of(segment: Segment, unit: u32, g: u32, begin: u32, region_end: u32) -> HalfOct {
+    let key = key_oct(row_in_tile(segment, unit / (QUADS / 2u), g, begin, region_end), unit % (QUADS / 2u));
     return HalfOct(vec4<f16>(key.a), vec4<f16>(key.b));
 }
 
@@ -70,24 +70,38 @@ fn of_token_sum(own: f32) -> f32 {
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let rows = rows_of_run(step.rows, step.dynamic);
-    let first_token = workgroup.x * TOKENS;
+    // Segments of one row come first, and are another kernel's.
+    var index = 0u;
+    var tile = workgroup.x;
+    if MANY {
+        index = run_u32(2u);
+        var n_tiles = (segment_at(index).n_rows + TOKENS - 1u) / TOKENS;
+        while tile >= n_tiles {
+            tile -= n_tiles;
+            index++;
+            n_tiles = (segment_at(index).n_rows + TOKENS - 1u) / TOKENS;
+        }
+    }
+    let segment = segment_at(index);
+    let first_token = segment.first_row + tile * TOKENS;
+    let rows = segment.first_row + segment.n_rows;
     let h = workgroup.y;
     let g = h / step.group;
-    let first_position = run_u32(step.position);
-    let last = first_position + rows - 1u;
-    let window = run_u32(step.window_word);
+    // Of the tile's first token, and the segment's last.
+    let first_position = segment.position + tile * TOKENS;
+    let last = segment.position + segment.n_rows - 1u;
+    let window = run_u32(step.window);
     let scale = run_f32(step.scale);
     let own_row = local / SHARE;
     let part = local % SHARE;
-    let p = first_position + first_token + own_row;
+    let p = first_position + own_row;
     // The first of this subgroup's tokens, and the first of its matrices' columns.
     let subgroup_row = local / (16u * SHARE) * 16u;
     let subgroup_column = local / 32u % (SHARE / 2u) * 16u;
     // Sinks are a region of their own where queries are rotated against them, and where positions between them and the others are out of view.
-    let end = min(last, first_position + first_token + TOKENS - 1u) + 1u;
-    let view = view_of(first_position + first_token, end - 1u, window);
-    let apart = last >= step.window || view.recent > step.sinks;
+    let end = min(last, first_position + TOKENS - 1u) + 1u;
+    let view = view_of(segment, first_position, end - 1u, window);
+    let apart = last >= segment.window || view.recent > segment.sinks;
     let n_sinks = select(0u, view.n_sinks, apart);
 
     begin_sums(local);
@@ -102,7 +116,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         let region_end = select(end, n_sinks, region == 0u);
         if region_begin < region_end {
             for (var i = 0u; i < OWN_KEYS; i++) {
-                own_keys[i] = key_of(local + i * WORKGROUP, g, region_begin, region_end);
+                own_keys[i] = key_of(segment, local + i * WORKGROUP, g, region_begin, region_end);
             }
             for (var i = local; i < TOKENS * QUADS; i += WORKGROUP) {
                 let t = min(first_token + i / QUADS, rows - 1u);
@@ -127,7 +141,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             // Values are on their way while scores are computed, the next keys while values are summed.
             for (var i = 0u; i < OWN_VALUES; i++) {
                 let unit = local + i * WORKGROUP;
-                own_values[i] = vec4<f16>(value_quad(row_in_tile(unit / QUADS, g, begin, region_end), unit % QUADS));
+                own_values[i] = vec4<f16>(value_quad(row_in_tile(segment, unit / QUADS, g, begin, region_end), unit % QUADS));
             }
             for (var i = local; i < KEYS; i += WORKGROUP) {
                 positions[i] = select(-1, i32(begin + i), begin + i < region_end);
@@ -150,7 +164,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 }
             }
             for (var i = 0u; i < OWN_KEYS; i++) {
-                own_keys[i] = key_of(local + i * WORKGROUP, g, begin + KEYS, region_end);
+                own_keys[i] = key_of(segment, local + i * WORKGROUP, g, begin + KEYS, region_end);
             }
             var scores: array<vec4<f32>, OWN_SCORES>;
             var most = LOWEST;
@@ -158,7 +172,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 let column = part * OWN_SCORES + i;
                 var score = sum_quad(own_row * SUMS_PITCH + column);
                 for (var j = 0u; j < 4u; j++) {
-                    score[j] = select(LOWEST, select(max(score[j], LOWEST), score[j], has_no_weight(score[j])), sees(p, positions[column * 4u + j], window));
+                    score[j] = select(LOWEST, select(max(score[j], LOWEST), score[j], has_no_weight(score[j])), sees(segment, p, positions[column * 4u + j], window));
                 }
                 scores[i] = score;
                 most = max(most, max(max(score.x, score.y), max(score.z, score.w)));

@@ -1,19 +1,15 @@
 //! Joins the parts of `attention` where its own last workgroup cannot.
 //! Grid: (H, T), one invocation for each element of a head. Arithmetic: f32, fixed order. Needs: nothing.
-//! Expects: view_of, merge_parts
+//! Expects: segment_of, view_of, merge_parts
 
 struct Step {
     n_heads: u32,
     head_dim: u32,
     max_splits: u32,
-    // The run's words of position and window.
-    position: u32,
-    window_word: u32,
-    // W and s of the cache.
+    // The run's words of window, segments and the segments of rows.
     window: u32,
-    sinks: u32,
-    rows: u32,
-    dynamic: u32,
+    segments: u32,
+    row_segments: u32,
 }
 @group(0) @binding(1) var<uniform> step: Step;
 // [T, H, max_splits, D + 2]
@@ -25,11 +21,15 @@ const LOWEST: f32 = -1e30;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let first = run_u32(step.position);
-    let last = first + rows_of_run(step.rows, step.dynamic) - 1u;
-    let view = view_of(first, last, run_u32(step.window_word));
-    // The number of parts, as the host divides the positions in view.
-    let n_seen = view.n_sinks + last + 1u - view.recent;
+    let t = workgroup.y;
+    let segment = segment_of(t);
+    let p = segment.position + t - segment.first_row;
+    let view = view_of(segment, p, p, run_u32(step.window));
+    // The number of parts, as `attention` divides the positions in view.
+    let n_seen = view.n_sinks + p + 1u - view.recent;
     let n_parts = clamp((n_seen + SPLIT - 1u) / SPLIT, 1u, step.max_splits);
-    merge_parts(workgroup.y * step.n_heads + workgroup.x, n_parts, local);
+    // One part was written to its place already.
+    if n_parts > 1u {
+        merge_parts(t * step.n_heads + workgroup.x, n_parts, local);
+    }
 }

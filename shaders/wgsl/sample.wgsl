@@ -1,10 +1,10 @@
-//! Chooses an id from logits [V] after `punish`: top-k, top-p, min-p, temperature, draw. Sources: Fan et al., arXiv:1805.04833; Holtzman et al.,
+//! Chooses an id from each row of logits [S, V] after `punish`: top-k, top-p, min-p, temperature, draw. Sources: Fan et al., arXiv:1805.04833; Holtzman et al.,
 //! arXiv:1904.09751; Nguyen et al., arXiv:2407.01082; Salmon et al., SC 2011 (Philox).
 //! Few candidates are ranked in workgroup memory (prelude/candidates). Among many, thresholds are found exactly, as a pair (logit, id), by radix
 //! selection and bisection. Sums have a fixed order. Where a logit is NaN the id is -1, where the largest is infinite -2 (`graph::NoChoice`).
-//! Grid: one workgroup. Arithmetic: f32; the id is the definition's but within 1e-5 of a boundary. Needs: nothing.
+//! Grid: a workgroup for each row; those that are greedy are left out. Arithmetic: f32; the id is the definition's but within 1e-5 of a boundary. Needs: nothing.
 //! Expects: workgroup_max, id_in_group, order_key, key_of, within, workgroup_sum, nth_id, unit, philox, rank_candidates, top_p_count
-//! Expects: draw_ranked, top_k_bound
+//! Expects: draw_ranked, top_k_bound, is_greedy, temperature_of, top_k_of, top_p_of, min_p_of, seed_of, position_of, place_in_history
 
 struct Step {
     vocab: u32,
@@ -13,22 +13,16 @@ struct Step {
     n_maxima: u32,
     slice: u32,
     each: u32,
-    // The run's words.
-    temperature: u32,
-    top_k: u32,
-    top_p: u32,
-    min_p: u32,
-    seed: u32,
-    position: u32,
+    draws: u32,
 }
 @group(0) @binding(1) var<uniform> step: Step;
-// [n_maxima]: the largest logit of each group
+// [S, n_maxima]: the largest logit of each group
 @group(0) @binding(2) var<storage, read> maxima: array<f32>;
-// [V]: logits after the penalty
+// [S, V]: logits after the penalty
 @group(0) @binding(3) var<storage, read> punished: array<f32>;
-// [history_len], written where HAS_HISTORY
+// [sequences, history_len], written where HAS_HISTORY
 @group(0) @binding(4) var<storage, read_write> history: array<u32>;
-// [1]
+// [S]
 @group(0) @binding(5) var<storage, read_write> out: array<u32>;
 var<workgroup> chunk_sums: array<f32, WORKGROUP>;
 var<workgroup> chosen: atomic<u32>;
@@ -36,12 +30,23 @@ var<workgroup> greatest: f32;
 // 0, or what stands for the id where there is none to choose.
 var<workgroup> no_choice: u32;
 
+// The row of this workgroup.
+var<private> own_row: u32;
+
+fn logit(id: u32) -> f32 {
+    return punished[own_row * step.vocab + id];
+}
+
+fn maximum(group: u32) -> f32 {
+    return maxima[own_row * step.n_maxima + group];
+}
+
 // Gives `no_choice`.
 fn find_greatest(local: u32) -> u32 {
     var value = -3.4028234e38;
     var nans = 0.0;
     for (var i = local; i < step.n_maxima; i += WORKGROUP) {
-        let own = maxima[i];
+        let own = maximum(i);
         if is_nan(own) {
             nans = 1.0;
         } else {
@@ -57,10 +62,10 @@ fn find_greatest(local: u32) -> u32 {
     }
     workgroupBarrier();
     for (var i = local; i < step.n_maxima; i += WORKGROUP) {
-        if maxima[i] == value {
+        if maximum(i) == value {
             for (var j = 0u; j < step.each; j++) {
                 let id = id_in_group(i, j);
-                if id < step.vocab && punished[id] == value {
+                if id < step.vocab && logit(id) == value {
                     atomicMin(&chosen, id);
                 }
             }
@@ -76,7 +81,7 @@ fn find_greatest(local: u32) -> u32 {
 }
 
 fn unscaled(id: u32) -> f32 {
-    let x = punished[id] - greatest;
+    let x = logit(id) - greatest;
     return select(0.0, exp_f32(max(x, -87.0)), x > -87.0);
 }
 
@@ -84,7 +89,7 @@ fn unscaled(id: u32) -> f32 {
 fn mass_above(local: u32, bound: Bound, key: u32, all: bool) -> f32 {
     var sum = 0.0;
     for (var i = local; i < step.vocab; i += WORKGROUP) {
-        let own = key_of(punished[i]);
+        let own = key_of(logit(i));
         if within(bound, own, i) && (all || own > key) {
             sum += unscaled(i);
         }
@@ -120,18 +125,18 @@ fn top_p_bound(local: u32, bound: Bound, top_p: f32) -> Bound {
 }
 
 fn drawn_number() -> f32 {
-    return unit(philox(vec4(run_u32(step.position), 0u, 0u, 0u), vec2(run_u32(step.seed), 0u)).x);
+    return unit(philox(vec4(position_of(own_row), 0u, 0u, 0u), vec2(seed_of(own_row), 0u)).x);
 }
 
 // Draws among all that the bound keeps, in the order of their ids.
 fn draw(local: u32, bound: Bound) {
-    let min_p = run_f32(step.min_p);
-    let temperature = run_f32(step.temperature);
+    let min_p = min_p_of(own_row);
+    let temperature = temperature_of(own_row);
     let each = (step.vocab + WORKGROUP - 1u) / WORKGROUP;
     var sum = 0.0;
     for (var id = local * each; id < min((local + 1u) * each, step.vocab); id++) {
-        if within(bound, key_of(punished[id]), id) && unscaled(id) >= min_p {
-            sum += exp_f32(max((punished[id] - greatest) / temperature, -87.0));
+        if within(bound, key_of(logit(id)), id) && unscaled(id) >= min_p {
+            sum += exp_f32(max((logit(id) - greatest) / temperature, -87.0));
         }
     }
     chunk_sums[local] = sum;
@@ -151,9 +156,9 @@ fn draw(local: u32, bound: Bound) {
             chunk++;
         }
         for (var id = chunk * each; id < min((chunk + 1u) * each, step.vocab); id++) {
-            if within(bound, key_of(punished[id]), id) && unscaled(id) >= min_p {
+            if within(bound, key_of(logit(id)), id) && unscaled(id) >= min_p {
                 atomicStore(&chosen, id);
-                before += exp_f32(max((punished[id] - greatest) / temperature, -87.0));
+                before += exp_f32(max((logit(id) - greatest) / temperature, -87.0));
                 if before > target_sum {
                     break;
                 }
@@ -163,11 +168,16 @@ fn draw(local: u32, bound: Bound) {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(local_invocation_index) local: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let row = workgroup.x;
+    if is_greedy(row) {
+        return;
+    }
+    own_row = row;
     let refused = find_greatest(local);
-    if refused == 0u && run_f32(step.temperature) > 0.0 {
-        let k = u32(clamp(run_i32(step.top_k), 0, i32(step.vocab)));
-        let top_p = run_f32(step.top_p);
+    if refused == 0u && temperature_of(row) > 0.0 {
+        let k = u32(clamp(top_k_of(row), 0, i32(step.vocab)));
+        let top_p = top_p_of(row);
         var n = 0u;
         if k > 0u && k <= MOST_KEPT {
             n = rank_candidates(local, k);
@@ -191,9 +201,9 @@ fn main(@builtin(local_invocation_index) local: u32) {
     workgroupBarrier();
     if local == 0u {
         let id = select(atomicLoad(&chosen), refused, refused != 0u);
-        out[0] = id;
+        out[row] = id;
         if HAS_HISTORY {
-            history[run_u32(step.position) % step.history_len] = id;
+            history[place_in_history(row, position_of(row))] = id;
         }
     }
 }

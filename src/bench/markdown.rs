@@ -63,6 +63,14 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
             writeln!(out, "| {} | {} | {} | {} |", point.context, rate(min), rate(median), rate(max))?;
         }
     }
+    if !report.batches.is_empty() {
+        writeln!(out, "\n| sequences together | decode of all, tokens/s: min | median | max |")?;
+        writeln!(out, "|---|---|---|---|")?;
+        for point in &report.batches {
+            let Summary { min, median, max, .. } = point.tokens_per_second;
+            writeln!(out, "| {} | {} | {} | {} |", point.sequences, rate(min), rate(median), rate(max))?;
+        }
+    }
     Ok(())
 }
 

@@ -11,5 +11,5 @@ mod summary;
 pub use baseline::{Change, Verdict, against_baseline};
 pub use cost::{Cost, plan_cost, step_cost};
 pub use markdown::markdown;
-pub use report::{ContextPoint, DeviceShare, KernelTime, PathRatio, Phase, Report, ReportError, StepPath};
+pub use report::{BatchPoint, ContextPoint, DeviceShare, KernelTime, PathRatio, Phase, Report, ReportError, StepPath};
 pub use summary::Summary;

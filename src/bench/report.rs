@@ -59,6 +59,7 @@ pub struct Report {
     pub kernels_timed_by: Option<String>,
     pub kernels: Vec<KernelTime>,
     pub decode_over_context: Vec<ContextPoint>,
+    pub batches: Vec<BatchPoint>,
     /// One decode step by each way to run it, the generate loop first.
     pub step_paths: Vec<StepPath>,
     /// The first way over the last.
@@ -90,6 +91,7 @@ impl Default for Report {
             kernels_timed_by: None,
             kernels: Vec::new(),
             decode_over_context: Vec::new(),
+            batches: Vec::new(),
             step_paths: Vec::new(),
             path_ratio: None,
             tuning: None,
@@ -208,6 +210,14 @@ pub struct ContextPoint {
     pub tokens_per_second: Summary,
 }
 
+/// Decoding of so many sequences together.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchPoint {
+    pub sequences: usize,
+    /// Of all of them.
+    pub tokens_per_second: Summary,
+}
+
 impl Report {
     /// Indented JSON, with a line break at the end.
     pub fn to_json(&self) -> String {
@@ -279,6 +289,7 @@ pub(super) mod tests {
                     tokens_per_second: Summary::of(&[1650.0, 1600.0, 1550.0].map(|v| v / (1.0 + context as f64 / 9000.0))),
                 })
                 .to_vec(),
+            batches: [1, 8].map(|sequences| BatchPoint { sequences, tokens_per_second: Summary::of(&[900.0 * sequences as f64]) }).to_vec(),
             ..Report::default()
         }
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use shared::{BackendArg, ComputeArgs, DeviceArgs, KvArg, ModelArgs, SamplingArgs, WindowArgs};
-use values::{token, whole};
+use values::{at_least_one, token, whole};
 
 /// A tensor language, and the engine that runs it on any GPU through wgpu.
 #[derive(Parser, Debug)]
@@ -116,6 +116,9 @@ pub struct GenerateArgs {
     pub tokens: Option<Vec<u32>>,
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    /// So many completions at a time, whose seeds follow one another
+    #[arg(long = "n", value_name = "N", value_parser = at_least_one)]
+    pub completions: Option<usize>,
     /// The longest completion
     #[arg(short = 'n', long, value_name = "N", default_value_t = 256, value_parser = whole::<usize>)]
     pub max_tokens: usize,
@@ -218,6 +221,9 @@ pub struct BenchArgs {
     /// Also a decode step straight from its recording, beside the same step through the generate loop (GPU backends)
     #[arg(long)]
     pub recording: bool,
+    /// Also decoding of so many sequences together, 64 tokens each after prompts of 128
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = at_least_one)]
+    pub batch: Vec<usize>,
     /// First measure kernel shapes on this adapter and keep the best for this and later starts (GPU backends)
     #[arg(long)]
     pub tune: bool,

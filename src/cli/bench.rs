@@ -23,7 +23,7 @@ pub fn run(args: &BenchArgs) -> CliResult {
     if args.file.as_ref().is_some_and(|f| f.extension().is_some_and(|e| e == "tl")) {
         return blocks::run(args);
     }
-    if args.prompt_tokens == 0 && args.new_tokens == 0 {
+    if args.prompt_tokens == 0 && args.new_tokens == 0 && args.batch.is_empty() {
         return Err(CliError::usage("-p 0 -n 0 measures nothing: give one of them"));
     }
     // A baseline that cannot be read must not cost a measurement.
@@ -37,6 +37,7 @@ pub fn run(args: &BenchArgs) -> CliResult {
         kernels: args.kernels || args.plot.is_some(),
         over_context: args.plot.is_some(),
         recording: args.recording,
+        batches: args.batch.clone(),
         tune: args.tune,
     };
     let loading_since = Instant::now();

@@ -1,5 +1,7 @@
 //! `tl generate`: raw completion.
 
+mod several;
+
 use std::io::{Write, stdout};
 use std::ops::ControlFlow;
 
@@ -53,6 +55,10 @@ pub fn run(args: &GenerateArgs) -> CliResult {
         )));
     }
     let tokenizer = tokenizer.ok();
+    if let Some(n) = args.completions {
+        drop(generator);
+        return several::run(args, n, &model, tokenizer.as_deref(), &prompt, sampling);
+    }
     let mut decoder = tokenizer.as_ref().map(|t| t.continuation_decoder());
     let (mut ids, mut text) = (Vec::new(), String::new());
     let mut mark = Mark::new();

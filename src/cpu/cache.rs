@@ -3,7 +3,6 @@
 //! Keys and values lie by layer, page, key-value head and position in the page, so that attention reads one head's positions in a row. Sequences
 //! of one memory share its pages: each has a table of those that it holds.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use half::f16;
@@ -86,15 +85,10 @@ impl Sequence {
     ///
     /// # Errors
     /// Where pages that the query at `position` sees are no longer held.
-    pub fn fork(&self, memory: &mut KvMemory, position: usize) -> Result<Sequence, ExecError> {
-        let (sinks, recent) = self.spec.in_view(position, position, 0);
-        let in_view = |range: Range<usize>| (range.start / self.spec.page)..range.end.min(position).div_ceil(self.spec.page);
-        if in_view(sinks).chain(in_view(recent)).any(|page| !self.table.holds(page)) {
-            let message = format!("a sequence cannot be forked at position {position}: it no longer holds what is seen from there");
-            return Err(ExecError::Device { message, origin: Default::default() });
-        }
+    pub fn fork(&self, memory: &mut KvMemory, position: usize) -> Result<Sequence, PageError> {
+        let table = self.table.fork(&mut memory.pool, position)?;
         let history = self.history.iter().map(|id| AtomicI32::new(id.load(Ordering::Relaxed))).collect();
-        Ok(Sequence { spec: self.spec, table: self.table.fork(&mut memory.pool, position), history })
+        Ok(Sequence { spec: self.spec, table, history })
     }
 
     /// Gives its pages back.

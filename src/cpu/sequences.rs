@@ -48,7 +48,7 @@ impl Sequences {
         let (Some(pages), Some((_, sequence))) = (self.memories.get_mut(&memory), self.sequences.get(&of.0)) else {
             return Err(freed(of));
         };
-        let fork = sequence.fork(pages, position)?;
+        let fork = sequence.fork(pages, position).map_err(|e| device(e.to_string()))?;
         Ok(self.insert(memory, fork))
     }
 

@@ -117,8 +117,16 @@ fn first_other<'a>(a: &'a Trace, b: &Trace) -> Option<&'a str> {
 
 /// Whether clocks can be believed: times are positive, and those of a step's kernels fit the step's.
 fn timing(model: &LoadedModel, backend: &Backend, since: Instant) -> Result<(bool, String), EngineError> {
-    let request =
-        BenchRequest { prompt_tokens: 32, new_tokens: 16, runs: RUNS, kernels: true, recording: false, over_context: false, tune: false };
+    let request = BenchRequest {
+        prompt_tokens: 32,
+        new_tokens: 16,
+        runs: RUNS,
+        kernels: true,
+        recording: false,
+        batches: Vec::new(),
+        over_context: false,
+        tune: false,
+    };
     let report = measure(model, backend, &request, since, |_| {})?;
     let speed = |phase: &Option<crate::bench::Phase>| phase.as_ref().map_or(0.0, |p| p.tokens_per_second.median);
     let (prefill, decode) = (speed(&report.prefill), speed(&report.decode));

@@ -17,7 +17,7 @@ use super::steps::ModelSteps;
 use super::{Backend, EngineError, LoadedModel};
 
 /// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BenchRequest {
     pub prompt_tokens: usize,
     pub new_tokens: usize,
@@ -29,6 +29,8 @@ pub struct BenchRequest {
     pub over_context: bool,
     /// A decode step through the generate loop and straight from its recording.
     pub recording: bool,
+    /// Decoding of so many sequences together.
+    pub batches: Vec<usize>,
     /// First measure the shapes of the decode step's kernels, and keep the best.
     pub tune: bool,
 }
@@ -96,6 +98,7 @@ pub fn measure(
     if request.over_context {
         bench.over_context(request.new_tokens.clamp(1, POINT_TOKENS), runs.min(3), &mut report, &mut on_progress)?;
     }
+    bench.batches(&request.batches, runs, &mut report, &mut on_progress)?;
     let counters = model.executor.lock().counters();
     report.device_bytes = Some(counters.device_bytes);
     report.peak_device_bytes = Some(counters.peak_device_bytes);

@@ -1,6 +1,7 @@
 //! The one place where language, model and device meet.
 
 mod backend;
+mod batches;
 mod chat;
 mod checkup;
 mod code;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::format::{Metadata, ModelFile};
 use crate::graph::{CacheSpec, Compiled, KvType, Sampling, Unused, Weight};
 use crate::lang::{CacheShape, ModelProgram, ModelSource, ProgramError, SharedExecutor, TraceSpec, Traced};
-use crate::model::{CacheRequest, ChatSession, ChatSettings, Generator, ModelConfig, ModelError, ModelWeights};
+use crate::model::{CacheRequest, ChatSession, ChatSettings, Generator, ModelConfig, ModelError, ModelWeights, Scheduler};
 use crate::text::{ChatTemplate, SamplingOverrides, SamplingParams, Tokenizer, TokenizerError};
 
 use super::code::{ModelCode, Wanted};
@@ -234,6 +234,11 @@ impl LoadedModel {
     }
 
     pub(super) fn generator_with_window(&self, window: Option<usize>) -> Result<Generator<ModelSteps>, EngineError> {
+        self.generator_of(self.spec_with_window(window)?)
+    }
+
+    /// The cache of a session without a system block, with a window of its own.
+    fn spec_with_window(&self, window: Option<usize>) -> Result<CacheSpec, EngineError> {
         let mut spec = self.cache_spec(0, CHUNK_MAX)?;
         if let Some(window) = window {
             let request = CacheRequest { window: Some(window), sinks: self.request.sinks, chunk: CHUNK_MAX, kv_type: spec.kv_type };
@@ -241,12 +246,27 @@ impl LoadedModel {
                 ModelConfig { n_layers: spec.n_layers, n_kv_heads: spec.n_kv_heads, head_dim: spec.head_dim, ..self.config.clone() };
             spec = request.spec(&config, 0)?;
         }
-        self.generator_of(spec)
+        Ok(spec)
     }
 
     fn generator_of(&self, spec: CacheSpec) -> Result<Generator<ModelSteps>, EngineError> {
         let steps = ModelSteps::new(self.code.clone(), spec);
         Generator::new(self.executor.clone(), steps, spec, self.chunk)
+    }
+
+    /// A scheduler of up to `sequences` sequences, each with the window of a generator's.
+    ///
+    /// # Errors
+    /// As `generator`.
+    pub fn scheduler(&self, sequences: usize) -> Result<Scheduler<ModelSteps>, EngineError> {
+        self.scheduler_with_window(sequences, None)
+    }
+
+    pub(super) fn scheduler_with_window(&self, sequences: usize, window: Option<usize>) -> Result<Scheduler<ModelSteps>, EngineError> {
+        let spec = self.spec_with_window(window)?;
+        // One more than are asked for keeps the memory, and no pages.
+        let spec = CacheSpec { sequences: sequences + 1, places: sequences.max(1) * spec.n_pages(), ..spec };
+        Scheduler::new(self.executor.clone(), ModelSteps::new(self.code.clone(), spec), spec)
     }
 
     /// A conversation. `template` replaces the file's own.

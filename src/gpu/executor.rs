@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::bind_groups::BindGroupCache;
-use super::cache::Cache;
+use super::cache::Memory;
 use super::caps::Caps;
 use super::device::{CountedBuffer, Gpu};
 use super::errors::GpuError;
@@ -17,7 +17,7 @@ use super::pipelines::PipelineCache;
 use super::pool::Pool;
 use super::quant::WeightFormat;
 use super::readback::{EAGER_BYTES, Readback, ReadbackRing};
-use super::recording::{Recording, RunBuffers, Shared, SlotArena};
+use super::recording::{Recording, RunBuffers, RunCache, Shared, SlotArena};
 use super::run_clock::RunClock;
 use super::submit::{Encoded, encode};
 use super::timer::Timer;
@@ -49,7 +49,9 @@ pub struct GpuExecutor {
     pool: Pool,
     readbacks: ReadbackRing,
     programs: Programs<Program>,
-    caches: Vec<Option<Cache>>,
+    memories: Vec<Option<Memory>>,
+    /// By `CacheId`: the memory of a sequence, and its number there.
+    sequences: Vec<Option<(usize, usize)>>,
     tensors: HashMap<u64, Tensor>,
     next_tensor: u64,
     released: Released,
@@ -88,7 +90,8 @@ impl GpuExecutor {
             pool: Pool::default(),
             readbacks: ReadbackRing::default(),
             programs: Programs::default(),
-            caches: Vec::new(),
+            memories: Vec::new(),
+            sequences: Vec::new(),
             tensors: HashMap::new(),
             next_tensor: 0,
             released: Released::default(),
@@ -319,7 +322,7 @@ impl GpuExecutor {
                 outputs[i as usize] = Some(self.pool.take(&self.gpu, "an output", len)?);
             }
         }
-        let caches: Vec<&Cache> = args.caches().iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
+        let caches = run_caches(&self.memories, &self.sequences, args);
         let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
         let recording = &mut self.programs.get_mut(program).ok_or_else(|| no_program(program))?.recording;
         let bound = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
@@ -384,15 +387,54 @@ impl GpuExecutor {
         {
             return Err(unsupported(format!("{} tokens in a run of at most {bucket}", args.n_tokens())));
         }
+        if args.segments.is_empty() || args.segments.len() > plan.segments {
+            return Err(unsupported(format!("{} segments in a run of at most {}", args.segments.len(), plan.segments)));
+        }
+        if args.segments.len() > 1 && args.segments.iter().skip_while(|s| s.n_tokens == 1).any(|s| s.n_tokens <= 1) {
+            return Err(unsupported("segments of one row come before others, and none is empty".to_owned()));
+        }
         for (i, spec) in plan.options.caches.iter().enumerate() {
-            let used = args.caches().get(i).ok_or_else(|| unsupported(format!("cache {i} is not bound")))?;
-            match self.caches.get(used.cache.0 as usize) {
-                Some(Some(cache)) if cache.spec == *spec => {}
-                Some(Some(_)) => return Err(unsupported(format!("cache {i} has another shape than the program was compiled for"))),
-                _ => return Err(unsupported(format!("cache {i} was freed"))),
+            let mut seen = Vec::new();
+            for segment in &args.segments {
+                let used = segment.caches.get(i).ok_or_else(|| unsupported(format!("cache {i} is not bound")))?;
+                let (memory, sequence) = self.sequence(used.cache)?;
+                if memory.spec != *spec {
+                    return Err(unsupported(format!("cache {i} has another shape than the program was compiled for")));
+                }
+                if seen.iter().any(|&(other, number)| std::ptr::eq(other, memory) && number == sequence) {
+                    return Err(unsupported(format!("two segments of a run are of cache {}: give a sequence one", used.cache.0)));
+                }
+                if seen.first().is_some_and(|&(other, _)| !std::ptr::eq(other, memory)) {
+                    return Err(unsupported(
+                        "the sequences of a run lie in two memories: make them by `add_cache` or `fork_cache`".to_owned(),
+                    ));
+                }
+                seen.push((memory, sequence));
             }
         }
         Ok(())
+    }
+
+    /// A sequence: its memory, and its number there.
+    fn sequence(&self, cache: CacheId) -> Result<(&Memory, usize), ExecError> {
+        let found = self.sequences.get(cache.0 as usize).copied().flatten();
+        let found = found.and_then(|(memory, number)| Some((self.memories[memory].as_ref()?, number)));
+        found.ok_or_else(|| unsupported(format!("there is no cache {}", cache.0)))
+    }
+
+    /// A further sequence in the memory of another one, with what that holds before a position where it is a fork.
+    fn add_sequence(&mut self, of: CacheId, position: Option<usize>) -> Result<CacheId, ExecError> {
+        self.submit_held();
+        let (memory, from) = self.sequence(of)?;
+        let number = memory.add(&self.gpu, position.map(|position| (from, position)))?;
+        let memory = self.sequences[of.0 as usize].map_or(0, |(memory, _)| memory);
+        if position.is_some()
+            && let Some(memory) = &self.memories[memory]
+        {
+            memory.copy_history(&self.gpu, self.held.encoder(&self.gpu), from, number)?;
+        }
+        self.sequences.push(Some((memory, number)));
+        Ok(CacheId(self.sequences.len() as u32 - 1))
     }
 
     /// Bind groups keep buffers alive; after one is dropped they are made anew.
@@ -504,7 +546,7 @@ impl Executor for GpuExecutor {
         let inputs = self.bind_inputs(program, args, &mut Vec::new())?;
         self.read(&results[0])?;
         let mut args = args.clone();
-        let caches: Vec<&Cache> = args.caches().iter().filter_map(|c| self.caches.get(c.cache.0 as usize)?.as_ref()).collect();
+        let caches = run_caches(&self.memories, &self.sequences, &args);
         let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
         let recording = &mut self.programs.get_mut(program).ok_or_else(|| no_program(program))?.recording;
         let bound = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
@@ -605,27 +647,34 @@ impl Executor for GpuExecutor {
     }
 
     fn new_cache(&mut self, spec: &CacheSpec) -> Result<CacheId, ExecError> {
-        let cache = Cache::new(&self.gpu, spec)?;
-        self.caches.push(Some(cache));
-        Ok(CacheId(self.caches.len() as u32 - 1))
+        let memory = Memory::new(&self.gpu, spec)?;
+        let number = memory.add(&self.gpu, None)?;
+        self.memories.push(Some(memory));
+        self.sequences.push(Some((self.memories.len() - 1, number)));
+        Ok(CacheId(self.sequences.len() as u32 - 1))
+    }
+
+    fn add_cache(&mut self, beside: CacheId) -> Result<CacheId, ExecError> {
+        self.add_sequence(beside, None)
+    }
+
+    fn fork_cache(&mut self, of: CacheId, position: usize) -> Result<CacheId, ExecError> {
+        self.add_sequence(of, Some(position))
     }
 
     fn free_cache(&mut self, cache: CacheId) {
-        if let Some(slot) = self.caches.get_mut(cache.0 as usize) {
-            *slot = None;
+        let Some((memory, number)) = self.sequences.get_mut(cache.0 as usize).and_then(Option::take) else { return };
+        if self.memories[memory].as_ref().is_some_and(|m| m.end(number)) {
+            self.memories[memory] = None;
             self.forget_bind_groups();
         }
     }
 
     fn record_history(&mut self, cache: CacheId, position: usize, ids: &[i32]) -> Result<(), ExecError> {
         self.submit_held();
-        match self.caches.get(cache.0 as usize) {
-            Some(Some(cache)) => {
-                cache.record(&self.gpu, position, ids);
-                Ok(())
-            }
-            _ => Err(unsupported("a cache that was freed".to_owned())),
-        }
+        let (memory, number) = self.sequence(cache)?;
+        memory.record(&self.gpu, number, position, ids);
+        Ok(())
     }
 
     fn kernel_sources(&self) -> Vec<(String, String)> {
@@ -645,6 +694,17 @@ impl Executor for GpuExecutor {
             ..self.counters
         }
     }
+}
+
+/// By `CacheIdx`: the memory of the first segment's cache, and the sequences of all segments.
+fn run_caches<'a>(memories: &'a [Option<Memory>], sequences: &[Option<(usize, usize)>], args: &RunArgs) -> Vec<RunCache<'a>> {
+    let sequence = |cache: CacheId| sequences.get(cache.0 as usize).copied().flatten();
+    let of_cache = |(i, used): (usize, &crate::graph::CacheUse)| {
+        let memory = memories[sequence(used.cache)?.0].as_ref()?;
+        let of_segment = |segment: &crate::graph::Segment| Some(sequence(segment.caches.get(i)?.cache)?.1);
+        Some(RunCache { memory, sequences: args.segments.iter().filter_map(of_segment).collect() })
+    };
+    args.caches().iter().enumerate().filter_map(of_cache).collect()
 }
 
 fn no_program(program: ProgramId) -> ExecError {

@@ -1,34 +1,86 @@
-//! The numbers of a run: token count, positions, scalars, places in caches and rope rows.
+//! The numbers of a run: its tokens and segments, scalars, places in caches, draws and rope rows.
 
-use super::cache::Cache;
-use super::lower::HEADER_WORDS;
-use super::recording::Recording;
-use crate::graph::{RopeRowsKind, RunArgs, rope_rows};
+use super::cache::history_len;
+use super::lower::{DRAW_WORDS, RunShape, SEGMENT_WORDS, SegmentShape};
+use super::recording::{Recording, RunCache};
+use crate::graph::{PageTable, RopeRowsKind, RunArgs, rope_rows};
+use crate::plan::Kernel;
 
-/// The plan's scalars, and the run's block as its kernels read it.
-pub fn of_run(recording: &Recording, args: &RunArgs, caches: &[&Cache]) -> (Vec<u32>, Vec<u32>) {
-    let plan = &recording.plan;
-    let scalars = plan.scalars.evaluate(&args.literals, &args.segments[0]);
-    let mut block: Vec<u32> = vec![0; HEADER_WORDS];
-    block[0] = args.n_tokens() as u32;
-    for (word, cache) in block[1..].iter_mut().zip(args.caches()) {
-        *word = cache.position as u32;
+/// What the grids of a run depend on.
+pub fn shape_of(recording: &Recording, args: &RunArgs, caches: &[RunCache]) -> RunShape {
+    let mut first_row = 0;
+    let segments = args.segments.iter().map(|segment| {
+        let shape = SegmentShape {
+            first_row,
+            n_rows: segment.n_tokens,
+            positions: segment.caches.iter().map(|used| used.position).collect(),
+            specs: caches.iter().map(|cache| cache.memory.spec).collect(),
+            scalars: recording.plan.scalars.evaluate(&args.literals, segment),
+        };
+        first_row += segment.n_tokens;
+        shape
+    });
+    RunShape::of(segments.collect())
+}
+
+/// The run's block as its kernels read it.
+pub fn block_of(recording: &Recording, args: &RunArgs, caches: &[RunCache], shape: &RunShape) -> Vec<u32> {
+    let (plan, layout) = (&recording.plan, &recording.layout);
+    let n_tokens = args.n_tokens();
+    let mut block = vec![0; layout.n_words];
+    let mut put = |first: usize, words: &mut dyn Iterator<Item = u32>| words.enumerate().for_each(|(i, word)| block[first + i] = word);
+    put(0, &mut [n_tokens, shape.segments.len(), shape.n_single].into_iter().map(|n| n as u32));
+    put(layout.scalar(crate::plan::ScalarRef(0)), &mut shape.segments[0].scalars.iter().copied());
+    if plan.segments > 1 {
+        put(layout.row_segments, &mut args.rows().map(|(segment, _)| segment as u32));
     }
-    block.extend(&scalars);
-    for ((cache, used), rows) in caches.iter().zip(args.caches()).zip(&recording.rows_written) {
-        let end = block.len() + rows.count;
-        block.extend(cache.rows(used.position, rows.of_run(args.n_tokens())));
-        block.resize(end, 0);
+    for (c, (RunCache { memory, sequences }, rows)) in caches.iter().zip(&recording.rows_written).enumerate() {
+        let cache = crate::graph::CacheIdx(c as u32);
+        let mut place = layout.places(cache);
+        for (s, (segment, &sequence)) in shape.segments.iter().zip(sequences).enumerate() {
+            let n_rows = if plan.segments > 1 { segment.n_rows } else { rows.of_run(n_tokens) };
+            memory.with_table(sequence, |table| {
+                put(place, &mut (segment.positions[c]..segment.positions[c] + n_rows).map(|p| memory.first_row(table.place(p))));
+            });
+            place += n_rows;
+            let spec = &segment.specs[c];
+            let words = [
+                segment.first_row,
+                n_rows,
+                segment.positions[c],
+                memory.first_entry(sequence),
+                sequence * history_len(&memory.spec),
+                spec.window,
+                spec.sinks,
+                spec.n_sink_pages(),
+                PageTable::n_recent(spec) - 1,
+            ];
+            debug_assert_eq!(words.len(), SEGMENT_WORDS);
+            put(layout.segments(cache) + s * SEGMENT_WORDS, &mut words.into_iter().map(|n| n as u32));
+        }
+    }
+    for &(step, first) in layout.draws() {
+        let Kernel::Sample(k) = &plan.steps[step].kernel else { continue };
+        for (s, segment) in shape.segments.iter().enumerate().take(k.rows) {
+            let history = k.history.map_or(0, |cache| {
+                let RunCache { memory, sequences } = &caches[cache.0 as usize];
+                sequences[s] * history_len(&memory.spec)
+            });
+            let settings = k.settings.iter().chain([&k.position]).map(|word| segment.scalars[word.0 as usize]);
+            put(first + s * DRAW_WORDS, &mut settings.chain([history as u32]));
+        }
     }
     for (rows, &offset) in plan.rope_rows.iter().zip(&recording.rope_offsets) {
-        let window = match rows.kind {
-            RopeRowsKind::Position => None,
-            RopeRowsKind::SinkDelta(cache) => plan.options.caches.get(cache.0 as usize).map(|c| c.window),
-        };
-        let first = i64::from(scalars[rows.first.0 as usize] as i32);
-        let values = rope_rows(&rows.spec, first, rows.rows.of_run(args.n_tokens()), window);
         block.resize(offset as usize / 4, 0);
-        block.extend(values.iter().map(|v| v.to_bits()));
+        for segment in &shape.segments {
+            let window = match rows.kind {
+                RopeRowsKind::Position => None,
+                RopeRowsKind::SinkDelta(cache) => segment.specs.get(cache.0 as usize).map(|spec| spec.window),
+            };
+            let first = i64::from(segment.scalars[rows.first.0 as usize] as i32);
+            let n_rows = if plan.segments > 1 { segment.n_rows } else { rows.rows.of_run(n_tokens) };
+            block.extend(rope_rows(&rows.spec, first, n_rows, window).iter().map(|v| v.to_bits()));
+        }
     }
-    (scalars, block)
+    block
 }

@@ -8,8 +8,8 @@ use super::device::{CountedBuffer, Gpu};
 use super::held::Held;
 use crate::graph::{ExecError, Origin};
 
-/// Outputs of at most this many bytes are copied along with their run.
-pub const EAGER_BYTES: usize = 256;
+/// Outputs of at most this many bytes are copied along with their run: the ids of many sequences.
+pub const EAGER_BYTES: usize = 2048;
 
 /// Mappable buffers that nothing waits for.
 #[derive(Default)]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::bind_groups::{BindGroupCache, BufferRange};
 use super::bound::Bound;
+use super::cache::Memory;
 use super::contract::{RUN, STEP};
 use super::device::{CountedBuffer, Gpu};
-use super::lower::{Dispatch, Grid, HEADER_WORDS, Lowering, N_ARRIVALS, Operand, RUN_WORDS, Work};
+use super::lower::{BlockLayout, Dispatch, Grid, Lowering, N_ARRIVALS, Operand, RUN_WORDS, Work};
 use super::pipelines::{BindingKind, Pipeline, PipelineCache};
 use super::weights::{Placed, Weights};
 use crate::graph::ExecError;
@@ -40,6 +41,8 @@ pub struct Recording {
     pub rope_offsets: Vec<u64>,
     /// Rows that a run writes into each cache.
     pub rows_written: Vec<Rows>,
+    /// Where the words of a run lie in its block.
+    pub layout: BlockLayout,
     steps: Arc<CountedBuffer>,
     slots: Vec<Arc<CountedBuffer>>,
     scratch: Vec<Arc<CountedBuffer>>,
@@ -59,7 +62,13 @@ pub struct RunBuffers<'a> {
     /// By index of `Buf::Output`.
     pub outputs: &'a [Option<Arc<CountedBuffer>>],
     /// By `CacheIdx`.
-    pub caches: &'a [&'a super::cache::Cache],
+    pub caches: &'a [RunCache<'a>],
+}
+
+/// A cache of a run: the memory, and the sequence of each segment in it.
+pub struct RunCache<'a> {
+    pub memory: &'a Memory,
+    pub sequences: Vec<usize>,
 }
 
 /// Buffers of slots and scratch, shared by all recordings: runs follow one another on the queue.
@@ -144,7 +153,7 @@ impl Recording {
         shared.weights.finish(gpu)?;
         let mut lowering = Lowering::new(&plan, &gpu.caps, &gpu.tuning, &placed);
         lowering.run()?;
-        let (dispatches, scratch_sizes, rows_written) = (lowering.dispatches, lowering.scratch, lowering.rows_written);
+        let Lowering { dispatches, scratch: scratch_sizes, rows_written, layout, .. } = lowering;
         super::limits::check(&plan, &dispatches, &scratch_sizes, &gpu.caps)?;
         let counts = dispatches.iter().any(|d| d.arguments.buffers().any(|operand| *operand == Operand::Arrivals));
         let arrivals = if counts { Some(shared.arena.arrivals(gpu)?) } else { None };
@@ -157,7 +166,7 @@ impl Recording {
         let sizes: Vec<usize> = plan.slots.iter().map(|len| len * 4).chain(scratch_sizes.iter().copied()).collect();
         let mut slots = shared.arena.take(gpu, &sizes)?;
         let scratch = slots.split_off(plan.slots.len());
-        let (run_block, rope_offsets) = run_block(gpu, &plan, &rows_written)?;
+        let (run_block, rope_offsets) = run_block(gpu, &plan, &layout)?;
         let mut recorded = Vec::new();
         for Dispatch { step_idx, source, arguments, grid, work } in dispatches {
             let Some(pipeline) = shared.pipelines.get(&source) else { continue };
@@ -172,6 +181,7 @@ impl Recording {
             repeats,
             rope_offsets,
             rows_written,
+            layout,
             steps,
             slots,
             scratch,
@@ -189,7 +199,7 @@ impl Recording {
     /// When a kernel uses a buffer that its step does not give it.
     pub fn bind(&mut self, gpu: &Gpu, groups: &mut BindGroupCache, run: &RunBuffers) -> Result<Arc<Bound>, ExecError> {
         let given = run.inputs.iter().chain(run.outputs).map(|b| b.as_ref().map_or(0, |b| b.id));
-        let key: Vec<u64> = given.chain(run.caches.iter().map(|c| c.history.id)).collect();
+        let key: Vec<u64> = given.chain(run.caches.iter().map(|c| c.memory.history.id)).collect();
         if let Some(bound) = self.bound.get(&key) {
             return Ok(bound.clone());
         }
@@ -230,10 +240,10 @@ impl Recording {
             Operand::Buf(buf) => return self.buf(buf, kind, run),
             Operand::Quants(placed, piece) => self.placed[placed.0 as usize].pieces().get(piece).map(|p| &p.quants),
             Operand::Scales(placed, piece) => self.placed[placed.0 as usize].pieces().get(piece).and_then(|p| p.scales.as_ref()),
-            Operand::Keys(cache, layer) => run.caches.get(cache.0 as usize).and_then(|c| c.keys.get(layer)),
-            Operand::Values(cache, layer) => run.caches.get(cache.0 as usize).and_then(|c| c.values.get(layer)),
-            Operand::Pages(cache) => run.caches.get(cache.0 as usize).map(|c| &c.pages),
-            Operand::History(cache) => run.caches.get(cache.0 as usize).map(|c| &c.history),
+            Operand::Keys(cache, layer) => run.caches.get(cache.0 as usize).and_then(|c| c.memory.keys.get(layer)),
+            Operand::Values(cache, layer) => run.caches.get(cache.0 as usize).and_then(|c| c.memory.values.get(layer)),
+            Operand::Pages(cache) => run.caches.get(cache.0 as usize).map(|c| &c.memory.pages),
+            Operand::History(cache) => run.caches.get(cache.0 as usize).map(|c| &c.memory.history),
             Operand::Scratch(i) => self.scratch.get(i),
             Operand::Arrivals => self.arrivals.as_ref(),
         };
@@ -307,12 +317,15 @@ fn step_numbers(gpu: &Gpu, recorded: &mut [Recorded]) -> Result<Arc<CountedBuffe
 }
 
 /// The buffer of a run's words and rope rows, and where each table begins.
-fn run_block(gpu: &Gpu, plan: &Plan, rows_written: &[Rows]) -> Result<(Arc<CountedBuffer>, Vec<u64>), ExecError> {
-    let n_places: usize = rows_written.iter().map(|rows| rows.count).sum();
-    let n_words = HEADER_WORDS + plan.scalars.words.len() + n_places;
+fn run_block(gpu: &Gpu, plan: &Plan, layout: &BlockLayout) -> Result<(Arc<CountedBuffer>, Vec<u64>), ExecError> {
+    let n_words = layout.n_words;
     if n_words > RUN_WORDS {
-        let (n_scalars, most) = (plan.scalars.words.len(), RUN_WORDS - HEADER_WORDS);
-        let message = format!("a program of {n_scalars} scalars and {n_places} tokens to keep; the GPU takes at most {most} together");
+        let (n_scalars, n_tokens) = (plan.scalars.words.len(), plan.bucket.unwrap_or(0));
+        let message = format!(
+            "a program of {n_scalars} scalars, {n_tokens} tokens, {} caches and {} sequences takes {n_words} numbers a run; the GPU takes at most {RUN_WORDS}: give `--backend cpu`",
+            plan.options.caches.len(),
+            plan.segments
+        );
         return Err(ExecError::Unsupported { message, origin: Default::default() });
     }
     let mut end = (n_words as u64 * 4).next_multiple_of(256);

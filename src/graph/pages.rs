@@ -3,6 +3,8 @@
 //! Pages are numbered twice. A sequence's pages are numbered by position: page n holds the positions from `n · page` on. The pages of the memory
 //! that all sequences share are numbered by place. A table says at which place a page of the sequence lies.
 
+use std::ops::Range;
+
 use super::cache::CacheSpec;
 
 /// Places, and how many sequences hold each.
@@ -13,13 +15,15 @@ pub struct PagePool {
     free: Vec<u32>,
 }
 
-/// Why a run cannot write its positions.
+/// Why a run cannot write its positions, or a sequence not be forked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
     #[error("all {n_pages} pages of the key-value cache are in use")]
     NoneFree { n_pages: usize },
     #[error("{n} tokens at once are more than the {chunk} that the key-value cache takes")]
     TooLong { n: usize, chunk: usize },
+    #[error("a sequence cannot be forked at position {position}: it does not hold what is seen from there")]
+    NotHeld { position: usize },
 }
 
 impl PagePool {
@@ -173,15 +177,23 @@ impl PageTable {
         Ok(())
     }
 
-    /// A sequence with the same positions before `position`, which must be held.
-    pub fn fork(&self, pool: &mut PagePool, position: usize) -> PageTable {
+    /// A sequence with the same positions before `position`.
+    ///
+    /// # Errors
+    /// Where a position that is seen from there is not held.
+    pub fn fork(&self, pool: &mut PagePool, position: usize) -> Result<PageTable, PageError> {
+        let (sinks, recent) = self.spec.in_view(position, position, 0);
+        let pages = |seen: Range<usize>| (seen.start / self.spec.page)..seen.end.min(position).div_ceil(self.spec.page);
+        if pages(sinks).chain(pages(recent)).any(|page| !self.holds(page)) {
+            return Err(PageError::NotHeld { position });
+        }
         let mut fork = self.clone();
         fork.end = fork.end.min(position.div_ceil(self.spec.page));
         fork.first = fork.first.min(fork.end.max(self.spec.n_sink_pages()));
         for page in fork.held() {
             pool.n_holders[fork.entries[fork.entry(page)] as usize] += 1;
         }
-        fork
+        Ok(fork)
     }
 
     /// Gives all pages back.
@@ -253,7 +265,8 @@ mod tests {
                 2 if !sequences.is_empty() && sequences.len() < 6 => {
                     let of = &sequences[random(sequences.len())];
                     n_forks += 1;
-                    let fork = Sequence { table: of.table.fork(&mut pool, of.written.len()), written: of.written.clone(), end: of.end };
+                    let fork =
+                        Sequence { table: of.table.fork(&mut pool, of.written.len()).unwrap(), written: of.written.clone(), end: of.end };
                     sequences.push(fork);
                 }
                 3 if !sequences.is_empty() => {

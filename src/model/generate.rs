@@ -73,6 +73,8 @@ pub enum GenerateError {
     /// More tokens than one run takes, of a program for which runs may not be cut.
     #[error("{len} tokens at once are more than the {max} of one run, and may not be cut, since {why}: give a shorter prompt")]
     Uncut { len: usize, max: usize, why: String },
+    #[error("there is room for {most} sequences at a time: wait until one has ended, or cancel one")]
+    Full { most: usize },
     /// The logits behind the token at `position` leave nothing to choose.
     #[error("{reason} behind the token at position {position}, so that no token can be drawn; {advice}")]
     NoChoice { reason: NoChoice, position: usize, advice: &'static str },

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tensorlogic::engine::{Backend, DeviceRequest, LoadRequest, LoadedModel};
+use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, LoadRequest, LoadedModel};
 use tensorlogic::format::ModelFile;
 use tensorlogic::graph::{Binding, CacheId, CacheSpec, CacheUse, CompileOptions, ExecError, KvType, ProgramId, RunArgs, Sampling, Segment};
 use tensorlogic::lang::{StepOutput, TraceSpec};
@@ -11,9 +11,13 @@ use tensorlogic::tensor::HostTensor;
 
 use crate::support::{device_requests, fixture};
 
-/// The backends that take several sequences.
 fn requests() -> Vec<DeviceRequest> {
-    device_requests(false).into_iter().take(1).collect()
+    device_requests(false)
+}
+
+/// Whether runs of up to eight rows have the bits of single rows: the GPU's kernels for them come with others.
+fn keeps_bits(request: &DeviceRequest) -> bool {
+    request.backend == BackendChoice::Cpu
 }
 
 struct Random(u64);
@@ -151,10 +155,13 @@ fn random_runs(subject: &mut Subject, most_rows: usize, n_runs: usize, random: &
             rows += n;
             taken.push(n);
         }
-        let segments = live.iter().zip(&taken).map(|(sequence, &n)| sequence.segment(subject, n)).collect();
+        // Those of one row come first.
+        let mut order: Vec<usize> = (0..taken.len()).collect();
+        order.sort_by_key(|&i| taken[i] > 1);
+        let segments = order.iter().map(|&i| live[i].segment(subject, taken[i])).collect();
         let given = subject.run(segments).unwrap();
-        for ((sequence, n), given) in live.iter_mut().zip(taken).zip(given) {
-            sequence.take(n, given);
+        for (&i, given) in order.iter().zip(given) {
+            live[i].take(taken[i], given);
         }
     }
     live.iter().for_each(|sequence| subject.model.executor.lock().free_cache(sequence.cache));
@@ -187,7 +194,7 @@ fn in_runs_of_up_to_eight_rows_each_sequence_has_the_bits_that_it_has_alone() {
             let (n_given, n_far) = (all.iter().map(|s| s.given.len()).sum::<usize>(), all.iter().filter(|s| s.fed > 32).count());
             assert!(n_given > 100 && n_far >= 2, "{n_given} draws, {n_far} sequences past the window");
             for (i, sequence) in all.iter().enumerate() {
-                assert_alone(&mut subject, sequence, true, &format!("{name} on {:?}, sequence {i}", request.backend));
+                assert_alone(&mut subject, sequence, keeps_bits(&request), &format!("{name} on {:?}, sequence {i}", request.backend));
             }
         }
     }
@@ -237,7 +244,7 @@ fn a_run_without_a_page_left_loses_nothing() {
             kept.take(1, given);
         }
         subject.model.executor.lock().free_cache(kept.cache);
-        assert_alone(&mut subject, &kept, true, &format!("{:?}", request.backend));
+        assert_alone(&mut subject, &kept, keeps_bits(&request), &format!("{:?}", request.backend));
     }
 }
 

@@ -22,6 +22,7 @@ mod outputs;
 mod printed;
 mod process;
 mod programs;
+mod scheduler;
 #[path = "../scratch/mod.rs"]
 mod scratch;
 #[path = "../support/mod.rs"]

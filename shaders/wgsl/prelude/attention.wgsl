@@ -4,16 +4,11 @@ struct Step {
     rows: u32,
     dynamic: u32,
     n_heads: u32,
-    // The run's words of scale, window and position.
+    // The run's words of scale, window, segments and the segments of rows.
     scale: u32,
-    window_word: u32,
-    position: u32,
-    // W and s of the cache.
     window: u32,
-    sinks: u32,
-    // Pages that hold sinks, and the entries of the other pages less 1.
-    sink_pages: u32,
-    page_mask: u32,
+    segments: u32,
+    row_segments: u32,
     // G · the positions of all pages
     kv_rows: u32,
     head_dim: u32,
@@ -32,16 +27,16 @@ struct Step {
 // [T, n_dims / 2], read where n_dims is not 0
 @group(0) @binding(7) var<storage, read> sink_table: array<vec2<f32>>;
 
-// The row of the first head at the beginning of each page, by its entry (`graph::PageTable`)
+// The row of the first head at the beginning of each page, by sequence and entry (`graph::PageTable`)
 @group(0) @binding(9) var<storage, read> pages: array<u32>;
 
 const LOWEST: f32 = -1e30;
 
 // The row of a key-value head at a position that is held.
-fn row_of(position: u32, g: u32) -> u32 {
+fn row_of(segment: Segment, position: u32, g: u32) -> u32 {
     let page = position / PAGE;
-    let entry = select(step.sink_pages + (page & step.page_mask), page, page < step.sink_pages);
-    return pages[entry] + g * PAGE + position % PAGE;
+    let entry = select(segment.sink_pages + (page & segment.page_mask), page, page < segment.sink_pages);
+    return pages[segment.table + entry] + g * PAGE + position % PAGE;
 }
 
 // Whether a score is NaN or inf: what a key makes that the cache's type cannot hold. -inf is a score as any other.

@@ -1,6 +1,6 @@
 //! Sampling among the k largest logits where k is at most MOST_KEPT: the k-th largest maximum of a group is no more than the k-th largest
 //! logit, so only the groups that reach it are read again.
-//! Expects: kth, key_of, within, unscaled, drawn_number
+//! Expects: kth, key_of, within, unscaled, drawn_number, logit, maximum, min_p_of, temperature_of
 
 // Groups, and elements, that workgroup memory holds; ties may bring more.
 const CANDIDATES: u32 = 512u;
@@ -36,7 +36,7 @@ fn rank_candidates(local: u32, k: u32) -> u32 {
         least = kth(local, k, MAXIMA).x;
     }
     for (var i = local; i < step.n_maxima; i += WORKGROUP) {
-        if key_of(maxima[i]) >= least {
+        if key_of(maximum(i)) >= least {
             let at = atomicAdd(&n_listed, 1u);
             if at < CANDIDATES {
                 groups[at] = i;
@@ -50,7 +50,7 @@ fn rank_candidates(local: u32, k: u32) -> u32 {
     for (var i = local; i < n_groups * step.each; i += WORKGROUP) {
         let id = id_in_group(groups[i / step.each], i % step.each);
         if id < step.vocab {
-            let key = key_of(punished[id]);
+            let key = key_of(logit(id));
             if key >= least {
                 let at = atomicAdd(&n_listed, 1u);
                 if at < CANDIDATES {
@@ -102,8 +102,8 @@ fn top_p_count(local: u32, n: u32, top_p: f32) -> u32 {
 
 // Draws among the first n, in the order of their ids.
 fn draw_ranked(local: u32, n: u32) {
-    let min_p = run_f32(step.min_p);
-    let temperature = run_f32(step.temperature);
+    let min_p = min_p_of(own_row);
+    let temperature = temperature_of(own_row);
     for (var i = local; i < n; i += WORKGROUP) {
         let id = ranked[i];
         var place = 0u;
@@ -111,7 +111,7 @@ fn draw_ranked(local: u32, n: u32) {
             place += select(0u, 1u, ranked[j] < id);
         }
         sorted[place] = id;
-        weights[place] = select(0.0, exp_f32(max((punished[id] - greatest) / temperature, -87.0)), unscaled(id) >= min_p);
+        weights[place] = select(0.0, exp_f32(max((logit(id) - greatest) / temperature, -87.0)), unscaled(id) >= min_p);
     }
     workgroupBarrier();
     if local == 0u {

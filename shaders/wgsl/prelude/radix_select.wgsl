@@ -1,6 +1,6 @@
-//! The k-th of `punished` [step.vocab] or `maxima` [step.n_maxima] in the order of falling values, then rising ids, a digit of eight bits at a time: exact,
+//! The k-th logit [step.vocab] or maximum [step.n_maxima] of a row in the order of falling values, then rising ids, a digit of eight bits at a time: exact,
 //! in four passes over the keys and four over the ids of ties.
-//! Expects: order_key
+//! Expects: order_key, logit, maximum
 
 var<workgroup> bins: array<atomic<u32>, 256>;
 var<workgroup> bin_sums: array<u32, 16>;
@@ -41,9 +41,9 @@ fn select_digit(local: u32, prefix: u32, shift: u32, need: u32, what: u32, key: 
     for (var i = local; i < n; i += WORKGROUP) {
         var own = 0u;
         if what == MAXIMA {
-            own = key_of(maxima[i]);
+            own = key_of(maximum(i));
         } else {
-            own = key_of(punished[i]);
+            own = key_of(logit(i));
         }
         let number = select(own, i, what == IDS);
         let matches = shift == 24u || (number >> (shift + 8u)) == prefix;

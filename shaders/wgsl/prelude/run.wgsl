@@ -1,6 +1,6 @@
 //! What every kernel sees: the run's scalars, and exact widening of f16.
 
-// One block for each run: word 0 the number of tokens, words 1 to 7 the positions of the caches, then the plan's scalars.
+// One block for each run: the numbers of tokens, of segments, and of those of one row that come first, then the plan's scalars.
 @group(0) @binding(0) var<uniform> run: array<vec4<u32>, 1024>;
 
 fn run_u32(word: u32) -> u32 {

@@ -1,4 +1,4 @@
-//! Which positions queries see. `Step` has window W and sinks s of the cache.
+//! Which positions queries of a sequence see.
 
 // What the queries from `first` to `last` see between them: the positions below `n_sinks`, and those from `recent` to `last`.
 struct View {
@@ -7,18 +7,18 @@ struct View {
 }
 
 // `window`: a further limit on how far back queries see, 0 for none.
-fn view_of(first: u32, last: u32, window: u32) -> View {
+fn view_of(segment: Segment, first: u32, last: u32, window: u32) -> View {
     let least = select(0u, first + 1u - min(window, first + 1u), window != 0u);
-    let in_window = first + 1u - min(step.window - step.sinks, first + 1u);
-    let n_sinks = select(min(step.sinks, last + 1u), 0u, least >= step.sinks);
-    return View(n_sinks, min(max(max(in_window, step.sinks), least), last + 1u));
+    let in_window = first + 1u - min(segment.window - segment.sinks, first + 1u);
+    let n_sinks = select(min(segment.sinks, last + 1u), 0u, least >= segment.sinks);
+    return View(n_sinks, min(max(max(in_window, segment.sinks), least), last + 1u));
 }
 
 // Whether the query at p sees the key at k.
-fn sees(p: u32, k: i32, window: u32) -> bool {
+fn sees(segment: Segment, p: u32, k: i32, window: u32) -> bool {
     if k < 0 || u32(k) > p {
         return false;
     }
     let age = p - u32(k);
-    return (age < step.window - step.sinks || u32(k) < step.sinks) && (window == 0u || age < window);
+    return (age < segment.window - segment.sinks || u32(k) < segment.sinks) && (window == 0u || age < window);
 }

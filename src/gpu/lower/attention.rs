@@ -8,7 +8,7 @@ use super::super::variants::Variant;
 use super::linear::matrix_fragment;
 use super::neural::is_neox;
 use super::{Arguments, Grid, Lowering, MOST_ROUNDS, Operand, RunShape, Work, kv_rows, of_rows};
-use crate::graph::{CacheIdx, CacheSpec, ExecError, KvType, PageTable};
+use crate::graph::{CacheIdx, CacheSpec, ExecError, KvType};
 use crate::plan::{Attention, Rows, ScalarRef};
 
 /// Invocations of a workgroup, which score as many positions at once.
@@ -24,6 +24,9 @@ pub const N_ARRIVALS: usize = 4096;
 const MOST_HEADS: usize = 2;
 const MOST_SOFTWARE_HEADS: usize = 8;
 
+/// Parts of a row among others that are many.
+const MAX_SPLITS_OF_MANY: usize = 16;
+
 /// Tokens of a bucket from which on the matrix units pay.
 const LEAST_COOPERATIVE_ROWS: usize = 16;
 /// Tokens of a bucket up to which the cache is cut into parts.
@@ -35,11 +38,20 @@ impl Lowering<'_> {
         // Rows of few tokens would leave most of a tile empty.
         let matrices = self.caps.matrix_edge > 0 && k.rows.count >= LEAST_COOPERATIVE_ROWS && layout.head_dim.is_multiple_of(16);
         if let Some(tile) = AttentionTile::of(self.caps, layout.head_dim).filter(|_| matrices) {
+            if self.plan.segments > 1 {
+                // Segments of one row would leave most of a tile empty.
+                self.attention_by_rows(k, spec, layout.head_dim, true)?;
+            }
             self.attention_cooperative(k, spec, layout.head_dim, tile);
             return Ok(());
         }
+        self.attention_by_rows(k, spec, layout.head_dim, false)
+    }
+
+    /// Each row for itself. `singles`: those segments alone that have one row.
+    fn attention_by_rows(&mut self, k: &Attention, spec: &CacheSpec, head_dim: usize, singles: bool) -> Result<(), ExecError> {
         let group = k.n_heads / spec.n_kv_heads;
-        let quads = layout.head_dim / 4;
+        let quads = head_dim / 4;
         let software = self.caps.software;
         let most_heads = match self.caps.uses(Variant::GroupedHeads) {
             true if software => MOST_SOFTWARE_HEADS,
@@ -49,36 +61,42 @@ impl Lowering<'_> {
         let least = if software { SOFTWARE_WORKGROUP } else { WORKGROUP.min(self.caps.workgroup_threads as usize) };
         let workgroup = least.max(quads.next_power_of_two());
         // Queries twice, a weight and a quad of sums an invocation, totals, rows of the tile, and what reductions take.
-        let bytes = |heads: usize| heads * (2 * layout.head_dim + 5 * workgroup + workgroup / quads) * 4 + 20 * workgroup;
+        let bytes = |heads: usize| heads * (2 * head_dim + 5 * workgroup + workgroup / quads) * 4 + 20 * workgroup;
         let fits = |heads: &usize| group.is_multiple_of(*heads) && bytes(*heads) <= self.caps.workgroup_memory as usize;
         let heads = (1..=group.min(most_heads)).rev().find(fits).filter(|_| workgroup <= self.caps.workgroup_threads as usize);
         let Some(heads) = heads else {
             return Err(self.unsupported(format!("heads of {} elements do not fit into the workgroup memory of this device", k.head_dim)));
         };
+        let n_rows = if singles { self.plan.segments } else { k.rows.count };
         // Prefill has enough workgroups without parts, and would need room for each token's: it has as few as loops that end let it have.
-        let splits = k.rows.count <= MOST_SPLIT_ROWS && self.caps.uses(Variant::SplitAttention);
-        let least_splits =
-            if self.caps.ends_loops { least_parts(spec.window + k.rows.count, workgroup, heads, layout.head_dim) } else { 1 };
-        let max_splits = least_splits.max(if splits { MAX_SPLITS } else { 1 });
-        let within = max_splits > 1 && self.caps.coherent && k.rows.count * k.n_heads <= N_ARRIVALS;
+        let splits = match () {
+            () if !self.caps.uses(Variant::SplitAttention) => 1,
+            () if singles => MAX_SPLITS_OF_MANY,
+            () if n_rows <= MOST_SPLIT_ROWS => MAX_SPLITS,
+            () => 1,
+        };
+        let least_splits = if self.caps.ends_loops { least_parts(spec.window + k.rows.count, workgroup, heads, head_dim) } else { 1 };
+        let max_splits = least_splits.max(splits);
+        let within = max_splits > 1 && self.caps.coherent && n_rows * k.n_heads <= N_ARRIVALS;
         let source = self
-            .attention_source("attention", spec, layout.head_dim, workgroup)
+            .attention_source("attention", spec, head_dim, workgroup)
+            .set("SPLIT", SPLIT)
             .with("prelude/reduce")
             .with(if within { "parts/within" } else { "parts/apart" })
             .with("parts/merge")
             .set("LANES", workgroup)
             .set("GROUP", heads);
-        let parts = self.shared_scratch("parts", k.rows.count * k.n_heads * max_splits * (k.head_dim + 2));
+        let parts = self.shared_scratch("parts", n_rows * k.n_heads * max_splits * (k.head_dim + 2));
         let arguments = self.attention_arguments(k, spec, max_splits).bind("parts", parts);
         let arguments = arguments.bind_some("arrivals", within.then_some(Operand::Arrivals));
-        let (n_blocks, rows_of_grid, in_view) = (k.n_heads / heads, k.rows, InView::of(k, spec));
+        let (n_blocks, in_view) = (k.n_heads / heads, InView::of(k, singles));
         let grid = move |run: &RunShape| {
             let parts = in_view.n_parts(run, max_splits);
-            [parts as u32, n_blocks as u32, rows_of_grid.of_run(run.n_tokens) as u32]
+            [parts as u32, n_blocks as u32, in_view.n_rows(run) as u32]
         };
         self.push_work(source, arguments, Grid::PerRun(Arc::new(grid)), attention_work(k, spec));
         if max_splits > 1 && !within {
-            self.merge(k, spec, parts, max_splits);
+            self.merge(k, parts, max_splits, singles);
         }
         Ok(())
     }
@@ -93,8 +111,14 @@ impl Lowering<'_> {
             .set("SHARE", share)
             .set("KEYS", keys);
         let arguments = self.attention_arguments(k, spec, 1);
-        let (n_heads, rows) = (k.n_heads as u32, k.rows);
-        let grid = move |run: &RunShape| [rows.of_run(run.n_tokens).div_ceil(tokens) as u32, n_heads, 1];
+        let (n_heads, rows, many) = (k.n_heads as u32, k.rows, self.plan.segments > 1);
+        let grid = move |run: &RunShape| {
+            let n_tiles: usize = match many {
+                true => run.segments[run.n_single..].iter().map(|segment| segment.n_rows.div_ceil(tokens)).sum(),
+                false => rows.of_run(run.n_tokens).div_ceil(tokens),
+            };
+            [n_tiles as u32, n_heads, 1]
+        };
         self.push_work(source, arguments, Grid::PerRun(Arc::new(grid)), attention_work(k, spec));
     }
 
@@ -104,7 +128,7 @@ impl Lowering<'_> {
             KvType::F16 => "kv/f16",
             KvType::Q8_0 => "kv/q8_0",
         };
-        Source::new(op)
+        self.source_of_segments(op)
             .with("prelude/view")
             .with("prelude/attention")
             .with(fragment)
@@ -117,15 +141,10 @@ impl Lowering<'_> {
     fn attention_arguments(&self, k: &Attention, spec: &CacheSpec, max_splits: usize) -> Arguments {
         // Not `Nothing`, which may be bound as another operand: a device refuses one buffer that is read and written.
         let sink_table = k.sink.map_or(k.q, |r| r.table);
-        of_rows(k.rows)
+        self.with_segments(of_rows(k.rows), k.cache)
             .set("n_heads", k.n_heads)
             .set("scale", self.word(k.scale))
-            .set("window_word", self.word(k.window))
-            .set("position", self.position_word(k.cache))
-            .set("window", spec.window)
-            .set("sinks", spec.sinks)
-            .set("sink_pages", spec.n_sink_pages())
-            .set("page_mask", PageTable::n_recent(spec) - 1)
+            .set("window", self.word(k.window))
             .set("kv_rows", kv_rows(spec))
             .set("head_dim", k.head_dim)
             .set("n_dims", k.sink.map_or(0, |r| r.n_dims))
@@ -140,30 +159,26 @@ impl Lowering<'_> {
             .bind("pages", Operand::Pages(k.cache))
     }
 
-    fn merge(&mut self, k: &Attention, spec: &CacheSpec, parts: Operand, max_splits: usize) {
-        let source = Source::new("attention_merge")
+    fn merge(&mut self, k: &Attention, parts: Operand, max_splits: usize, singles: bool) {
+        let source = self
+            .source_of_segments("attention_merge")
             .with("prelude/view")
             .with("parts/merge")
             .set("WORKGROUP", 64u32)
             .set("GROUP", 1u32)
             .set("SPLIT", SPLIT);
-        let arguments = of_rows(k.rows)
+        let arguments = self
+            .with_segments(Arguments::default(), k.cache)
             .set("n_heads", k.n_heads)
             .set("head_dim", k.head_dim)
             .set("max_splits", max_splits)
-            .set("position", self.position_word(k.cache))
-            .set("window_word", self.word(k.window))
-            .set("window", spec.window)
-            .set("sinks", spec.sinks)
+            .set("window", self.word(k.window))
             .bind("parts", parts)
             .bind("out", k.out);
-        let (n_heads, rows, in_view) = (k.n_heads as u32, k.rows, InView::of(k, spec));
-        let grid = move |run: &RunShape| {
-            // One part was written to its place already.
-            if in_view.n_parts(run, max_splits) == 1 {
-                return [0, 0, 0];
-            }
-            [n_heads, rows.of_run(run.n_tokens) as u32, 1]
+        let (n_heads, in_view) = (k.n_heads as u32, InView::of(k, singles));
+        let grid = move |run: &RunShape| match in_view.n_parts(run, max_splits) {
+            1 => [0, 0, 0],
+            _ => [n_heads, in_view.n_rows(run) as u32, 1],
         };
         self.push(source, arguments, Grid::PerRun(Arc::new(grid)));
     }
@@ -172,24 +187,40 @@ impl Lowering<'_> {
 /// What decides how many positions a run's queries have in view.
 struct InView {
     cache: CacheIdx,
-    spec: CacheSpec,
     rows: Rows,
     window: ScalarRef,
+    /// The segments of one row that come first, alone.
+    singles: bool,
 }
 
 impl InView {
-    fn of(k: &Attention, spec: &CacheSpec) -> Self {
-        InView { cache: k.cache, spec: *spec, rows: k.rows, window: k.window }
+    fn of(k: &Attention, singles: bool) -> Self {
+        InView { cache: k.cache, rows: k.rows, window: k.window, singles }
     }
 
-    /// Parts of them: a function of the number of positions in view alone.
+    fn n_rows(&self, run: &RunShape) -> usize {
+        if self.singles { run.n_single } else { self.rows.of_run(run.n_tokens) }
+    }
+
+    /// The most parts of a row: a function of the number of positions that it sees alone.
     fn n_parts(&self, run: &RunShape, max_splits: usize) -> usize {
-        let first = run.positions.get(self.cache.0 as usize).copied().unwrap_or(0);
-        let last = first + self.rows.of_run(run.n_tokens).max(1) - 1;
-        let (sinks, recent) = self.spec.in_view(first, last, usize::try_from(run.i32(self.window)).unwrap_or(0));
-        // The kernel takes all sinks or none.
-        let n_sinks = if sinks.is_empty() { 0 } else { sinks.end };
-        (n_sinks + recent.len()).div_ceil(SPLIT).clamp(1, max_splits)
+        if max_splits == 1 {
+            return 1;
+        }
+        let cache = self.cache.0 as usize;
+        let (mut most, mut left) = (1, self.n_rows(run));
+        for segment in &run.segments {
+            let n_rows = if run.segments.len() > 1 { segment.n_rows.min(left) } else { left };
+            left -= n_rows;
+            let window = usize::try_from(segment.i32(self.window)).unwrap_or(0);
+            for p in segment.positions[cache]..segment.positions[cache] + n_rows {
+                let (sinks, recent) = segment.specs[cache].in_view(p, p, window);
+                // The kernel takes all sinks or none.
+                let n_sinks = if sinks.is_empty() { 0 } else { sinks.end };
+                most = most.max((n_sinks + recent.len()).div_ceil(SPLIT));
+            }
+        }
+        most.min(max_splits)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Moving and making elements: copies, gathering, and the small kernels.
 
 use super::super::assemble::Source;
-use super::{Arguments, Grid, Lowering, padded};
-use crate::graph::{ExecError, RandomKind};
+use super::super::cache::history_len;
+use super::{Arguments, Grid, Lowering, Operand, of_rows, padded};
+use crate::graph::{CacheIdx, ExecError, RandomKind};
 use crate::plan::{Buf, Copy, Gather, Rows, ScalarRef};
 
 /// Dimensions of a copy.
@@ -57,6 +58,22 @@ impl Lowering<'_> {
     pub(super) fn select_row(&mut self, x: Buf, index: ScalarRef, out: Buf, n_rows: usize, len: usize) {
         let arguments = Arguments::default().set("n_rows", n_rows).set("len", len).set("index", self.word(index));
         self.push(Source::new("select_row"), arguments.bind("x", x).bind("out", out), Grid::flat(len.div_ceil(64)));
+    }
+
+    pub(super) fn last_rows(&mut self, x: Buf, out: Buf, n_segments: usize, len: usize) {
+        let arguments = self.with_segments(Arguments::default().set("n_segments", n_segments).set("len", len), CacheIdx(0));
+        self.push(
+            self.source_of_segments("last_rows"),
+            arguments.bind("x", x).bind("out", out),
+            Grid::flat((n_segments * len).div_ceil(64)),
+        );
+    }
+
+    pub(super) fn recorded_ids(&mut self, cache: CacheIdx, out: Buf, rows: Rows) {
+        let Ok((spec, _)) = self.cache(cache) else { return };
+        let arguments = self.with_segments(of_rows(rows).set("history_len", history_len(spec)), cache);
+        let arguments = arguments.bind("history", Operand::History(cache)).bind("out", out);
+        self.push(self.source_of_segments("recorded_ids"), arguments, Grid::rows(rows, 1, 64));
     }
 
     pub(super) fn scalar(&mut self, value: ScalarRef, out: Buf) {

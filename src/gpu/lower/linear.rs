@@ -19,7 +19,7 @@ pub const MATVEC_ROWS: usize = 8;
 struct Prepared {
     x: Operand,
     /// Norm weight and the run's word of eps, where the norm is a prologue.
-    norm: Option<(Buf, u32)>,
+    norm: Option<(Buf, usize)>,
 }
 
 impl Lowering<'_> {
@@ -350,7 +350,7 @@ fn of_weight_rows(k: &Linear, n: usize, first_row: usize) -> Arguments {
 }
 
 /// With the weight of a norm and the run's word of its eps, which no kernel reads where there is no norm.
-fn with_norm(arguments: Arguments, norm: Option<(Buf, u32)>) -> Arguments {
+fn with_norm(arguments: Arguments, norm: Option<(Buf, usize)>) -> Arguments {
     arguments.set("eps", norm.map_or(0, |n| n.1)).bind_some("norm_weight", norm.map(|n| n.0))
 }
 

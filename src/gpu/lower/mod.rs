@@ -1,6 +1,7 @@
 //! From a plan's steps to dispatches: which kernel, which buffers, which numbers, which grid. Pure: no device.
 
 mod attention;
+mod block;
 mod elementwise;
 mod general;
 mod linear;
@@ -9,6 +10,7 @@ mod neural;
 mod sample;
 
 pub use attention::N_ARRIVALS;
+pub use block::{BlockLayout, DRAW_WORDS, SEGMENT_WORDS};
 pub use linear::{MATVEC_ROWS, matvec_work, rope_table_len};
 
 use std::collections::BTreeMap;
@@ -23,10 +25,6 @@ use super::weights::Placed;
 use crate::graph::{CacheIdx, CacheSpec, ExecError, Origin};
 use crate::plan::{Buf, Kernel, PlacedId, Plan, Rows, ScalarRef, Step};
 use crate::tensor::DType;
-
-/// Words before the plan's scalars in a run's block: the token count, then the positions of up to seven caches. Behind the scalars stand the
-/// places of the tokens in each cache.
-pub const HEADER_WORDS: usize = 8;
 
 /// Words of a run's block in all.
 pub const RUN_WORDS: usize = 4096;
@@ -75,21 +73,39 @@ pub struct Work {
 }
 
 /// What a grid may depend on in a run.
-pub struct RunShape<'a> {
+pub struct RunShape {
     pub n_tokens: usize,
-    /// By `CacheIdx`.
-    pub positions: &'a [usize],
-    /// The plan's scalars.
-    pub words: &'a [u32],
+    /// The segments of one row that come first.
+    pub n_single: usize,
+    pub segments: Vec<SegmentShape>,
 }
 
-impl RunShape<'_> {
+/// A segment of a run.
+pub struct SegmentShape {
+    pub first_row: usize,
+    pub n_rows: usize,
+    /// By `CacheIdx`, with the shape of the sequence's cache.
+    pub positions: Vec<usize>,
+    pub specs: Vec<CacheSpec>,
+    /// The plan's scalars as the segment has them.
+    pub scalars: Vec<u32>,
+}
+
+impl RunShape {
+    pub fn of(segments: Vec<SegmentShape>) -> Self {
+        let n_tokens = segments.iter().map(|segment| segment.n_rows).sum();
+        let n_single = segments.iter().take_while(|segment| segment.n_rows == 1).count();
+        RunShape { n_tokens, n_single, segments }
+    }
+}
+
+impl SegmentShape {
     pub fn f32(&self, word: ScalarRef) -> f32 {
-        f32::from_bits(self.words[word.0 as usize])
+        f32::from_bits(self.scalars[word.0 as usize])
     }
 
     pub fn i32(&self, word: ScalarRef) -> i32 {
-        self.words[word.0 as usize] as i32
+        self.scalars[word.0 as usize] as i32
     }
 }
 
@@ -141,6 +157,7 @@ pub struct Lowering<'a> {
     pub placed: &'a [Arc<Placed>],
     /// Rows that a run writes into each cache, by `CacheIdx`.
     pub rows_written: Vec<Rows>,
+    pub layout: BlockLayout,
     pub dispatches: Vec<Dispatch>,
     /// Bytes of the scratch buffers asked for.
     pub scratch: Vec<usize>,
@@ -152,12 +169,14 @@ pub struct Lowering<'a> {
 impl<'a> Lowering<'a> {
     pub fn new(plan: &'a Plan, caps: &'a Caps, tuning: &'a Tuning, placed: &'a [Arc<Placed>]) -> Self {
         let rows_written = plan.rows_written();
+        let layout = BlockLayout::of(plan, &rows_written);
         Lowering {
             plan,
             caps,
             tuning,
             placed,
             rows_written,
+            layout,
             dispatches: Vec::new(),
             scratch: Vec::new(),
             shared: BTreeMap::new(),
@@ -170,12 +189,6 @@ impl<'a> Lowering<'a> {
     /// # Errors
     /// When a step is beyond what the kernels or the device can do.
     pub fn run(&mut self) -> Result<(), ExecError> {
-        let n_caches = self.plan.options.caches.len();
-        if n_caches >= HEADER_WORDS {
-            // The word of a further cache's position would be the first scalar's.
-            return Err(self
-                .unsupported(format!("a program of {n_caches} caches; the GPU takes at most {}: give `--backend cpu`", HEADER_WORDS - 1)));
-        }
         for (i, step) in self.plan.steps.iter().enumerate() {
             self.step_idx = i;
             self.step(step)?;
@@ -205,7 +218,8 @@ impl<'a> Lowering<'a> {
             Kernel::Iota { out, len } => self.iota(*out, *len),
             Kernel::Random { kind, seed, out, len } => self.random(*kind, *seed, *out, *len),
             Kernel::SelectRow { x, index, out, n_rows, len } => self.select_row(*x, *index, *out, *n_rows, *len),
-            Kernel::LastRows { .. } | Kernel::RecordedIds { .. } => return Err(self.unsupported("several sequences a run")),
+            Kernel::LastRows { x, out, n_segments, len, .. } => self.last_rows(*x, *out, *n_segments, *len),
+            Kernel::RecordedIds { cache, out, rows } => self.recorded_ids(*cache, *out, *rows),
             Kernel::Scalar { value, out } => self.scalar(*value, *out),
             Kernel::Sample(k) => self.sample(k)?,
         }
@@ -239,19 +253,23 @@ impl<'a> Lowering<'a> {
     }
 
     /// The word of the run's block that holds a plan's scalar.
-    fn word(&self, scalar: ScalarRef) -> u32 {
-        scalar.0 + HEADER_WORDS as u32
+    fn word(&self, scalar: ScalarRef) -> usize {
+        self.layout.scalar(scalar)
     }
 
     /// The first of the words that say where the run's tokens go in a cache.
-    fn places_word(&self, cache: CacheIdx) -> u32 {
-        let of_earlier: usize = self.rows_written[..cache.0 as usize].iter().map(|rows| rows.count).sum();
-        (HEADER_WORDS + self.plan.scalars.words.len() + of_earlier) as u32
+    fn places_word(&self, cache: CacheIdx) -> usize {
+        self.layout.places(cache)
     }
 
-    /// The word that holds a cache's position.
-    fn position_word(&self, cache: CacheIdx) -> u32 {
-        1 + cache.0
+    /// With the words of `prelude/segments`.
+    fn with_segments(&self, arguments: Arguments, cache: CacheIdx) -> Arguments {
+        arguments.set("segments", self.layout.segments(cache)).set("row_segments", self.layout.row_segments)
+    }
+
+    /// A kernel that asks for the segments of rows.
+    fn source_of_segments(&self, op: &'static str) -> Source {
+        Source::new(op).with("prelude/segments").set("MANY", self.plan.segments > 1)
     }
 
     fn cache(&self, cache: CacheIdx) -> Result<(&'a CacheSpec, CacheLayout), ExecError> {

@@ -128,7 +128,7 @@ fn an_uploaded_tensor_past_the_limit_is_refused_where_it_is_used() {
 }
 
 #[test]
-fn an_eighth_cache_is_refused() {
+fn more_caches_than_a_run_has_numbers_for_are_refused() {
     let spec = CacheSpec {
         n_layers: 1,
         n_kv_heads: 1,
@@ -147,8 +147,8 @@ fn an_eighth_cache_is_refused() {
         g.binary(BinaryOp::Mul, x, two).unwrap()
     };
     let mut executor = noop(None);
-    compiled(&mut executor, one, vec![spec; 7]).unwrap();
-    assert_says(compiled(&mut executor, one, vec![spec; 8]), &["a program of 8 caches", "at most 7", "--backend cpu"]);
+    compiled(&mut executor, one, vec![spec; 8]).unwrap();
+    assert_says(compiled(&mut executor, one, vec![spec; 600]), &["600 caches", "at most 4096", "--backend cpu"]);
 }
 
 /// A layout of these fragments, of which the last is its own.
