@@ -42,6 +42,8 @@ fn main() {
         chunk: 512,
         page: PAGE,
         sinks: 4,
+        sequences: 1,
+        places: 0,
         kv_type: KvType::F16,
     };
     let cache = cpu.new_cache(&spec).unwrap();

@@ -20,6 +20,7 @@ mod iota;
 mod isa;
 mod last_rows;
 mod linear;
+mod operands;
 mod quant;
 mod random;
 mod recorded_ids;
