@@ -18,5 +18,6 @@ mod readme;
 mod repeat;
 #[path = "../scratch/mod.rs"]
 mod scratch;
+mod several;
 #[cfg(unix)]
 mod terminal;
