@@ -12,16 +12,16 @@ mod support;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use support::{Sizes, all_logits, gpu_is_there, made_up, random_llama};
-use tensorlogic::doctor::{Arithmetic, cases, check};
+use support::{Llama, Sizes, all_logits, gpu_is_there, made_up, random_llama};
+use tensorlogic::doctor::{Arithmetic, Noise, cases, check};
 use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, LoadRequest, LoadedModel};
-use tensorlogic::gpu::{GpuExecutor, GpuOptions, Profile, Variant};
+use tensorlogic::gpu::{Faults, GpuExecutor, GpuOptions, KernelFault, Profile, Variant};
 use tensorlogic::graph::{
     BinaryOp, Binding, CacheUse, CompileOptions, DeviceTensor, Executor, Graph, KvType, Literal, RunArgs, Sampling, Segment,
 };
 use tensorlogic::model::StepPrograms;
 use tensorlogic::plan::Off;
-use tensorlogic::tensor::quant::Q4_0;
+use tensorlogic::tensor::quant::{Q4_0, formats};
 use tensorlogic::tensor::{DType, HostTensor, Quant};
 use tensorlogic::text::TokenId;
 
@@ -82,6 +82,87 @@ fn device_memory_is_weights_cache_and_little_more() {
     let peak = generator.counters().peak_device_bytes as usize;
     println!("{peak} bytes, {weights} of weights, {cache} of the cache");
     assert!(peak > weights + cache && peak - weights - cache < 128_000_000, "{peak} bytes, {weights} of weights, {cache} of the cache");
+}
+
+/// The first row, from a run of so many, in which logits of runs of `n_rows` differ from those of runs of one row.
+fn first_other_row(executor: &mut GpuExecutor, llama: &Llama, n_rows: usize) -> Option<usize> {
+    let spec = llama.cache(64, 16, 4, KvType::F16);
+    let ids: Vec<i32> = (0..8).map(|i| (i * i * 7 + i * 13 + 5) % 96).collect();
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
+    let alone = bits(all_logits(executor, llama, &spec, &ids, 1));
+    let together = bits(all_logits(executor, llama, &spec, &ids, n_rows));
+    let width = alone.len() / ids.len();
+    alone.chunks(width).zip(together.chunks(width)).position(|(a, b)| a != b)
+}
+
+/// An executor of the adapter at hand under a profile, which decides the kernels of few rows; `None` without an adapter.
+fn few_rows_executor(profile: Option<Profile>, no_subgroups: bool, kernels: Vec<KernelFault>) -> Option<GpuExecutor> {
+    let from_env = GpuOptions::from_env();
+    let no_subgroups = no_subgroups || from_env.no_subgroups;
+    let faults = Faults { kernels, ..Faults::default() };
+    gpu_is_there().then(|| GpuExecutor::new(&GpuOptions { allow_software: true, profile, no_subgroups, faults, ..from_env }).unwrap())
+}
+
+/// A model with a block of 512 columns, so that activations may be rounded, whose matrices are of one type.
+fn wide_llama(dtype: DType) -> Llama {
+    let sizes = Sizes { n_heads: 8, n_kv_heads: 2, head_dim: 64, n_layers: 1, ffn: 768, vocab: 96 };
+    let mut noise = Noise::new(11);
+    Llama::from_file(made_up(&sizes, dtype, |len, _| noise.weight_bytes(dtype, len)))
+}
+
+/// Projections with rotation and cache write, with a residual, with a gate, and without any: two to eight rows of one run have, bit for bit, what each
+/// has alone, for every weight type.
+#[test]
+fn few_rows_of_a_run_have_the_bits_that_each_has_alone() {
+    let Some(mut executor) = few_rows_executor(None, false, Vec::new()) else { return };
+    let types = [DType::F32, DType::F16, DType::BF16].into_iter().chain(formats().map(|f| DType::Quant(Quant(f))));
+    for dtype in types {
+        let llama = wide_llama(dtype);
+        for n_rows in 2..=8 {
+            assert_eq!(first_other_row(&mut executor, &llama, n_rows), None, "{dtype}, {n_rows} rows a run");
+        }
+    }
+}
+
+/// The same with the kernels of devices: with subgroups and without. With f32 activations, as on Metal, it holds for plain floats alone: Mesa's compiler
+/// takes the widening of a block apart in another way where two tokens share it.
+#[test]
+fn few_rows_have_the_same_bits_in_the_kernels_of_each_profile() {
+    let blocks = [DType::F16, DType::Quant(Quant(&Q4_0)), DType::Quant(Quant::from_name("q4_k").unwrap())];
+    for (profile, no_subgroups, types) in
+        [(Profile::Dx12, false, blocks.as_slice()), (Profile::Dx12, true, &blocks), (Profile::Metal, false, &blocks[..1])]
+    {
+        let Some(mut executor) = few_rows_executor(Some(profile), no_subgroups, Vec::new()) else { return };
+        for &dtype in types {
+            let llama = wide_llama(dtype);
+            for n_rows in [2, 3, 8] {
+                assert_eq!(first_other_row(&mut executor, &llama, n_rows), None, "{profile:?}, {dtype}, {n_rows} rows a run");
+            }
+        }
+    }
+}
+
+/// What would go unseen by a bound: another order of a sum, another rounding of activations.
+#[test]
+fn another_order_of_sums_in_kernels_of_few_rows_is_found() {
+    let fault = |op, from, to| KernelFault { op, from, to };
+    for (profile, what, faults) in [
+        (
+            Profile::Dx12,
+            "groups in another order",
+            vec![fault("matvec_rows_i8", "var group = lane;", "var group = (lane + LANES / 2u) % LANES;")],
+        ),
+        (Profile::Dx12, "activations rounded otherwise", vec![fault("quantize", "127.0 / most", "126.0 / most")]),
+        (
+            Profile::Metal,
+            "a scale before the sum",
+            vec![fault("matvec_rows", "lanes_sum(acc, local) * scales.xxyy", "lanes_sum(acc * scales.xxyy, local)")],
+        ),
+    ] {
+        let Some(mut executor) = few_rows_executor(Some(profile), false, faults) else { return };
+        let llama = wide_llama(if profile == Profile::Metal { DType::F16 } else { DType::Quant(Quant(&Q4_0)) });
+        assert!(first_other_row(&mut executor, &llama, 4).is_some(), "{what}: not found");
+    }
 }
 
 /// Runs that share a submit each have numbers of their own, are told apart when they are read, and take no later write of the host.

@@ -26,7 +26,7 @@ fn main(
             ahead[r] = load_block(first_group[r] + min(lane, GROUPS - 1u));
         }
         if pass_idx == 0u {
-            let squares = quantize_row(local);
+            let squares = quantize_row(0u, 0u, 1u, local);
             if NORMED {
                 scale = norm_scale(workgroup_sum(squares, local));
             } else {
@@ -35,7 +35,7 @@ fn main(
         }
         var acc: array<f32, ROWS>;
         for (var group = lane; group < GROUPS; group += LANES) {
-            let a = activations(group);
+            let a = activations(0u, group);
             let f = factors(a.q);
             for (var r = 0u; r < ROWS; r++) {
                 let b = ahead[r];

@@ -3,24 +3,7 @@
 //! a multiple of 2 · AT_ONCE.
 //! Buffers, grid, error: as `matvec_i8`.
 //! Needs: nothing, the fragment of a pair perhaps 64-bit integers.
-//! Expects: activations, factors, block_dot, quantize_row, norm_scale, workgroup_sum, slot_row, load_pairs, load_pair, leave_sums, finish
-
-struct PairActivations {
-    a: Factors,
-    b: Factors,
-    scales: vec2<f32>,
-    halves: vec4<i32>,
-}
-
-fn pair_activations(pair: u32) -> PairActivations {
-    let a = activations(2u * pair);
-    let b = activations(2u * pair + 1u);
-    return PairActivations(factors(a.q), factors(b.q), vec2(a.scale, b.scale), vec4(a.halves, b.halves));
-}
-
-fn pair_dot(w: Pair, x: PairActivations) -> f32 {
-    return block_dot(w[0], x.a, x.scales.x, x.halves.xy) + block_dot(w[1], x.b, x.scales.y, x.halves.zw);
-}
+//! Expects: pair_activations, pair_dot, quantize_row, norm_scale, workgroup_sum, slot_row, load_pairs, load_pair, leave_sums, finish
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -30,7 +13,7 @@ fn main(
 ) {
     let lane = local % LANES;
     let first_slot = local / LANES * ROWS;
-    let squares = quantize_row(local);
+    let squares = quantize_row(0u, 0u, 1u, local);
     var scale = 1.0;
     if NORMED {
         scale = norm_scale(workgroup_sum(squares, local));
@@ -45,16 +28,16 @@ fn main(
         var acc: array<f32, ROWS>;
         for (var first = lane * AT_ONCE; first < GROUPS / 2u; first += LANES * AT_ONCE) {
             // One by one: software adapters keep arrays in memory.
-            let x0 = pair_activations(first);
+            let x0 = pair_activations(0u, first);
             var x1: PairActivations;
             var x2: PairActivations;
             var x3: PairActivations;
             if AT_ONCE > 1u {
-                x1 = pair_activations(first + 1u);
+                x1 = pair_activations(0u, first + 1u);
             }
             if AT_ONCE > 2u {
-                x2 = pair_activations(first + 2u);
-                x3 = pair_activations(first + 3u);
+                x2 = pair_activations(0u, first + 2u);
+                x3 = pair_activations(0u, first + 3u);
             }
             for (var r = 0u; r < n_rows; r++) {
                 // Rows past the end repeat the last one; the epilogue drops them.

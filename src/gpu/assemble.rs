@@ -159,6 +159,8 @@ impl Target {
             "prelude/reduce" => "prelude/reduce_workgroup",
             "prelude/quantize" if subgroup >= 8 && !software => "prelude/quantize_subgroup",
             "prelude/quantize" => "prelude/quantize_workgroup",
+            "prelude/one_row" if subgroup >= 8 && !software => "prelude/one_row_subgroup",
+            "prelude/one_row" => "prelude/one_row_workgroup",
             "prelude/quads" if subgroup == 8 => "prelude/quads_subgroup",
             "prelude/quads" => "prelude/quads_loaded",
             "prelude/words" if words_64 => "prelude/words_64",

@@ -8,7 +8,7 @@ use super::bound::Bound;
 use super::cache::Memory;
 use super::contract::{RUN, STEP};
 use super::device::{CountedBuffer, Gpu};
-use super::lower::{BlockLayout, Dispatch, Grid, Lowering, N_ARRIVALS, Operand, RUN_WORDS, Work};
+use super::lower::{BlockLayout, Dispatch, Grid, Lowering, MATVEC_ROWS, N_ARRIVALS, Operand, RUN_WORDS, Work};
 use super::pipelines::{BindingKind, Pipeline, PipelineCache};
 use super::weights::{Placed, Weights};
 use crate::graph::ExecError;
@@ -35,7 +35,7 @@ pub struct Recording {
     pub dispatches: Vec<Recorded>,
     /// The run's words, then the rope rows of each entry of the plan.
     pub run_block: Arc<CountedBuffer>,
-    /// Runs that are repeated are worth a command buffer: those of one token, which are short beside what encoding them takes.
+    /// Runs that are repeated are worth a command buffer: those of few tokens, which are short beside what encoding them takes.
     pub repeats: bool,
     /// Byte offset of each rope table in the run block.
     pub rope_offsets: Vec<u64>,
@@ -159,7 +159,7 @@ impl Recording {
         let arrivals = if counts { Some(shared.arena.arrivals(gpu)?) } else { None };
         let sources: Vec<_> = dispatches.iter().map(|d| &d.source).collect();
         shared.pipelines.prepare(gpu, &sources)?;
-        let repeats = plan.bucket == Some(1);
+        let repeats = plan.bucket.is_some_and(|rows| rows <= MATVEC_ROWS);
         if repeats {
             shared.pipelines.prepare_to_record(gpu, &sources);
         }

@@ -42,8 +42,6 @@ pub struct MatvecWork<'a> {
     /// Rows and columns of the weight.
     pub n: usize,
     pub k: usize,
-    /// Tokens, at most.
-    pub n_tokens: usize,
     /// The norm is a prologue.
     pub normed: bool,
     /// `store`, `gated` or `rope_store`.
@@ -69,16 +67,26 @@ pub struct Tuning {
 const LEAST_INT8_WIDTH: usize = 512;
 
 impl Tuning {
-    /// The shape of the kernel for this work on this device.
+    /// The shape of the kernel for this work of one token on this device.
     pub fn matvec(&self, caps: &Caps, work: &MatvecWork) -> MatvecTuning {
         let chosen = default_matvec(caps, work);
-        // Several tokens share a kernel that is not measured.
-        if work.n_tokens != 1 {
-            return chosen;
-        }
         let asked = self.trial.or_else(|| self.measured.get(&work.key()).copied());
         asked.filter(|t| fits(caps, t, may_round(caps, work))).unwrap_or(chosen)
     }
+}
+
+/// The shape for 2 to 8 tokens where one token has `one`: as many lanes a row and rows a block, so that each token's sums are those it has alone, and
+/// blocks lie as they do for one.
+pub fn of_few_rows(caps: &Caps, one: MatvecTuning, n_tokens: usize, k: usize) -> MatvecTuning {
+    let cols = n_tokens.next_power_of_two();
+    if one.int8 && takes_pairs(caps, k) {
+        return MatvecTuning { cols, ..one };
+    }
+    // More rows would take registers for which fewer invocations then have room (NVIDIA H200).
+    let rows = one.rows.min(2);
+    let wanted = one.workgroup * one.rows / rows;
+    let workgroup = wanted.min(caps.workgroup_threads as usize).max(one.lanes);
+    MatvecTuning { cols, rows, workgroup, ..one }
 }
 
 /// Whether the device can run a shape, and the work allows it: `int8` says whether activations may be rounded.
@@ -94,7 +102,7 @@ fn may_round(caps: &Caps, work: &MatvecWork) -> bool {
     // Quants, scales and sums of the activations, and what reductions take.
     let fits = work.k.div_ceil(32) * 48 + 128 + 4096 <= caps.workgroup_memory as usize;
     let whole = work.k.is_multiple_of(32) && work.k >= LEAST_INT8_WIDTH;
-    caps.int8 && work.format.quants != Quants::Floats && work.n_tokens == 1 && whole && fits
+    caps.int8 && work.format.quants != Quants::Floats && whole && fits
 }
 
 /// Whether eight-bit activations multiply pairs of groups (`matvec_pairs`): on software adapters a load costs by the lane, hardly by the word.
@@ -112,7 +120,6 @@ pub fn pairs_at_once(pairs: usize, lanes: usize) -> usize {
 /// Where nothing was measured.
 fn default_matvec(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
     let groups = work.k.div_ceil(32);
-    let cols = if work.n_tokens == 1 { 1 } else { 4 };
     let int8 = may_round(caps, work) && caps.dot_products;
     if caps.software {
         let lanes = if caps.subgroup > 0 { caps.subgroup as usize } else { 4 };
@@ -122,10 +129,10 @@ fn default_matvec(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
             let in_loop = takes_pairs(caps, work.k) && work.epilogue != "rope_store";
             let (workgroup, rows) = (lanes * 2, if in_loop { 32 } else { 16 });
             let blocks = work.n / (workgroup / lanes * rows);
-            return MatvecTuning { int8, workgroup, lanes, rows, cols, passes: (blocks / 16).clamp(1, 16) };
+            return MatvecTuning { int8, workgroup, lanes, rows, cols: 1, passes: (blocks / 16).clamp(1, 16) };
         }
         let passes = if work.normed { (work.n / 256).clamp(1, 8) } else { 1 };
-        return MatvecTuning { int8, workgroup: lanes * 2, lanes, rows: 4, cols, passes };
+        return MatvecTuning { int8, workgroup: lanes * 2, lanes, rows: 4, cols: 1, passes };
     }
     let least = if caps.subgroup > 0 { caps.subgroup as usize } else { 16 };
     // Quantizing a row is shared by as many rows as a workgroup holds. More lanes a row hide more of memory's latency; where an epilogue
@@ -133,13 +140,13 @@ fn default_matvec(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
     let wide = if int8 { work.epilogue == "store" } else { groups >= 64 };
     let lanes = if wide { 64.max(least) } else { 32.max(least) };
     // One token's f32 activations, and the norm's weights, are read anew for each group of rows: the more of them, the fewer loads.
-    let rows = if !int8 && wide && work.n_tokens == 1 { 4 } else { 2 };
+    let rows = if !int8 && wide { 4 } else { 2 };
     let wanted = match (int8, rows) {
         (true, _) => 512,
         (false, 4) => 128,
         (false, _) => 256,
     };
-    MatvecTuning { int8, workgroup: wanted.min(caps.workgroup_threads as usize).max(lanes), lanes, rows, cols, passes: 1 }
+    MatvecTuning { int8, workgroup: wanted.min(caps.workgroup_threads as usize).max(lanes), lanes, rows, cols: 1, passes: 1 }
 }
 
 /// The shapes that tuning tries on this device, for work of one token.

@@ -1,29 +1,15 @@
 //! Activations in eight bits, four values an invocation, with subgroups of at least 8.
-//! Expects: x_quad, weigh
+//! Expects: x_quad, weigh, keep_word, keep_group
 
-// Words of the same place in neighbouring groups lie side by side, for neighbouring lanes; the padding keeps the eight places in
-// different banks of workgroup memory.
-const X_STRIDE: u32 = GROUPS + 4u;
-var<workgroup> packed_x: array<u32, 8u * X_STRIDE>;
-var<workgroup> x_scales: array<f32, GROUPS>;
-// Sums of a over each half of a group.
-var<workgroup> x_halves: array<i32, 2u * GROUPS>;
-
-fn activations(group: u32) -> Activations {
-    let lo = vec4(packed_x[group], packed_x[X_STRIDE + group], packed_x[2u * X_STRIDE + group], packed_x[3u * X_STRIDE + group]);
-    let at = group + 4u * X_STRIDE;
-    let hi = vec4(packed_x[at], packed_x[at + X_STRIDE], packed_x[at + 2u * X_STRIDE], packed_x[at + 3u * X_STRIDE]);
-    return Activations(Packed(lo, hi), x_scales[group], vec2(x_halves[2u * group], x_halves[2u * group + 1u]));
-}
-
-// Quantizes the row into workgroup memory. Returns this invocation's part of the sum of squares before the norm's weight.
-fn quantize_row(local: u32) -> f32 {
+// Quantizes a row's chunks of 4 · WORKGROUP values: `chunk`, and each `n_chunks` further. Returns this invocation's part of their sum of squares
+// before the norm's weight.
+fn quantize_row(token: u32, chunk: u32, n_chunks: u32, local: u32) -> f32 {
     var squares = 0.0;
-    for (var first = 0u; first < K / 4u; first += WORKGROUP) {
+    for (var first = chunk * WORKGROUP; first < K / 4u; first += n_chunks * WORKGROUP) {
         // Eight neighbours share a group; those past the end repeat the last quad and write nothing.
         let inside = first + local < K / 4u;
         let quad = min(first + local, K / 4u - 1u);
-        let raw = x_quad(0u, quad);
+        let raw = x_quad(token, quad);
         let v = weigh(raw, quad);
         squares += select(0.0, dot(raw, raw), inside);
         // Bits of magnitudes order as the magnitudes do, with inf and NaN above all numbers: a group that holds one gets such a scale.
@@ -37,14 +23,11 @@ fn quantize_row(local: u32) -> f32 {
         var sum = q.x + q.y + q.z + q.w;
         sum += subgroupShuffleXor(sum, 1u);
         sum += subgroupShuffleXor(sum, 2u);
+        let second = subgroupShuffleXor(sum, 4u);
         if inside {
-            let group = quad / 8u;
-            packed_x[quad % 8u * X_STRIDE + group] = pack4xI8(q);
-            if quad % 4u == 0u {
-                x_halves[quad / 4u] = sum;
-            }
+            keep_word(token, quad, pack4xI8(q));
             if quad % 8u == 0u {
-                x_scales[group] = most / 127.0;
+                keep_group(token, quad / 8u, most / 127.0, vec2(sum, second));
             }
         }
     }

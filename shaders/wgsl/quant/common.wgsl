@@ -66,8 +66,14 @@ fn half_values(b: Block, half: u32) -> HalfValues {
     return out;
 }
 
-fn weight_dot(group: u32, x: Values) -> f32 {
-    let b = load_block(group);
+// What a kernel reads of a group once, for several rows of activations.
+alias Held = Block;
+
+fn hold(group: u32) -> Held {
+    return load_block(group);
+}
+
+fn held_dot(b: Held, x: Values) -> f32 {
     let q = block_packed(b);
     let s = block_scales(b);
     var lo = dot(weight_floats(q.lo.x), x.v[0]) + dot(weight_floats(q.lo.y), x.v[1]);

@@ -27,8 +27,14 @@ fn half_values(b: Block, half: u32) -> HalfValues {
     return out;
 }
 
-fn weight_dot(group: u32, x: Values) -> f32 {
-    let w = weight_values(group);
+// What a kernel reads of a group once, for several rows of activations.
+alias Held = Values;
+
+fn hold(group: u32) -> Held {
+    return weight_values(group);
+}
+
+fn held_dot(w: Held, x: Values) -> f32 {
     var total = dot(w.v[0], x.v[0]) + dot(w.v[1], x.v[1]);
     total += dot(w.v[2], x.v[2]) + dot(w.v[3], x.v[3]);
     total += dot(w.v[4], x.v[4]) + dot(w.v[5], x.v[5]);

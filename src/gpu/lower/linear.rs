@@ -1,15 +1,15 @@
 //! Linear layers: matrix-vector kernels with prologue and epilogue for few rows, tiles for many, and separate kernels where neither fits.
 
 use super::super::assemble::Source;
-use super::super::caps::Caps;
 use super::super::quant::{Quants, WeightFormat};
-use super::super::tuning::{MatvecTuning, MatvecWork, pairs_at_once, takes_pairs};
+use super::super::tuning::{MatvecTuning, MatvecWork, of_few_rows, pairs_at_once, takes_pairs};
 use super::super::variants::Variant;
 use super::super::weights::Placed;
 use super::neural::with_piece;
-use super::{Arguments, Grid, Lowering, Operand, RunShape, Work, fold, kv_rows, of_rows};
+use super::tiles::CooperativeTile;
+use super::{Arguments, Grid, Lowering, Operand, RunShape, Work, kv_rows, of_rows};
 use crate::graph::{ExecError, KvType, RopeStyle, UnaryOp};
-use crate::plan::{Buf, CacheStore, Epilogue, Linear, Norm, Rope, Rows, View};
+use crate::plan::{Buf, CacheStore, Epilogue, Linear, Norm, Rope, Rows, ScalarRef, View};
 use std::sync::Arc;
 
 /// The most rows that matrix-vector kernels take.
@@ -17,9 +17,25 @@ pub const MATVEC_ROWS: usize = 8;
 
 /// The x of a linear after what had to be done to it beforehand.
 struct Prepared {
-    x: Operand,
+    x: Activations,
     /// Norm weight and the run's word of eps, where the norm is a prologue.
     norm: Option<(Buf, usize)>,
+}
+
+/// What a kernel multiplies weights with.
+enum Activations {
+    Plain(Operand),
+    /// Those of a few rows in eight bits: quants, and scales and sums.
+    Rounded(Operand, Operand),
+}
+
+/// A linear's rows in eight bits, and of what they were made.
+pub(super) struct RoundedRows {
+    step_idx: usize,
+    x: Buf,
+    norm: Option<(Buf, ScalarRef)>,
+    rows: Rows,
+    workgroup: usize,
 }
 
 impl Lowering<'_> {
@@ -49,7 +65,7 @@ impl Lowering<'_> {
                 }
             }
             Epilogue::RopeStore { .. } => {
-                let tuning = self.tuning(k, placed.format());
+                let tuning = self.shape(k, placed.format());
                 let fits = if few { self.rope_store_fits(k, &tuning) } else { self.rotates_tiles(k) };
                 if fits && one_piece && self.caps.uses(Variant::RopeStoreEpilogue) {
                     self.rope_store(k, &prepared, &placed)?;
@@ -61,26 +77,60 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Whether a matrix-vector kernel takes these rows. On software adapters registers hold more than one token best.
+    /// Whether a matrix-vector kernel takes these rows.
     fn few(&self, k: &Linear) -> bool {
-        self.caps.uses(Variant::Matvec) && k.rows.count <= if self.caps.software { 1 } else { MATVEC_ROWS }
+        self.caps.uses(Variant::Matvec) && k.rows.count <= MATVEC_ROWS
     }
 
     /// Norm as a prologue where the matvec can take it, as a kernel of its own otherwise; f16 for the matrix units.
     fn prepare(&mut self, k: &Linear) -> Result<Prepared, ExecError> {
         if self.cooperative(k) {
-            return Ok(Prepared { x: self.narrow(k), norm: None });
+            return Ok(Prepared { x: Activations::Plain(self.narrow(k)), norm: None });
         }
-        let Some((weight, eps)) = k.norm else {
-            return Ok(Prepared { x: k.x.into(), norm: None });
+        let few = self.few(k);
+        let as_prologue = few && k.k.is_multiple_of(32) && self.caps.uses(Variant::NormPrologue);
+        let (mut x, mut norm) = (Operand::from(k.x), k.norm.filter(|_| as_prologue));
+        if let Some((weight, eps)) = k.norm.filter(|_| !as_prologue) {
+            x = self.scratch(k.rows.count * k.k);
+            let apart = Norm { x: k.x, weight, eps, out: k.x, rows: k.rows, width: k.k };
+            self.norm_into(k.x.into(), &apart, x)?;
+        }
+        let one = self.tuning.matvec(self.caps, &matvec_work(k, self.placed[k.weight.0 as usize].format()));
+        let x = if few && one.int8 && k.rows.count > 1 { self.rounded(k, x, norm.take(), one.workgroup) } else { Activations::Plain(x) };
+        Ok(Prepared { x, norm: norm.map(|(weight, eps)| (weight, self.word(eps))) })
+    }
+
+    /// A few rows in eight bits, by a kernel of its own: `workgroup` is that of one row's kernel, in whose order the norm's squares add up. A linear of
+    /// the same rows just before has made them already.
+    fn rounded(&mut self, k: &Linear, x: Operand, norm: Option<(Buf, ScalarRef)>, workgroup: usize) -> Activations {
+        let (groups, rows) = (k.k / 32, k.rows.count);
+        let quants = self.shared_scratch("rounded", rows * groups * 8);
+        let scales = self.shared_scratch("rounded groups", rows * (groups + 1) * 2);
+        let made = RoundedRows { step_idx: self.step_idx, x: k.x, norm, rows: k.rows, workgroup };
+        let is_same = |last: &RoundedRows| {
+            let of_same = last.x == made.x && last.norm == made.norm && last.rows == made.rows && last.workgroup == made.workgroup;
+            last.step_idx + 1 == made.step_idx && of_same && x == Operand::from(k.x)
         };
-        if self.few(k) && k.k.is_multiple_of(32) && self.caps.uses(Variant::NormPrologue) {
-            return Ok(Prepared { x: k.x.into(), norm: Some((weight, self.word(eps))) });
+        let again = !self.rounded.as_ref().is_some_and(is_same);
+        self.rounded = Some(made).filter(|_| x == Operand::from(k.x));
+        if again {
+            let source = Source::new("quantize")
+                .set("WORKGROUP", workgroup)
+                .set("LANES", workgroup)
+                .set("K", k.k)
+                .set("GROUPS", groups)
+                .with("prelude/reduce")
+                .with(if norm.is_some() { "prologue/rms_norm" } else { "prologue/plain" })
+                .with("prelude/quantize");
+            let norm = norm.map(|(weight, eps)| (weight, self.word(eps)));
+            // A norm's squares are those of a whole row.
+            let parts = if norm.is_some() { 1 } else { (k.k / 4).div_ceil(workgroup) };
+            let of_run = k.rows;
+            let grid = Grid::PerRun(Arc::new(move |run: &RunShape| [parts as u32, of_run.of_run(run.n_tokens) as u32, 1]));
+            let arguments = with_norm(of_rows(k.rows), norm).bind("x", x).bind("x_quants", quants).bind("x_groups", scales);
+            self.push(source, arguments, grid);
         }
-        let out = self.scratch(k.rows.count * k.k);
-        let norm = Norm { x: k.x, weight, eps, out: k.x, rows: k.rows, width: k.k };
-        self.norm_into(k.x.into(), &norm, out)?;
-        Ok(Prepared { x: out, norm: None })
+        Activations::Rounded(quants, scales)
     }
 
     /// Whether the matrix units take these rows: f16, which holds no f32 weights.
@@ -114,7 +164,7 @@ impl Lowering<'_> {
                 .bind_some("residual", residual);
             if few {
                 let (source, tuning, arguments) = self.matvec(k, prepared, placed, part.index, arguments);
-                let grid = matvec_grid(part.n.div_ceil(tuning.slots() * tuning.passes), k.rows, tuning.cols);
+                let grid = Grid::flat(part.n.div_ceil(tuning.slots() * tuning.passes));
                 self.push_work(switches(source.with("epilogue/store")), arguments, grid, work(k));
             } else {
                 let (source, tile, arguments) = self.matrix(k, prepared, placed, (part.index, part.n), arguments);
@@ -150,17 +200,12 @@ impl Lowering<'_> {
             (source, workgroup * rows, cols)
         } else if self.cooperative(k) {
             let tile = CooperativeTile::of(self.caps, n, k.rows.count);
-            let source = Source::new("matmul_cooperative")
-                .set("SUBGROUPS_N", tile.subgroups_n)
-                .set("SUBGROUPS_T", tile.subgroups_t)
-                .set("WIDE", tile.wide)
-                .set("DEPTH", tile.depth)
-                .with(matrix_fragment(self.caps));
+            let source = tile.source(self.caps);
             (source, tile.rows(), tile.tokens())
         } else {
             (Source::new("matmul"), 64, 64)
         };
-        let arguments = arguments.set("k", k.k).set("groups", k.k.div_ceil(32)).bind("x", prepared.x);
+        let arguments = with_x(arguments.set("k", k.k).set("groups", k.k.div_ceil(32)), prepared);
         let arguments = with_piece(arguments, format, k.weight, piece);
         (source.with_weight(format.fragments), (n_tile, t_tile), arguments)
     }
@@ -171,7 +216,7 @@ impl Lowering<'_> {
             let arguments = of_weight_rows(k, k.n, part.row).bind("out", out);
             let (source, arguments, grid) = if self.few(k) {
                 let (source, tuning, arguments) = self.matvec(k, prepared, placed, part.index, arguments.set("act", act));
-                let grid = matvec_grid((k.n / 2).div_ceil(tuning.slots() / 2 * tuning.passes), k.rows, tuning.cols);
+                let grid = Grid::flat((k.n / 2).div_ceil(tuning.slots() / 2 * tuning.passes));
                 (source.with("epilogue/gated"), arguments, grid)
             } else {
                 let (source, tile, arguments) = self.matrix(k, prepared, placed, (part.index, k.n), arguments);
@@ -227,7 +272,7 @@ impl Lowering<'_> {
                     .set("NEOX", rope.style == RopeStyle::Neox)
                     .set("KV_Q8_0", spec.kv_type == KvType::Q8_0)
                     .set("TABLE", rope_table_len(rope.n_dims));
-                (source, arguments, matvec_grid(k.n.div_ceil(tuning.slots() * tuning.passes), k.rows, tuning.cols))
+                (source, arguments, Grid::flat(k.n.div_ceil(tuning.slots() * tuning.passes)))
             } else {
                 let (source, tile, arguments) = self.matrix(k, prepared, placed, (part.index, k.n), arguments);
                 let source = source.with("epilogue/tile_rows").with("epilogue/tile_rope_store");
@@ -288,8 +333,10 @@ impl Lowering<'_> {
         }
     }
 
-    fn tuning(&self, k: &Linear, format: &WeightFormat) -> MatvecTuning {
-        self.tuning.matvec(self.caps, &matvec_work(k, format))
+    /// The shape of the matrix-vector kernel for these rows.
+    fn shape(&self, k: &Linear, format: &WeightFormat) -> MatvecTuning {
+        let one = self.tuning.matvec(self.caps, &matvec_work(k, format));
+        if k.rows.count == 1 { one } else { of_few_rows(self.caps, one, k.rows.count, k.k) }
     }
 
     /// The kernel for few tokens without its epilogue, for a piece of the weight; its shape; and what the kernel takes beside the arguments of its
@@ -303,17 +350,21 @@ impl Lowering<'_> {
         arguments: Arguments,
     ) -> (Source, MatvecTuning, Arguments) {
         let format = placed.format();
-        let tuning = self.tuning(k, format);
+        let tuning = self.shape(k, format);
+        let several = k.rows.count > 1;
         let prologue = match (prepared.norm.is_some(), k.k.is_multiple_of(32)) {
             (true, _) => "prologue/rms_norm",
             (false, true) => "prologue/plain",
             (false, false) => "prologue/ragged",
         };
         let pairs = tuning.int8 && takes_pairs(self.caps, k.k);
-        let op = match tuning.int8 {
-            true if pairs => "matvec_pairs",
-            true => "matvec_i8",
-            false => "matvec",
+        let op = match (tuning.int8, several) {
+            (true, false) if pairs => "matvec_pairs",
+            (true, true) if pairs => "matvec_rows_pairs",
+            (true, false) => "matvec_i8",
+            (true, true) => "matvec_rows_i8",
+            (false, false) => "matvec",
+            (false, true) => "matvec_rows",
         };
         let mut source = Source::new(op)
             .set("WORKGROUP", tuning.workgroup)
@@ -325,21 +376,24 @@ impl Lowering<'_> {
             .set("K", k.k)
             .set("GROUPS", k.k.div_ceil(32))
             .with("prelude/reduce")
-            .with(prologue)
             .with_weight(format.fragments);
+        if !(tuning.int8 && several) {
+            source = source.with(prologue);
+        }
         if tuning.int8 {
             source = match self.words_at_once(format) {
                 Some(n_words) => source.with("prelude/dot_pairs").set("WORDS_AT_ONCE", n_words),
                 None => source.with("prelude/dot_packed"),
             };
-            source.fragments.push("prelude/quantize");
+            source.fragments.extend(if several { ["prelude/few_rows"].as_slice() } else { &["prelude/quantize", "prelude/one_row"] });
             source.fragments.push("prelude/rows_i8");
             if pairs {
+                source.fragments.push("prelude/pairs_i8");
                 source = source.set("AT_ONCE", pairs_at_once(k.k / 64, tuning.lanes));
                 source.fragments.extend(format.pair_fragments(self.caps.words_64));
             }
         }
-        let arguments = with_norm(arguments, prepared.norm).bind("x", prepared.x);
+        let arguments = with_x(with_norm(arguments, prepared.norm), prepared);
         (source, tuning, with_piece(arguments, format, k.weight, piece))
     }
 }
@@ -349,68 +403,17 @@ fn of_weight_rows(k: &Linear, n: usize, first_row: usize) -> Arguments {
     of_rows(k.rows).set("n", n).set("first_row", first_row)
 }
 
+/// With the activations.
+fn with_x(arguments: Arguments, prepared: &Prepared) -> Arguments {
+    match prepared.x {
+        Activations::Plain(x) => arguments.bind("x", x),
+        Activations::Rounded(quants, groups) => arguments.bind("x_quants", quants).bind("x_groups", groups),
+    }
+}
+
 /// With the weight of a norm and the run's word of its eps, which no kernel reads where there is no norm.
 fn with_norm(arguments: Arguments, norm: Option<(Buf, usize)>) -> Arguments {
     arguments.set("eps", norm.map_or(0, |n| n.1)).bind_some("norm_weight", norm.map(|n| n.0))
-}
-
-/// How `matmul_cooperative` divides its sums.
-#[derive(Clone, Copy)]
-struct CooperativeTile {
-    subgroups_n: usize,
-    subgroups_t: usize,
-    /// Blocks of 16 rows of a subgroup, each for 32 tokens: 2 or 4.
-    wide: usize,
-    /// Groups of 32 columns at a time.
-    depth: usize,
-}
-
-impl CooperativeTile {
-    /// 128 rows and 128 tokens: each weight is widened half as often.
-    const LARGE: CooperativeTile = CooperativeTile { subgroups_n: 2, subgroups_t: 4, wide: 4, depth: 2 };
-    /// 64 rows and 64 tokens.
-    const SMALL: CooperativeTile = CooperativeTile { subgroups_n: 2, subgroups_t: 2, wide: 2, depth: 2 };
-    /// The same with two thirds of the workgroup memory: Apple's GPUs hold as many workgroups at a time as have room.
-    const SMALL_SHALLOW: CooperativeTile = CooperativeTile { depth: 1, ..Self::SMALL };
-    /// The large one within 32 KiB.
-    const LARGE_SHALLOW: CooperativeTile = CooperativeTile { depth: 1, ..Self::LARGE };
-    /// As many workgroups as it takes to fill a large GPU: with fewer, smaller tiles are faster.
-    const LEAST_LARGE: usize = 128;
-
-    fn of(caps: &Caps, n: usize, n_tokens: usize) -> Self {
-        if caps.matrix_edge == 8 {
-            return Self::SMALL_SHALLOW;
-        }
-        let fits = |tile: &Self| {
-            let (bytes, threads) = (tile.bytes(), tile.threads());
-            bytes <= caps.workgroup_memory as usize && threads <= caps.workgroup_threads as usize
-        };
-        let is_worth = |tile: &Self| n.div_ceil(tile.rows()) * n_tokens.div_ceil(tile.tokens()) >= Self::LEAST_LARGE;
-        let large = [Self::LARGE, Self::LARGE_SHALLOW].into_iter().find(fits);
-        large.filter(is_worth).unwrap_or(Self::SMALL)
-    }
-
-    fn rows(self) -> usize {
-        self.subgroups_n * self.wide * 16
-    }
-
-    fn tokens(self) -> usize {
-        self.subgroups_t * 32
-    }
-
-    fn threads(self) -> usize {
-        self.subgroups_n * self.subgroups_t * 32
-    }
-
-    /// Workgroup memory of the kernel with matrices of 16 × 16.
-    fn bytes(self) -> usize {
-        (self.rows() + self.tokens()) * (8 * self.depth + 2) * 8 + self.threads() / 32 * 16 * 20 * 4
-    }
-}
-
-/// The fragment of the matrix units' matrices.
-pub fn matrix_fragment(caps: &Caps) -> &'static str {
-    if caps.matrix_edge == 8 { "matrix/edge_8" } else { "matrix/edge_16" }
 }
 
 /// What a matrix-vector kernel has to do for this step.
@@ -420,17 +423,12 @@ pub fn matvec_work<'a>(k: &Linear, format: &'a WeightFormat) -> MatvecWork<'a> {
         Epilogue::Gated { .. } => "gated",
         Epilogue::RopeStore { .. } => "rope_store",
     };
-    MatvecWork { format, n: k.n, k: k.k, n_tokens: k.rows.count, normed: k.norm.is_some(), epilogue }
+    MatvecWork { format, n: k.n, k: k.k, normed: k.norm.is_some(), epilogue }
 }
 
 /// Vectors of four numbers in a table of rotations for up to `MATVEC_ROWS` tokens.
 pub fn rope_table_len(n_dims: usize) -> usize {
     (MATVEC_ROWS * n_dims).div_ceil(4)
-}
-
-fn matvec_grid(blocks: usize, rows: Rows, cols: usize) -> Grid {
-    let [x, y, _] = fold(blocks);
-    Grid::PerRun(Arc::new(move |run: &RunShape| [x, y, rows.of_run(run.n_tokens).div_ceil(cols) as u32]))
 }
 
 /// Tiles of rows by tiles of tokens.

@@ -8,6 +8,7 @@ mod linear;
 mod long;
 mod neural;
 mod sample;
+mod tiles;
 
 pub use attention::N_ARRIVALS;
 pub use block::{BlockLayout, DRAW_WORDS, SEGMENT_WORDS};
@@ -164,6 +165,8 @@ pub struct Lowering<'a> {
     /// Indices of shared scratch buffers by name.
     shared: BTreeMap<&'static str, usize>,
     step_idx: usize,
+    /// What the last kernel that rounds a few rows made.
+    rounded: Option<linear::RoundedRows>,
 }
 
 impl<'a> Lowering<'a> {
@@ -181,6 +184,7 @@ impl<'a> Lowering<'a> {
             scratch: Vec::new(),
             shared: BTreeMap::new(),
             step_idx: 0,
+            rounded: None,
         }
     }
 
