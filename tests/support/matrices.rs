@@ -82,6 +82,7 @@ fn emulation(edge: usize) -> Vec<(String, String)> {
         ("], row)".into(), ", row)".into()),
         (format!("], {pitch})"), format!(", {pitch})")),
         ("let rows = rows_of_run(".into(), "emulated_lane = local % 32u;\n    let rows = rows_of_run(".into()),
+        ("let rows = segment.first_row".into(), "emulated_lane = local % 32u;\n    let rows = segment.first_row".into()),
     ];
     if edge == 8 {
         all.extend([("coopLoadT<Sum8>(&zeros[".into(), "emulated_sum(".into()), ("], 8u)".into(), ", 8u)".into())]);
