@@ -99,7 +99,6 @@ fn logits(program: &mut ModelProgram, tokens: &[i32], chunk: usize) -> Vec<f32> 
             inputs: vec![Binding::Host(Arc::new(HostTensor::i32([part.len()], part.to_vec())))],
             literals: graph.literals().to_vec(),
             segments: vec![Segment { caches: vec![CacheUse { cache, position: i * chunk }], n_tokens: part.len(), ..Segment::default() }],
-            ..RunArgs::default()
         };
         let result = executor.run(compiled, &args).unwrap();
         out.extend(executor.read(&result[0]).unwrap().as_f32().unwrap());
