@@ -104,7 +104,7 @@ impl Memory {
     /// The number of a further sequence: an empty one, or one that holds what another one does before a position.
     ///
     /// # Errors
-    /// When there are as many as the memory has room for, and for a position of which the other one does not hold what is seen.
+    /// When the memory has no room for one more sequence, and when the other sequence no longer holds a position that is seen from the fork.
     pub fn add(&self, gpu: &Gpu, fork: Option<(usize, usize)>) -> Result<usize, ExecError> {
         let Places { pool, tables } = &mut *self.places.borrow_mut();
         let refused = |message| ExecError::Unsupported { message, origin: Default::default() };
@@ -162,9 +162,6 @@ impl Memory {
     /// # Errors
     /// When the device is out of memory.
     pub fn copy(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, copies: &[PageCopy]) -> Result<(), ExecError> {
-        if copies.is_empty() {
-            return Ok(());
-        }
         let layout = CacheLayout::of(&self.spec);
         let mut carrier = self.carrier.borrow_mut();
         if carrier.is_none() {

@@ -11,7 +11,7 @@ use super::recording::{Recording, RunBuffers};
 use super::run_clock::RunClock;
 use super::timer::Timer;
 use super::vulkan::Secondary;
-use crate::graph::{Counters, ExecError, PageCopy, RunArgs};
+use crate::graph::{Counters, ExecError, RunArgs};
 
 /// Multiply-adds of one submit: a quarter second at 0.4 T/s, which a slow integrated GPU reaches; drivers kill longer work.
 const MOST_WORK: f64 = 1e11;
@@ -63,13 +63,10 @@ pub struct Encoded<'a> {
 /// # Errors
 /// When the device is out of memory, or a cache out of pages, and for more tokens than a cache takes at once.
 pub fn encode(gpu: &Gpu, held: &mut Held, run: &Encoded, clock: &mut Option<RunClock>, counters: &mut Counters) -> Result<(), ExecError> {
-    let copies = prepare_pages(gpu, held, run, counters)?;
+    prepare_pages(gpu, held, run, counters)?;
     let shape = params::shape_of(run.recording, run.args, run.buffers.caches);
     let block = params::block_of(run.recording, run.args, run.buffers.caches, &shape);
     held.write(gpu, &run.recording.run_block, bytemuck::cast_slice(&block), counters)?;
-    for (cache, copies) in run.buffers.caches.iter().zip(&copies) {
-        cache.memory.copy(gpu, held.encoder(gpu), copies)?;
-    }
     poison(gpu, held, run.poisoned)?;
     run.before.iter().for_each(|copy| copy.encode(held.encoder(gpu)));
     let grids: Vec<[u32; 3]> = run.recording.dispatches.iter().map(|d| d.grid.of_run(&shape)).collect();
@@ -86,19 +83,20 @@ pub fn encode(gpu: &Gpu, held: &mut Held, run: &Encoded, clock: &mut Option<RunC
     Ok(())
 }
 
-/// Makes the pages that the run writes, and gives those that must be copied before, by cache.
-fn prepare_pages(gpu: &Gpu, held: &mut Held, run: &Encoded, counters: &mut Counters) -> Result<Vec<Vec<PageCopy>>, ExecError> {
-    let mut copies = Vec::new();
+/// Makes the pages that the run writes. A page that another sequence holds too is copied at once: where a later segment finds no page left, the
+/// sequences of the earlier ones must still find what they held.
+fn prepare_pages(gpu: &Gpu, held: &mut Held, run: &Encoded, counters: &mut Counters) -> Result<(), ExecError> {
     for (i, (cache, rows)) in run.buffers.caches.iter().zip(&run.recording.rows_written).enumerate() {
-        let mut of_cache = Vec::new();
         for (segment, &sequence) in run.args.segments.iter().zip(&cache.sequences) {
-            let n = if run.recording.plan.segments > 1 { segment.n_tokens } else { rows.of_run(run.args.n_tokens()) };
+            let n = rows.of_run(segment.n_tokens);
             let prepared = cache.memory.prepare(gpu, sequence, segment.caches[i].position, n, || held.submit(gpu, counters));
-            of_cache.extend(prepared.map_err(|e| ExecError::Unsupported { message: e.to_string(), origin: Default::default() })?);
+            let copies = prepared.map_err(|e| ExecError::Unsupported { message: e.to_string(), origin: Default::default() })?;
+            if !copies.is_empty() {
+                cache.memory.copy(gpu, held.encoder(gpu), &copies)?;
+            }
         }
-        copies.push(of_cache);
     }
-    Ok(copies)
+    Ok(())
 }
 
 /// Work that one submit may hold.

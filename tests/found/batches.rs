@@ -248,6 +248,38 @@ fn a_run_without_a_page_left_loses_nothing() {
     }
 }
 
+/// The page that a fork shares is copied for the first segment of a run whose second segment finds no page left.
+#[test]
+fn a_fork_in_a_run_without_a_page_left_keeps_what_it_held() {
+    for request in requests() {
+        let shape = |spec: CacheSpec| CacheSpec { places: spec.n_pages(), sequences: 3, ..spec };
+        let mut subject = Subject::open(&request, "tiny-q4_0.gguf", KvType::F16, shape);
+        let random = &mut Random(17);
+        let first = subject.model.executor.lock().new_cache(&subject.spec).unwrap();
+        let second = subject.model.executor.lock().add_cache(first).unwrap();
+        let (mut kept, mut other) = (Sequence::new(first, 20, random), Sequence::new(second, 400, random));
+        let feed = |subject: &mut Subject, sequence: &mut Sequence, n: usize| {
+            let segment = sequence.segment(subject, n);
+            let given = subject.run(vec![segment]).unwrap().remove(0);
+            sequence.take(n, given);
+        };
+        [8, 8, 4].into_iter().for_each(|n| feed(&mut subject, &mut kept, n));
+        let fork = subject.model.executor.lock().fork_cache(first, 20).unwrap();
+        // One page is left: the copy takes it.
+        let left = subject.spec.n_pages() - 2 - 1;
+        let page = subject.spec.page;
+        (0..left).for_each(|_| feed(&mut subject, &mut other, page));
+        let both = vec![kept.segment(&subject, 1), other.segment(&subject, subject.spec.page)];
+        let error = subject.run(both).unwrap_err().to_string();
+        assert!(error.contains("pages of the key-value cache are in use"), "{error}");
+        subject.model.executor.lock().free_cache(other.cache);
+        (0..30).for_each(|_| feed(&mut subject, &mut kept, 1));
+        subject.model.executor.lock().free_cache(fork);
+        subject.model.executor.lock().free_cache(kept.cache);
+        assert_alone(&mut subject, &kept, keeps_bits(&request), &format!("{:?}", request.backend));
+    }
+}
+
 #[test]
 fn what_no_run_of_several_sequences_can_take_is_refused() {
     for request in requests() {
