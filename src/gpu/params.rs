@@ -26,10 +26,9 @@ pub fn shape_of(recording: &Recording, args: &RunArgs, caches: &[RunCache]) -> R
 /// The run's block as its kernels read it.
 pub fn block_of(recording: &Recording, args: &RunArgs, caches: &[RunCache], shape: &RunShape) -> Vec<u32> {
     let (plan, layout) = (&recording.plan, &recording.layout);
-    let n_tokens = args.n_tokens();
     let mut block = vec![0; layout.n_words];
     let mut put = |first: usize, words: &mut dyn Iterator<Item = u32>| words.enumerate().for_each(|(i, word)| block[first + i] = word);
-    put(0, &mut [n_tokens, shape.segments.len(), shape.n_single].into_iter().map(|n| n as u32));
+    put(0, &mut [shape.n_tokens, shape.segments.len(), shape.n_single].into_iter().map(|n| n as u32));
     put(layout.scalar(crate::plan::ScalarRef(0)), &mut shape.segments[0].scalars.iter().copied());
     if plan.segments > 1 {
         put(layout.row_segments, &mut args.rows().map(|(segment, _)| segment as u32));
@@ -38,7 +37,7 @@ pub fn block_of(recording: &Recording, args: &RunArgs, caches: &[RunCache], shap
         let cache = crate::graph::CacheIdx(c as u32);
         let mut place = layout.places(cache);
         for (s, (segment, &sequence)) in shape.segments.iter().zip(sequences).enumerate() {
-            let n_rows = if plan.segments > 1 { segment.n_rows } else { rows.of_run(n_tokens) };
+            let n_rows = rows.of_run(segment.n_rows);
             memory.with_table(sequence, |table| {
                 put(place, &mut (segment.positions[c]..segment.positions[c] + n_rows).map(|p| memory.first_row(table.place(p))));
             });
@@ -78,7 +77,7 @@ pub fn block_of(recording: &Recording, args: &RunArgs, caches: &[RunCache], shap
                 RopeRowsKind::SinkDelta(cache) => segment.specs.get(cache.0 as usize).map(|spec| spec.window),
             };
             let first = i64::from(segment.scalars[rows.first.0 as usize] as i32);
-            let n_rows = if plan.segments > 1 { segment.n_rows } else { rows.rows.of_run(n_tokens) };
+            let n_rows = rows.rows.of_run(segment.n_rows);
             block.extend(rope_rows(&rows.spec, first, n_rows, window).iter().map(|v| v.to_bits()));
         }
     }

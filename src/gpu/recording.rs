@@ -35,7 +35,7 @@ pub struct Recording {
     pub dispatches: Vec<Recorded>,
     /// The run's words, then the rope rows of each entry of the plan.
     pub run_block: Arc<CountedBuffer>,
-    /// Runs that are repeated are worth a command buffer: those of few tokens, which are short beside what encoding them takes.
+    /// Whether repeated runs get a command buffer. Runs of few tokens do: to encode them takes long beside what they compute.
     pub repeats: bool,
     /// Byte offset of each rope table in the run block.
     pub rope_offsets: Vec<u64>,

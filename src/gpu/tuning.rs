@@ -75,8 +75,8 @@ impl Tuning {
     }
 }
 
-/// The shape for 2 to 8 tokens where one token has `one`: as many lanes a row and rows a block, so that each token's sums are those it has alone, and
-/// blocks lie as they do for one.
+/// The shape of the kernel for 2 to 8 tokens, made from that for one token, `one`: lanes share a row of the weight in the same way, so that each token
+/// gets the sums that it gets alone, and a block has as many rows.
 pub fn of_few_rows(caps: &Caps, one: MatvecTuning, n_tokens: usize, k: usize) -> MatvecTuning {
     let cols = n_tokens.next_power_of_two();
     if one.int8 && takes_pairs(caps, k) {

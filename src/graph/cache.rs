@@ -29,7 +29,7 @@ pub struct CacheSpec {
     pub page: usize,
     /// The most sequences that share the memory.
     pub sequences: usize,
-    /// P: pages of the memory, at least as many as one sequence holds. 0: as many as all sequences together may hold.
+    /// P: pages of the memory, enough for one sequence at least. 0 stands for enough for all sequences.
     pub places: usize,
     pub kv_type: KvType,
 }

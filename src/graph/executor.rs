@@ -296,7 +296,7 @@ pub trait Executor: Send {
         Err(one_sequence())
     }
 
-    /// A further sequence that holds what another one holds before `position`, and shares its pages until one of them writes there.
+    /// Forks a sequence: the new one holds the same positions before `position`. Both share pages; a page is copied before one of them writes into it.
     ///
     /// # Errors
     /// As `add_cache`.

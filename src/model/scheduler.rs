@@ -188,10 +188,6 @@ where
         self.executor.lock().counters()
     }
 
-    pub fn programs_mut(&mut self) -> &mut P {
-        &mut self.programs
-    }
-
     /// Starts the next run where one can be made, and gives what an earlier one brought: it waits for that one while two are under way, or where
     /// none can be made. Nothing is given where no sequence is left.
     ///

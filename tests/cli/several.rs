@@ -33,7 +33,7 @@ fn completions(backend: &str, n: &str, seed: usize, prompt: &str) -> Vec<Value> 
 #[test]
 fn each_of_several_completions_is_the_one_that_its_seed_gives_alone() {
     for backend in backends() {
-        // Whole prompts are shared but for their last token; one of a single token shares nothing.
+        // Completions share all tokens of the prompt but the last one. Those of a prompt of one token share none.
         for prompt in ["1,267,270,9,289,12", "17"] {
             let together = completions(backend, "4", 7, prompt);
             let ids = |completion: &Value| completion["ids"].clone();

@@ -13,7 +13,7 @@ use super::Int8Format;
 pub(super) const STREAMS: usize = 4;
 /// Rows of activations that a kernel takes at once, at most.
 pub(super) const MOST_ACTS: usize = 4;
-/// Bytes between what a kernel computes with and what it asks the memory for.
+/// How many bytes ahead of its loads a kernel prefetches.
 #[cfg(target_arch = "x86_64")]
 pub(super) const AHEAD: usize = 512;
 

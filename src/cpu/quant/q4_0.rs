@@ -175,7 +175,7 @@ mod avx2 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn add_blocks<const T: usize>(totals: &mut Totals<T>, bytes: *const u8, n: usize, acts: &[LanesRow<'_>; T], i: usize) {
-        // The compiler must not know what it loads for one weight row from what it loaded for the last: it would copy all to the stack first.
+        // Without this the compiler reuses the activations that it loaded for the last weight row, and first copies all of them to the stack.
         let i = black_box(i);
         let mut sums = totals.quants;
         let mut halves = [0u16; GROUP];

@@ -210,7 +210,7 @@ impl InView {
         let cache = self.cache.0 as usize;
         let (mut most, mut left) = (1, self.n_rows(run));
         for segment in &run.segments {
-            let n_rows = if run.segments.len() > 1 { segment.n_rows.min(left) } else { left };
+            let n_rows = self.rows.of_run(segment.n_rows).min(left);
             left -= n_rows;
             let window = usize::try_from(segment.i32(self.window)).unwrap_or(0);
             for p in segment.positions[cache]..segment.positions[cache] + n_rows {

@@ -10,7 +10,8 @@ pub const SEGMENT_WORDS: usize = 9;
 /// Words of a row that is drawn, as `prelude/draws` has them.
 pub const DRAW_WORDS: usize = 9;
 
-/// The first words of a run's parts. Scalars are those of the first segment; what differs between segments stands in parts of its own.
+/// Where each part of a run's block begins, in words. The plan's scalars have the values of the first segment; kernels read what differs between segments
+/// from the parts for segments and draws.
 #[derive(Clone, Debug)]
 pub struct BlockLayout {
     /// By cache: a word a row, where its key and value go.

@@ -100,8 +100,8 @@ impl Lowering<'_> {
         Ok(Prepared { x, norm: norm.map(|(weight, eps)| (weight, self.word(eps))) })
     }
 
-    /// A few rows in eight bits, by a kernel of its own: `workgroup` is that of one row's kernel, in whose order the norm's squares add up. A linear of
-    /// the same rows just before has made them already.
+    /// Quantizes a few rows of activations to eight bits in a dispatch of their own. `workgroup`: invocations of the kernel for one row, which sets the
+    /// order in which the norm adds up squares. Where the linear before took the same rows, its result serves.
     fn rounded(&mut self, k: &Linear, x: Operand, norm: Option<(Buf, ScalarRef)>, workgroup: usize) -> Activations {
         let (groups, rows) = (k.k / 32, k.rows.count);
         let quants = self.shared_scratch("rounded", rows * groups * 8);
