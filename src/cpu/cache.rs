@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use half::f16;
 
-use crate::graph::{CacheSpec, ExecError, KvType, PageCopy, PageError, PagePool, PageTable};
+use crate::graph::{CacheSpec, ExecError, KvType, PageCopy, PageTable, PagedSequence};
 
 use super::buffer::{Buffer, Mem};
 use super::isa::{Isa, for_each_isa};
@@ -17,38 +17,33 @@ use super::vector::{narrow_to_f16, widen_f16_bytes};
 const Q8_BLOCK: usize = 32;
 const Q8_WORDS: usize = 9;
 
-/// The keys and values of all sequences that share one memory.
+/// The keys and values of all sequences that share one memory, and the ids of each.
 pub(super) struct KvMemory {
-    pub spec: CacheSpec,
+    spec: CacheSpec,
     keys: Buffer,
     values: Buffer,
-    pool: PagePool,
+    /// By number of the sequence.
+    histories: Vec<History>,
 }
 
-/// One sequence: where its pages lie in the memory, and the ids of its positions.
-pub(super) struct Sequence {
-    spec: CacheSpec,
-    table: PageTable,
+/// The ids of a sequence's last positions.
+pub(super) struct History {
     /// The id of position p at p modulo the length; -1 where none was recorded.
-    history: Vec<AtomicI32>,
+    ids: Vec<AtomicI32>,
 }
 
 impl KvMemory {
+    /// Memory of a shape that has no fault.
+    ///
     /// # Errors
-    /// Out of memory, or a window that its sinks fill.
+    /// Out of memory.
     pub fn new(spec: &CacheSpec) -> Result<KvMemory, ExecError> {
-        if let Some(message) = spec.fault() {
-            return Err(ExecError::Unsupported { message, origin: Default::default() });
-        }
         let len = [spec.n_layers, spec.n_kv_heads, spec.n_positions(), row_words(spec)].iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         let len = len.unwrap_or(usize::MAX / 8);
         let new = |what| Buffer::new(len, what, "a smaller `--ctx` lowers it");
-        Ok(KvMemory {
-            spec: *spec,
-            keys: new("the cache's keys")?,
-            values: new("the cache's values")?,
-            pool: PagePool::new(spec.n_places()),
-        })
+        let (keys, values) = (new("the cache's keys")?, new("the cache's values")?);
+        let histories = (0..spec.sequences).map(|_| History::new(spec)).collect();
+        Ok(KvMemory { spec: *spec, keys, values, histories })
     }
 
     pub fn len_bytes(&self) -> usize {
@@ -60,8 +55,13 @@ impl KvMemory {
         self.values.poison();
     }
 
+    /// The ids of the sequence with this number.
+    pub fn history(&self, number: usize) -> &History {
+        &self.histories[number]
+    }
+
     /// Copies a page of all layers from one place to another.
-    fn copy_page(&self, copy: PageCopy) {
+    pub fn copy_page(&self, copy: PageCopy) {
         let words = self.spec.n_kv_heads * self.spec.page * row_words(&self.spec);
         for memory in [&self.keys, &self.values] {
             for layer in 0..self.spec.n_layers {
@@ -74,51 +74,33 @@ impl KvMemory {
     }
 }
 
-impl Sequence {
-    /// An empty sequence in a memory of this shape.
-    pub fn new(spec: &CacheSpec) -> Sequence {
-        let history = (0..spec.n_pages() * spec.page).map(|_| AtomicI32::new(-1)).collect();
-        Sequence { spec: *spec, table: PageTable::new(spec), history }
+impl History {
+    fn new(spec: &CacheSpec) -> History {
+        History { ids: (0..spec.n_pages() * spec.page).map(|_| AtomicI32::new(-1)).collect() }
     }
 
-    /// A sequence with the same positions before `position`, which shares their pages.
-    ///
-    /// # Errors
-    /// Where pages that the query at `position` sees are no longer held.
-    pub fn fork(&self, memory: &mut KvMemory, position: usize) -> Result<Sequence, PageError> {
-        let table = self.table.fork(&mut memory.pool, position)?;
-        let history = self.history.iter().map(|id| AtomicI32::new(id.load(Ordering::Relaxed))).collect();
-        Ok(Sequence { spec: self.spec, table, history })
+    /// Forgets what a sequence with the same number recorded before.
+    pub fn clear(&self) {
+        self.ids.iter().for_each(|id| id.store(-1, Ordering::Relaxed));
     }
 
-    /// Gives its pages back.
-    pub fn release(self, memory: &mut KvMemory) {
-        self.table.release(&mut memory.pool);
-    }
-
-    /// Makes pages for a run that writes `n` positions from `position` on, and copies those that other sequences hold too.
-    ///
-    /// # Errors
-    /// When there is none left, and for more positions than a run writes; nothing has changed then.
-    pub fn prepare(&mut self, memory: &mut KvMemory, position: usize, n: usize) -> Result<(), PageError> {
-        let (copies, _) = self.table.prepare(&mut memory.pool, position, n)?;
-        copies.into_iter().for_each(|copy| memory.copy_page(copy));
-        Ok(())
+    pub fn copy_from(&self, other: &History) {
+        self.ids.iter().zip(&other.ids).for_each(|(id, other)| id.store(other.load(Ordering::Relaxed), Ordering::Relaxed));
     }
 
     /// Records the id of a position.
     pub fn record(&self, position: usize, id: i32) {
-        self.history[position % self.history.len()].store(id, Ordering::Relaxed);
+        self.ids[position % self.ids.len()].store(id, Ordering::Relaxed);
     }
 
     /// The id that was recorded last for a position, or for one that many positions before.
     pub fn recorded(&self, position: usize) -> i32 {
-        self.history[position % self.history.len()].load(Ordering::Relaxed)
+        self.ids[position % self.ids.len()].load(Ordering::Relaxed)
     }
 
     /// The ids of the last `n` positions before `position`, as far back as the recording goes.
     pub fn recent_ids(&self, position: usize, n: usize) -> impl Iterator<Item = i32> {
-        let n = n.min(position).min(self.history.len());
+        let n = n.min(position).min(self.ids.len());
         (position - n..position).map(|p| self.recorded(p)).filter(|&id| id >= 0)
     }
 }
@@ -126,22 +108,18 @@ impl Sequence {
 /// A sequence in a run, and the position of its first row.
 #[derive(Clone, Copy)]
 pub(super) struct UsedCache<'a> {
-    pub memory: &'a KvMemory,
-    pub sequence: &'a Sequence,
+    pub sequence: PagedSequence<'a, KvMemory>,
     pub position: usize,
 }
 
 impl<'a> UsedCache<'a> {
+    pub fn history(&self) -> &'a History {
+        self.sequence.memory.history(self.sequence.number)
+    }
+
     pub fn layer(&self, isa: Isa, layer: usize) -> KvLayer<'a> {
-        KvLayer {
-            isa,
-            spec: self.memory.spec,
-            table: &self.sequence.table,
-            keys: self.memory.keys.view(),
-            values: self.memory.values.view(),
-            layer,
-            position: self.position,
-        }
+        let PagedSequence { memory, spec, table, .. } = self.sequence;
+        KvLayer { isa, spec: *spec, table, keys: memory.keys.view(), values: memory.values.view(), layer, position: self.position }
     }
 }
 

@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use crate::environment;
 use crate::graph::{
     Bandwidth, Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, ExecError, Executor, Graph, NodeId, ProgramId,
-    ProgramKey, Programs, RopeRowsKind, RunArgs, StepTimes, rope_rows,
+    ProgramKey, Programs, RopeRowsKind, RunArgs, Sequences, StepTimes, rope_rows,
 };
 use crate::plan::{Buf, Off, Plan, Rows, Rule, Target};
 use crate::tensor::{DType, HostData, HostTensor};
 
 use super::bandwidth::bandwidth;
 use super::buffer::{Buffer, Mem};
+use super::cache::KvMemory;
 use super::isa::Isa;
 use super::operands::{bind_segments, check_operands, check_segments, copy_words, device, host_words, keep_outputs, stage_inputs};
-use super::sequences::Sequences;
 use super::step::{StepContext, StepMemory, run_kernel};
 use super::tensors::Tensors;
 use super::threads::Threads;
@@ -54,7 +54,7 @@ pub struct CpuExecutor {
     slots: Vec<Buffer>,
     slot_buffers: u64,
     tensors: Tensors,
-    sequences: Sequences,
+    sequences: Sequences<KvMemory>,
     memory: StepMemory,
     counters: Counters,
     timed: bool,
@@ -136,9 +136,10 @@ impl CpuExecutor {
     }
 
     fn note_memory(&mut self) {
-        let caches = self.sequences.len_bytes();
+        let caches: usize = self.sequences.memories().map(KvMemory::len_bytes).sum();
         let slots: usize = self.slots.iter().map(Buffer::len_bytes).sum();
-        self.counters.buffers = self.slot_buffers + self.weights.buffers + self.tensors.buffers + 2 * self.sequences.n_memories() as u64;
+        self.counters.buffers =
+            self.slot_buffers + self.weights.buffers + self.tensors.buffers + 2 * self.sequences.memories().count() as u64;
         self.counters.device_bytes = (caches + slots + self.weights.bytes + self.tensors.bytes) as u64;
         self.counters.peak_device_bytes = self.counters.peak_device_bytes.max(self.counters.device_bytes);
     }
@@ -199,7 +200,9 @@ impl Executor for CpuExecutor {
         }
         for segment in &args.segments {
             for (used, rows) in segment.caches.iter().zip(&program.rows_written) {
-                self.sequences.prepare(used.cache, used.position, rows.of_run(segment.n_tokens))?;
+                let prepared = self.sequences.prepare(used.cache, used.position, rows.of_run(segment.n_tokens))?;
+                let memory = self.sequences.get(used.cache)?.memory;
+                prepared.copies.into_iter().for_each(|copy| memory.copy_page(copy));
             }
         }
         let segments = bind_segments(plan, args, &self.sequences)?;
@@ -290,27 +293,41 @@ impl Executor for CpuExecutor {
     }
 
     fn new_cache(&mut self, spec: &CacheSpec) -> Result<CacheId, ExecError> {
-        let cache = self.sequences.start(spec, self.poison);
+        let poison = self.poison;
+        let cache = self.sequences.start(spec, || {
+            let memory = KvMemory::new(spec)?;
+            if poison {
+                memory.poison();
+            }
+            Ok(memory)
+        });
         self.note_memory();
         cache
     }
 
     fn add_cache(&mut self, beside: CacheId) -> Result<CacheId, ExecError> {
-        self.sequences.add(beside)
+        let cache = self.sequences.add(beside)?;
+        let added = self.sequences.get(cache)?;
+        added.memory.history(added.number).clear();
+        Ok(cache)
     }
 
     fn fork_cache(&mut self, of: CacheId, position: usize) -> Result<CacheId, ExecError> {
-        self.sequences.fork(of, position)
+        let cache = self.sequences.fork(of, position)?;
+        let (from, fork) = (self.sequences.get(of)?, self.sequences.get(cache)?);
+        fork.memory.history(fork.number).copy_from(from.memory.history(from.number));
+        Ok(cache)
     }
 
     fn free_cache(&mut self, cache: CacheId) {
-        self.sequences.end(cache);
+        drop(self.sequences.end(cache));
         self.note_memory();
     }
 
     fn record_history(&mut self, cache: CacheId, position: usize, ids: &[i32]) -> Result<(), ExecError> {
-        let sequence = self.sequences.get(cache)?.1;
-        ids.iter().enumerate().for_each(|(i, &id)| sequence.record(position + i, id));
+        let sequence = self.sequences.get(cache)?;
+        let history = sequence.memory.history(sequence.number);
+        ids.iter().enumerate().for_each(|(i, &id)| history.record(position + i, id));
         Ok(())
     }
 

@@ -31,7 +31,6 @@ mod sample;
 mod scalar;
 mod scatter_add;
 mod select_row;
-mod sequences;
 mod softmax;
 mod step;
 mod tensors;

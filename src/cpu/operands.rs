@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 
-use crate::graph::{Binding, DeviceTensor, ExecError, Origin, RunArgs};
+use crate::graph::{Binding, DeviceTensor, ExecError, Origin, RunArgs, Sequences};
 use crate::plan::{Buf, Plan};
 use crate::tensor::{HostData, HostTensor};
 
 use super::buffer::Buffer;
-use super::cache::UsedCache;
-use super::sequences::Sequences;
+use super::cache::{KvMemory, UsedCache};
 use super::step::RunSegment;
 use super::tensors::Tensors;
 
@@ -58,7 +57,7 @@ pub(super) fn check_segments(plan: &Plan, args: &RunArgs) -> Result<(), ExecErro
 }
 
 /// The rows and the sequences of each segment.
-pub(super) fn bind_segments<'a>(plan: &Plan, args: &RunArgs, sequences: &'a Sequences) -> Result<Vec<RunSegment<'a>>, ExecError> {
+pub(super) fn bind_segments<'a>(plan: &Plan, args: &RunArgs, sequences: &'a Sequences<KvMemory>) -> Result<Vec<RunSegment<'a>>, ExecError> {
     let mut segments = Vec::with_capacity(args.segments.len());
     let mut first_row = 0;
     for segment in &args.segments {
@@ -66,11 +65,11 @@ pub(super) fn bind_segments<'a>(plan: &Plan, args: &RunArgs, sequences: &'a Sequ
         for (i, spec) in plan.options.caches.iter().enumerate() {
             let used =
                 segment.caches.get(i).ok_or_else(|| device(format!("the run binds {} of {} caches", segment.caches.len(), i + 1)))?;
-            let (memory, sequence) = sequences.get(used.cache)?;
-            if memory.spec != *spec {
-                return Err(device(format!("the program was made for a cache of {spec:?}, not {:?}", memory.spec)));
+            let sequence = sequences.get(used.cache)?;
+            if sequence.spec != spec {
+                return Err(device(format!("the program was made for a cache of {spec:?}, not {:?}", sequence.spec)));
             }
-            caches.push(UsedCache { memory, sequence, position: used.position });
+            caches.push(UsedCache { sequence, position: used.position });
         }
         segments.push(RunSegment { first_row, n_rows: segment.n_tokens, caches });
         first_row += segment.n_tokens;

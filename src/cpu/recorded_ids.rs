@@ -11,7 +11,7 @@ pub(super) fn run(ctx: &StepContext<'_>, cache: CacheIdx, out: Buf, count: usize
     for (s, segment) in ctx.segments.iter().enumerate() {
         let used = ctx.cache(cache, s);
         for (t, out) in out.iter_mut().skip(segment.first_row).take(segment.n_rows).enumerate() {
-            *out = used.sequence.recorded(used.position + t);
+            *out = used.history().recorded(used.position + t);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::graph::NoChoice;
 use crate::graph::philox::sample_draw;
 use crate::plan::{Sample, ScalarRef};
 
-use super::cache::Sequence;
+use super::cache::History;
 use super::step::StepContext;
 
 /// Memory that a thread keeps from task to task.
@@ -31,7 +31,7 @@ pub(super) fn run(ctx: &StepContext<'_>, step: &Sample) {
     let (blocks, segments) = (ctx.blocks, ctx.segments);
     ctx.threads.run(step.rows, |row| {
         let id = segments.get(row).map_or(0, |segment| {
-            let history = step.history.map(|cache| segment.caches[cache.0 as usize].sequence);
+            let history = step.history.map(|cache| segment.caches[cache.0 as usize].history());
             let logits = &logits[row * step.vocab..][..step.vocab];
             MEMORY.with_borrow_mut(|memory| draw(memory, step, &blocks[row], logits, history))
         });
@@ -41,7 +41,7 @@ pub(super) fn run(ctx: &StepContext<'_>, step: &Sample) {
 }
 
 /// Draws an id with the settings of a segment's parameter block, and records it in the history.
-fn draw(memory: &mut SampleMemory, step: &Sample, block: &[u32], logits: &[f32], history: Option<&Sequence>) -> i32 {
+fn draw(memory: &mut SampleMemory, step: &Sample, block: &[u32], logits: &[f32], history: Option<&History>) -> i32 {
     let [temperature, top_k, top_p, min_p, penalty, last_n, seed] = step.settings;
     let bits = |scalar: ScalarRef| block[scalar.0 as usize];
     let float = |scalar| f32::from_bits(bits(scalar));
@@ -49,7 +49,7 @@ fn draw(memory: &mut SampleMemory, step: &Sample, block: &[u32], logits: &[f32],
     let position = bits(step.position) as i32;
     memory.logits.clear();
     memory.logits.extend_from_slice(logits);
-    let recent = history.map(|sequence| sequence.recent_ids(usize::try_from(position).unwrap_or(0), count(last_n)));
+    let recent = history.map(|history| history.recent_ids(usize::try_from(position).unwrap_or(0), count(last_n)));
     memory.penalize(recent.into_iter().flatten(), float(penalty));
     let settings = Settings {
         temperature: float(temperature),
@@ -60,8 +60,8 @@ fn draw(memory: &mut SampleMemory, step: &Sample, block: &[u32], logits: &[f32],
         position: position as u32,
     };
     let id = memory.no_choice().map_or_else(|| memory.choose(&settings) as i32, NoChoice::id);
-    if let (Some(sequence), Ok(position)) = (history, usize::try_from(position)) {
-        sequence.record(position, id);
+    if let (Some(history), Ok(position)) = (history, usize::try_from(position)) {
+        history.record(position, id);
     }
     id
 }

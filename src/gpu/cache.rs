@@ -1,11 +1,11 @@
-//! Key-value caches: the memory of some sequences, a buffer for the keys and one for the values of each layer, which pages hold each sequence, and
-//! the ids that the repeat penalty and later runs read.
+//! Key-value caches: the memory of some sequences, a buffer for the keys and one for the values of each layer, the tables of their pages as kernels
+//! read them, and the ids that the repeat penalty and later runs read.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::device::{CountedBuffer, Gpu};
-use crate::graph::{CacheSpec, ExecError, KvType, PageCopy, PageError, PagePool, PageTable};
+use crate::graph::{CacheSpec, ExecError, KvType, PageCopy, PageTable};
 
 /// How a layer's keys, or values, lie in their buffer: `[P, G, page, D]`, heads padded to whole units of the type.
 #[derive(Clone, Copy, Debug)]
@@ -55,24 +55,16 @@ pub struct Memory {
     pub history: Arc<CountedBuffer>,
     /// A page on its way, made for the first fork that writes.
     carrier: RefCell<Option<CountedBuffer>>,
-    places: RefCell<Places>,
-}
-
-struct Places {
-    pool: PagePool,
-    /// By number of the sequence.
-    tables: Vec<Option<PageTable>>,
 }
 
 const HINT: &str = "lower --ctx, or choose --kv q8_0";
 
 impl Memory {
+    /// Memory of a shape that has no fault.
+    ///
     /// # Errors
-    /// When the device is out of memory, or one layer is past its binding limit, or the specification is impossible.
+    /// When the device is out of memory, or one layer is past its binding limit.
     pub fn new(gpu: &Gpu, spec: &CacheSpec) -> Result<Self, ExecError> {
-        if let Some(message) = spec.fault() {
-            return Err(ExecError::Unsupported { message, origin: Default::default() });
-        }
         let layout = CacheLayout::of(spec);
         let mb = (2 * layout.len_bytes * spec.n_layers).div_ceil(1_000_000);
         if layout.len_bytes as u64 > gpu.caps.max_binding {
@@ -97,62 +89,11 @@ impl Memory {
         let history = make(history_bytes)?;
         // Ids that were never recorded are out of range.
         gpu.queue.write_buffer(&history.buffer, 0, &vec![0xff; history_bytes]);
-        let places = Places { pool: PagePool::new(spec.n_places()), tables: (0..spec.sequences).map(|_| None).collect() };
-        Ok(Memory { spec: *spec, keys, values, pages, history, carrier: RefCell::default(), places: RefCell::new(places) })
-    }
-
-    /// The number of a further sequence: an empty one, or one that holds what another one does before a position.
-    ///
-    /// # Errors
-    /// When the memory has no room for one more sequence, and when the other sequence no longer holds a position that is seen from the fork.
-    pub fn add(&self, gpu: &Gpu, fork: Option<(usize, usize)>) -> Result<usize, ExecError> {
-        let Places { pool, tables } = &mut *self.places.borrow_mut();
-        let refused = |message| ExecError::Unsupported { message, origin: Default::default() };
-        let Some(number) = tables.iter().position(Option::is_none) else {
-            let n = self.spec.sequences;
-            return Err(refused(format!("the key-value cache holds {n} sequences of at most {n}: end one first")));
-        };
-        let forked = fork.and_then(|(of, position)| Some(tables[of].as_ref()?.fork(pool, position)));
-        let table = forked.transpose().map_err(|e| refused(e.to_string()))?.unwrap_or_else(|| PageTable::new(&self.spec));
-        self.upload(gpu, number, &table);
-        tables[number] = Some(table);
-        Ok(number)
-    }
-
-    /// Ends a sequence; whether it was the last one.
-    pub fn end(&self, sequence: usize) -> bool {
-        let Places { pool, tables } = &mut *self.places.borrow_mut();
-        if let Some(table) = tables[sequence].take() {
-            table.release(pool);
-        }
-        tables.iter().all(Option::is_none)
-    }
-
-    /// Makes pages for a run that writes `n` positions of a sequence from `position` on, and gives those that must be copied before it. `submit` is
-    /// called before the device sees another table: runs that were encoded and not submitted read the one before.
-    ///
-    /// # Errors
-    /// When there is no page left, and for more positions than a run writes.
-    pub fn prepare(
-        &self,
-        gpu: &Gpu,
-        sequence: usize,
-        position: usize,
-        n: usize,
-        submit: impl FnOnce(),
-    ) -> Result<Vec<PageCopy>, PageError> {
-        let Places { pool, tables } = &mut *self.places.borrow_mut();
-        let Some(table) = &mut tables[sequence] else { return Ok(Vec::new()) };
-        let (copies, has_changed) = table.prepare(pool, position, n)?;
-        if has_changed {
-            submit();
-            self.upload(gpu, sequence, table);
-        }
-        Ok(copies)
+        Ok(Memory { spec: *spec, keys, values, pages, history, carrier: RefCell::default() })
     }
 
     /// Gives the device the table of a sequence.
-    fn upload(&self, gpu: &Gpu, sequence: usize, table: &PageTable) {
+    pub fn upload(&self, gpu: &Gpu, sequence: usize, table: &PageTable) {
         let rows: Vec<u32> = table.entries().iter().map(|&place| self.first_row(place as usize * self.spec.page)).collect();
         gpu.queue.write_buffer(&self.pages.buffer, self.first_entry(sequence) as u64 * 4, bytemuck::cast_slice(&rows));
     }
@@ -194,13 +135,6 @@ impl Memory {
         encoder.copy_buffer_to_buffer(&self.history.buffer, from as u64 * len, &carrier.buffer, 0, len);
         encoder.copy_buffer_to_buffer(&carrier.buffer, 0, &self.history.buffer, to as u64 * len, len);
         Ok(())
-    }
-
-    /// Calls `f` with the table of a sequence.
-    pub fn with_table(&self, sequence: usize, f: impl FnOnce(&PageTable)) {
-        if let Some(table) = &self.places.borrow().tables[sequence] {
-            f(table);
-        }
     }
 
     /// Where the entries of a sequence's table begin.

@@ -19,7 +19,7 @@ use super::quant::WeightFormat;
 use super::readback::{EAGER_BYTES, Readback, ReadbackRing};
 use super::recording::{Recording, RunBuffers, RunCache, Shared, SlotArena};
 use super::run_clock::RunClock;
-use super::submit::{Encoded, encode};
+use super::submit::{Encoded, encode, prepare_pages};
 use super::timer::Timer;
 use super::tuning::{MatvecTuning, candidates};
 use super::variants::Variant;
@@ -27,7 +27,7 @@ use super::weights::Weights;
 use super::{bandwidth, submit, tune};
 use crate::graph::{
     Bandwidth, Binding, CacheId, CacheSpec, CompileOptions, Counters, DeviceTensor, DeviceTime, ExecError, Executor, Graph, NodeId, Origin,
-    ProgramId, ProgramKey, Programs, Released, RunArgs, StepTimes, TuneReport, Tuned,
+    PagedSequence, ProgramId, ProgramKey, Programs, Released, RunArgs, Sequences, StepTimes, TuneReport, Tuned,
 };
 use crate::plan::{Buf, Kernel, Off, Plan, Rule, Target};
 use crate::tensor::{DType, HostData, HostTensor, Shape};
@@ -49,9 +49,7 @@ pub struct GpuExecutor {
     pool: Pool,
     readbacks: ReadbackRing,
     programs: Programs<Program>,
-    memories: Vec<Option<Memory>>,
-    /// By `CacheId`: the memory of a sequence, and its number there.
-    sequences: Vec<Option<(usize, usize)>>,
+    sequences: Sequences<Memory>,
     tensors: HashMap<u64, Tensor>,
     next_tensor: u64,
     released: Released,
@@ -90,8 +88,7 @@ impl GpuExecutor {
             pool: Pool::default(),
             readbacks: ReadbackRing::default(),
             programs: Programs::default(),
-            memories: Vec::new(),
-            sequences: Vec::new(),
+            sequences: Sequences::default(),
             tensors: HashMap::new(),
             next_tensor: 0,
             released: Released::default(),
@@ -310,6 +307,7 @@ impl GpuExecutor {
         if args.inputs.iter().any(|input| matches!(input, Binding::Host(_))) {
             self.submit_held();
         }
+        self.prepare_pages(program, args)?;
         let mut copies = Vec::new();
         let inputs = self.bind_inputs(program, args, &mut copies)?;
         let specs = self.program(program)?.recording.plan.outputs.clone();
@@ -322,7 +320,7 @@ impl GpuExecutor {
                 outputs[i as usize] = Some(self.pool.take(&self.gpu, "an output", len)?);
             }
         }
-        let caches = run_caches(&self.memories, &self.sequences, args);
+        let caches = run_caches(&self.sequences, args);
         let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
         let recording = &mut self.programs.get_mut(program).ok_or_else(|| no_program(program))?.recording;
         let bound = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
@@ -397,7 +395,7 @@ impl GpuExecutor {
             let mut seen = Vec::new();
             for segment in &args.segments {
                 let used = segment.caches.get(i).ok_or_else(|| unsupported(format!("cache {i} is not bound")))?;
-                let (memory, sequence) = self.sequence(used.cache)?;
+                let PagedSequence { memory, number: sequence, .. } = self.sequences.get(used.cache)?;
                 if memory.spec != *spec {
                     return Err(unsupported(format!("cache {i} has another shape than the program was compiled for")));
                 }
@@ -415,26 +413,17 @@ impl GpuExecutor {
         Ok(())
     }
 
-    /// A sequence: its memory, and its number there.
-    fn sequence(&self, cache: CacheId) -> Result<(&Memory, usize), ExecError> {
-        let found = self.sequences.get(cache.0 as usize).copied().flatten();
-        let found = found.and_then(|(memory, number)| Some((self.memories[memory].as_ref()?, number)));
-        found.ok_or_else(|| unsupported(format!("there is no cache {}", cache.0)))
+    fn prepare_pages(&mut self, program: ProgramId, args: &RunArgs) -> Result<(), ExecError> {
+        let recording = &self.programs.get(program).ok_or_else(|| no_program(program))?.recording;
+        prepare_pages(&self.gpu, &mut self.held, &mut self.sequences, &recording.rows_written, args, &mut self.counters)
     }
 
-    /// A further sequence in the memory of another one, with what that holds before a position where it is a fork.
-    fn add_sequence(&mut self, of: CacheId, position: Option<usize>) -> Result<CacheId, ExecError> {
+    /// Gives the device the table of a sequence.
+    fn upload_table(&mut self, cache: CacheId) -> Result<(), ExecError> {
         self.submit_held();
-        let (memory, from) = self.sequence(of)?;
-        let number = memory.add(&self.gpu, position.map(|position| (from, position)))?;
-        let memory = self.sequences[of.0 as usize].map_or(0, |(memory, _)| memory);
-        if position.is_some()
-            && let Some(memory) = &self.memories[memory]
-        {
-            memory.copy_history(&self.gpu, self.held.encoder(&self.gpu), from, number)?;
-        }
-        self.sequences.push(Some((memory, number)));
-        Ok(CacheId(self.sequences.len() as u32 - 1))
+        let PagedSequence { memory, number, table, .. } = self.sequences.get(cache)?;
+        memory.upload(&self.gpu, number, table);
+        Ok(())
     }
 
     /// Bind groups keep buffers alive; after one is dropped they are made anew.
@@ -546,11 +535,12 @@ impl Executor for GpuExecutor {
         let inputs = self.bind_inputs(program, args, &mut Vec::new())?;
         self.read(&results[0])?;
         let mut args = args.clone();
-        let caches = run_caches(&self.memories, &self.sequences, &args);
-        let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
-        let recording = &mut self.programs.get_mut(program).ok_or_else(|| no_program(program))?.recording;
-        let bound = recording.bind(&self.gpu, &mut self.groups, &buffers)?;
-        let recording = &*recording;
+        let bound = {
+            let caches = run_caches(&self.sequences, &args);
+            let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
+            let recording = &mut self.programs.get_mut(program).ok_or_else(|| no_program(program))?.recording;
+            recording.bind(&self.gpu, &mut self.groups, &buffers)?
+        };
         let mut copied = VecDeque::new();
         begin();
         let (mut step, mut newest_submit) = (0, 0);
@@ -560,6 +550,10 @@ impl Executor for GpuExecutor {
                 newest_submit = runs_a_submit.min(times - step);
                 for _ in 0..newest_submit {
                     args.segments.iter_mut().flat_map(|s| &mut s.caches).for_each(|cache| cache.position += 1);
+                    self.prepare_pages(program, &args)?;
+                    let caches = run_caches(&self.sequences, &args);
+                    let buffers = RunBuffers { inputs: &inputs, outputs: &outputs, caches: &caches };
+                    let recording = &self.programs.get(program).ok_or_else(|| no_program(program))?.recording;
                     let run = Encoded {
                         recording,
                         bound: &bound,
@@ -647,32 +641,34 @@ impl Executor for GpuExecutor {
     }
 
     fn new_cache(&mut self, spec: &CacheSpec) -> Result<CacheId, ExecError> {
-        let memory = Memory::new(&self.gpu, spec)?;
-        let number = memory.add(&self.gpu, None)?;
-        self.memories.push(Some(memory));
-        self.sequences.push(Some((self.memories.len() - 1, number)));
-        Ok(CacheId(self.sequences.len() as u32 - 1))
+        let cache = self.sequences.start(spec, || Memory::new(&self.gpu, spec))?;
+        self.upload_table(cache)?;
+        Ok(cache)
     }
 
     fn add_cache(&mut self, beside: CacheId) -> Result<CacheId, ExecError> {
-        self.add_sequence(beside, None)
+        let cache = self.sequences.add(beside)?;
+        self.upload_table(cache)?;
+        Ok(cache)
     }
 
     fn fork_cache(&mut self, of: CacheId, position: usize) -> Result<CacheId, ExecError> {
-        self.add_sequence(of, Some(position))
+        let cache = self.sequences.fork(of, position)?;
+        self.upload_table(cache)?;
+        let (from, fork) = (self.sequences.get(of)?, self.sequences.get(cache)?);
+        fork.memory.copy_history(&self.gpu, self.held.encoder(&self.gpu), from.number, fork.number)?;
+        Ok(cache)
     }
 
     fn free_cache(&mut self, cache: CacheId) {
-        let Some((memory, number)) = self.sequences.get_mut(cache.0 as usize).and_then(Option::take) else { return };
-        if self.memories[memory].as_ref().is_some_and(|m| m.end(number)) {
-            self.memories[memory] = None;
+        if self.sequences.end(cache).is_some() {
             self.forget_bind_groups();
         }
     }
 
     fn record_history(&mut self, cache: CacheId, position: usize, ids: &[i32]) -> Result<(), ExecError> {
         self.submit_held();
-        let (memory, number) = self.sequence(cache)?;
+        let PagedSequence { memory, number, .. } = self.sequences.get(cache)?;
         memory.record(&self.gpu, number, position, ids);
         Ok(())
     }
@@ -697,11 +693,13 @@ impl Executor for GpuExecutor {
 }
 
 /// By `CacheIdx`: the memory of the first segment's cache, and the sequences of all segments.
-fn run_caches<'a>(memories: &'a [Option<Memory>], sequences: &[Option<(usize, usize)>], args: &RunArgs) -> Vec<RunCache<'a>> {
-    let sequence = |cache: CacheId| sequences.get(cache.0 as usize).copied().flatten();
+fn run_caches<'a>(sequences: &'a Sequences<Memory>, args: &RunArgs) -> Vec<RunCache<'a>> {
     let of_cache = |(i, used): (usize, &crate::graph::CacheUse)| {
-        let memory = memories[sequence(used.cache)?.0].as_ref()?;
-        let of_segment = |segment: &crate::graph::Segment| Some(sequence(segment.caches.get(i)?.cache)?.1);
+        let memory = sequences.get(used.cache).ok()?.memory;
+        let of_segment = |segment: &crate::graph::Segment| {
+            let PagedSequence { number, table, .. } = sequences.get(segment.caches.get(i)?.cache).ok()?;
+            Some((number, table))
+        };
         Some(RunCache { memory, sequences: args.segments.iter().filter_map(of_segment).collect() })
     };
     args.caches().iter().enumerate().filter_map(of_cache).collect()

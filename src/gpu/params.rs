@@ -36,11 +36,9 @@ pub fn block_of(recording: &Recording, args: &RunArgs, caches: &[RunCache], shap
     for (c, (RunCache { memory, sequences }, rows)) in caches.iter().zip(&recording.rows_written).enumerate() {
         let cache = crate::graph::CacheIdx(c as u32);
         let mut place = layout.places(cache);
-        for (s, (segment, &sequence)) in shape.segments.iter().zip(sequences).enumerate() {
+        for (s, (segment, &(sequence, table))) in shape.segments.iter().zip(sequences).enumerate() {
             let n_rows = rows.of_run(segment.n_rows);
-            memory.with_table(sequence, |table| {
-                put(place, &mut (segment.positions[c]..segment.positions[c] + n_rows).map(|p| memory.first_row(table.place(p))));
-            });
+            put(place, &mut (segment.positions[c]..segment.positions[c] + n_rows).map(|p| memory.first_row(table.place(p))));
             place += n_rows;
             let spec = &segment.specs[c];
             let words = [
@@ -63,7 +61,7 @@ pub fn block_of(recording: &Recording, args: &RunArgs, caches: &[RunCache], shap
         for (s, segment) in shape.segments.iter().enumerate().take(k.rows) {
             let history = k.history.map_or(0, |cache| {
                 let RunCache { memory, sequences } = &caches[cache.0 as usize];
-                sequences[s] * history_len(&memory.spec)
+                sequences[s].0 * history_len(&memory.spec)
             });
             let settings = k.settings.iter().chain([&k.position]).map(|word| segment.scalars[word.0 as usize]);
             put(first + s * DRAW_WORDS, &mut settings.chain([history as u32]));

@@ -11,7 +11,7 @@ use super::device::{CountedBuffer, Gpu};
 use super::lower::{BlockLayout, Dispatch, Grid, Lowering, MATVEC_ROWS, N_ARRIVALS, Operand, RUN_WORDS, Work};
 use super::pipelines::{BindingKind, Pipeline, PipelineCache};
 use super::weights::{Placed, Weights};
-use crate::graph::ExecError;
+use crate::graph::{ExecError, PageTable};
 use crate::plan::{Buf, Plan, Rows, Storage};
 
 /// A dispatch with its pipeline.
@@ -65,10 +65,10 @@ pub struct RunBuffers<'a> {
     pub caches: &'a [RunCache<'a>],
 }
 
-/// A cache of a run: the memory, and the sequence of each segment in it.
+/// A cache of a run: the memory, and the sequence of each segment in it, by its number and with the table of its pages.
 pub struct RunCache<'a> {
     pub memory: &'a Memory,
-    pub sequences: Vec<usize>,
+    pub sequences: Vec<(usize, &'a PageTable)>,
 }
 
 /// Buffers of slots and scratch, shared by all recordings: runs follow one another on the queue.

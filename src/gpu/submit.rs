@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::bound::Bound;
+use super::cache::Memory;
 use super::device::{CountedBuffer, Gpu, POISON_BYTES};
 use super::held::Held;
 use super::lower::{RunShape, Work};
@@ -11,7 +12,8 @@ use super::recording::{Recording, RunBuffers};
 use super::run_clock::RunClock;
 use super::timer::Timer;
 use super::vulkan::Secondary;
-use crate::graph::{Counters, ExecError, RunArgs};
+use crate::graph::{Counters, ExecError, PagedSequence, RunArgs, Sequences};
+use crate::plan::Rows;
 
 /// Multiply-adds of one submit: a quarter second at 0.4 T/s, which a slow integrated GPU reaches; drivers kill longer work.
 const MOST_WORK: f64 = 1e11;
@@ -58,12 +60,11 @@ pub struct Encoded<'a> {
     pub timer: Option<&'a Timer>,
 }
 
-/// Encodes a run, with its numbers, behind what is held. The pages that it writes are made first.
+/// Encodes a run, with its numbers, behind what is held. The pages that it writes are there ([`prepare_pages`]).
 ///
 /// # Errors
-/// When the device is out of memory, or a cache out of pages, and for more tokens than a cache takes at once.
+/// When the device is out of memory.
 pub fn encode(gpu: &Gpu, held: &mut Held, run: &Encoded, clock: &mut Option<RunClock>, counters: &mut Counters) -> Result<(), ExecError> {
-    prepare_pages(gpu, held, run, counters)?;
     let shape = params::shape_of(run.recording, run.args, run.buffers.caches);
     let block = params::block_of(run.recording, run.args, run.buffers.caches, &shape);
     held.write(gpu, &run.recording.run_block, bytemuck::cast_slice(&block), counters)?;
@@ -83,16 +84,31 @@ pub fn encode(gpu: &Gpu, held: &mut Held, run: &Encoded, clock: &mut Option<RunC
     Ok(())
 }
 
-/// Makes the pages that the run writes. A page that another sequence holds too is copied at once: where a later segment finds no page left, the
-/// sequences of the earlier ones must still find what they held.
-fn prepare_pages(gpu: &Gpu, held: &mut Held, run: &Encoded, counters: &mut Counters) -> Result<(), ExecError> {
-    for (i, (cache, rows)) in run.buffers.caches.iter().zip(&run.recording.rows_written).enumerate() {
-        for (segment, &sequence) in run.args.segments.iter().zip(&cache.sequences) {
-            let n = rows.of_run(segment.n_tokens);
-            let prepared = cache.memory.prepare(gpu, sequence, segment.caches[i].position, n, || held.submit(gpu, counters));
-            let copies = prepared.map_err(|e| ExecError::Unsupported { message: e.to_string(), origin: Default::default() })?;
-            if !copies.is_empty() {
-                cache.memory.copy(gpu, held.encoder(gpu), &copies)?;
+/// Makes the pages that a run writes, before it is encoded; `written`: the rows that it writes into each cache. A page that another sequence holds too
+/// is copied at once: where a later segment finds no page left, the sequences of the earlier ones must still find what they held. What was encoded and
+/// not submitted reads the tables as they were, so it is submitted before the device sees another one.
+///
+/// # Errors
+/// When the device is out of memory, or a cache out of pages, and for more tokens than a cache takes at once.
+pub fn prepare_pages(
+    gpu: &Gpu,
+    held: &mut Held,
+    sequences: &mut Sequences<Memory>,
+    written: &[Rows],
+    args: &RunArgs,
+    counters: &mut Counters,
+) -> Result<(), ExecError> {
+    for (i, rows) in written.iter().enumerate() {
+        for segment in &args.segments {
+            let Some(used) = segment.caches.get(i) else { continue };
+            let prepared = sequences.prepare(used.cache, used.position, rows.of_run(segment.n_tokens))?;
+            let PagedSequence { memory, number, table, .. } = sequences.get(used.cache)?;
+            if prepared.table_changed {
+                held.submit(gpu, counters);
+                memory.upload(gpu, number, table);
+            }
+            if !prepared.copies.is_empty() {
+                memory.copy(gpu, held.encoder(gpu), &prepared.copies)?;
             }
         }
     }

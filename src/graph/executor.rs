@@ -149,6 +149,9 @@ pub enum ExecError {
     /// The device has not enough memory. `what` names the buffer, `hint` the flag that lowers its size.
     #[error("out of device memory: {mb} MB for {what}; {hint}")]
     OutOfMemory { mb: usize, what: String, hint: String },
+    /// A run writes positions for which no page is left: its sequences are as they were before it.
+    #[error("all {n_pages} pages of the key-value cache are in use: end a sequence first")]
+    NoPages { n_pages: usize },
     #[error("the device was lost: {0}")]
     DeviceLost(String),
     /// A value in a weight that no model can hold.
