@@ -286,6 +286,9 @@ pub struct ExplainArgs {
     /// Tokens of the explained step
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<usize>)]
     pub tokens: usize,
+    /// Also the layers that are like an earlier one
+    #[arg(long)]
+    pub every_layer: bool,
     /// The plan as a Graphviz graph
     #[arg(long, conflicts_with = "shader")]
     pub dot: bool,

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tensorlogic::engine::Backend;
-use tensorlogic::explain::{dot, unfused};
+use tensorlogic::explain::{dot, text, unfused};
 use tensorlogic::gpu::{Language, translate};
 use tensorlogic::graph::CompileOptions;
 use tensorlogic::model::StepPrograms;
-use tensorlogic::plan::{self, Choice, Plan};
+use tensorlogic::plan::{self, Plan};
 
 use super::args::ExplainArgs;
 use super::error::{CliError, CliResult};
@@ -47,7 +47,7 @@ pub fn run(args: &ExplainArgs) -> CliResult {
         if args.dot {
             write!(out, "{}", dot(plan))?;
         } else {
-            text(&mut out, plan, &backend)?;
+            write!(out, "{}", text(plan, &unfused(plan, &backend.target), args.every_layer))?;
         }
     }
     if let (Some(why), false) = (exact, args.dot) {
@@ -68,24 +68,6 @@ fn plans_of_program(path: &Path, backend: &Arc<Backend>, args: &ExplainArgs) -> 
     let options = CompileOptions { fuse: true, caches: Vec::new() };
     let plan = |run: &super::program::ForcedRun| plan::compile(&run.graph, &run.outputs, &options, &backend.target);
     runs.runs.iter().map(|run| plan(run).map_err(CliError::failed)).collect()
-}
-
-/// The plan, and beneath it what a rule could have fused and did not.
-fn text(out: &mut impl Write, plan: &Plan, backend: &Backend) -> CliResult {
-    write!(out, "{plan}")?;
-    let n_bytes: usize = plan.slots.iter().map(|len| len * 4).sum();
-    let weights: usize = plan.placements.iter().flat_map(|p| &p.parts).map(|w| w.len_bytes()).sum();
-    writeln!(
-        out,
-        "{} steps; {} buffers of {n_bytes} bytes; {} placements of {weights} bytes in their file's types",
-        plan.steps.len(),
-        plan.slots.len(),
-        plan.placements.len()
-    )?;
-    for step in unfused(plan, &backend.target) {
-        writeln!(out, "step {} stays one ({}; {}): {}", step.step, step.name, step.rule.name(), step.why)?;
-    }
-    Ok(())
 }
 
 /// Prints a kernel that the backend compiled for the plans, or their names.

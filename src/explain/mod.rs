@@ -1,7 +1,9 @@
-//! A plan for a person: as a picture, and what of it was not fused and why. Its text is `Plan`'s own `Display`.
+//! A plan for a person: as text, as a picture, and what of it was not fused and why.
 
 mod dot;
+mod text;
 mod unfused;
 
 pub use dot::{dot, kernel_name};
+pub use text::text;
 pub use unfused::{Unfused, unfused};

@@ -5,8 +5,10 @@
 mod answers;
 mod bad_flags;
 mod bad_models;
+mod book;
 mod demo_model;
 mod documents;
+mod editors;
 mod environment;
 mod examples;
 mod faults;
