@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use shared::{BackendArg, ComputeArgs, DeviceArgs, KvArg, ModelArgs, SamplingArgs, WindowArgs};
+pub use shared::{BackendArg, ComputeArgs, DeviceArgs, DraftArgs, KvArg, ModelArgs, SamplingArgs, WindowArgs};
 use values::{at_least_one, token, whole};
 
 /// A tensor language, and the engine that runs it on any GPU through wgpu.
@@ -83,6 +83,8 @@ pub struct ChatArgs {
     #[arg(short = 'n', long, value_name = "N", default_value_t = 2048, value_parser = whole::<usize>)]
     pub max_tokens: usize,
     #[command(flatten)]
+    pub draft: DraftArgs,
+    #[command(flatten)]
     pub window: WindowArgs,
     /// A chat template instead of the file's own, or of ChatML where it has none
     #[arg(long, value_name = "FILE")]
@@ -117,16 +119,21 @@ pub struct GenerateArgs {
     #[command(flatten)]
     pub sampling: SamplingArgs,
     /// So many completions at a time, whose seeds follow one another
-    #[arg(long = "n", value_name = "N", value_parser = at_least_one)]
+    #[arg(long = "n", value_name = "N", value_parser = at_least_one, conflicts_with = "draft")]
     pub completions: Option<usize>,
     /// The longest completion
     #[arg(short = 'n', long, value_name = "N", default_value_t = 256, value_parser = whole::<usize>)]
     pub max_tokens: usize,
     #[command(flatten)]
+    pub draft: DraftArgs,
+    #[command(flatten)]
     pub window: WindowArgs,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
+    /// After the completion, print tokens and speed on stderr
+    #[arg(long, conflicts_with = "completions")]
+    pub stats: bool,
     #[command(flatten)]
     pub compute: ComputeArgs,
 }

@@ -40,6 +40,7 @@ pub fn run(args: &ChatArgs) -> CliResult {
     }
     let settings = ChatSettings { sampling: model.sampling(&args.sampling.overrides())?, max_tokens: args.max_tokens };
     let mut session = model.chat(template, settings, args.system.clone())?;
+    args.draft.set(session.generator_mut(), &model, &backend, &args.compute, &args.window)?;
     let interrupt = interrupt::install()?;
     if let Some(prompt) = args.prompt.as_ref().or(args.words.as_ref()) {
         return Ok(one_answer(&mut session, prompt, args.stats, &interrupt)?);
@@ -194,15 +195,6 @@ impl<'a> Printer<'a> {
 }
 
 fn stats_line(session: &Session, answer: &Answer) -> String {
-    let t = &answer.timing;
-    let rate = |n: usize, seconds: f64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
-    format!(
-        "{} tokens read in {:.2} s, {} given at {:.1} tok/s, {} of {} in view",
-        t.prefill_tokens,
-        t.prefill.as_secs_f64(),
-        t.decode_tokens,
-        rate(t.decode_tokens.saturating_sub(1), t.decode.as_secs_f64()),
-        session.context().position().min(session.context().spec().window),
-        session.context().spec().window,
-    )
+    let (position, window) = (session.context().position(), session.context().spec().window);
+    format!("{}, {} of {window} in view", super::draft::stats(&answer.timing), position.min(window))
 }

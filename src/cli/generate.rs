@@ -11,9 +11,10 @@ use tensorlogic::model::{Finish, Timing};
 use tensorlogic::text::{Specials, TokenId};
 
 use super::args::GenerateArgs;
+use super::draft::stats;
 use super::error::{CliError, CliResult};
 use super::setup::load;
-use super::terminal::Mark;
+use super::terminal::{self, Mark};
 
 /// What `--json` prints: one object. Stable.
 #[derive(Serialize)]
@@ -27,6 +28,11 @@ struct Report {
     prefill_seconds: f64,
     decode_seconds: f64,
     decode_tokens_per_second: f64,
+    /// With `--draft`: tokens that were drafted, and those of them that the completion has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drafted: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<usize>,
 }
 
 pub fn run(args: &GenerateArgs) -> CliResult {
@@ -59,6 +65,7 @@ pub fn run(args: &GenerateArgs) -> CliResult {
         drop(generator);
         return several::run(args, n, &model, tokenizer.as_deref(), &prompt, sampling);
     }
+    args.draft.set(&mut generator, &model, &backend, &args.compute, &args.window)?;
     let mut decoder = tokenizer.as_ref().map(|t| t.continuation_decoder());
     let (mut ids, mut text) = (Vec::new(), String::new());
     let mut mark = Mark::new();
@@ -102,13 +109,20 @@ pub fn run(args: &GenerateArgs) -> CliResult {
         }
     }
     if args.json {
-        let report = report(tokenizer.is_some().then_some(text), &prompt, ids, finish, &timing);
+        let mut report = report(tokenizer.is_some().then_some(text), &prompt, ids, finish, &timing);
+        if args.draft.draft.is_some() {
+            (report.drafted, report.accepted) = (Some(timing.drafted), Some(timing.accepted));
+        }
         let json = serde_json::to_string_pretty(&report).map_err(CliError::failed)?;
         writeln!(out, "{json}")?;
     } else {
         writeln!(out)?;
     }
-    Ok(out.flush()?)
+    out.flush()?;
+    if args.stats {
+        terminal::note(stats(&timing));
+    }
+    Ok(())
 }
 
 fn report(text: Option<String>, prompt: &[TokenId], ids: Vec<u32>, finish: Finish, timing: &Timing) -> Report {
@@ -125,5 +139,7 @@ fn report(text: Option<String>, prompt: &[TokenId], ids: Vec<u32>, finish: Finis
         decode_seconds: decode,
         decode_tokens_per_second: if decode > 0.0 { ids.len().saturating_sub(1) as f64 / decode } else { 0.0 },
         ids,
+        drafted: None,
+        accepted: None,
     }
 }

@@ -7,6 +7,7 @@ mod columns;
 mod commands;
 mod doc;
 mod doctor;
+mod draft;
 mod error;
 mod explain;
 mod fmt;

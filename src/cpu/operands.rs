@@ -1,7 +1,5 @@
 //! What a run brings, held against what the plan of its program takes: segments, inputs and outputs.
 
-use std::collections::HashSet;
-
 use crate::graph::{Binding, DeviceTensor, ExecError, Origin, RunArgs, Sequences};
 use crate::plan::{Buf, Plan};
 use crate::tensor::{HostData, HostTensor};
@@ -47,13 +45,7 @@ pub(super) fn check_segments(plan: &Plan, args: &RunArgs) -> Result<(), ExecErro
     if let Some(i) = args.segments.iter().position(|segment| segment.n_tokens == 0) {
         return Err(device(format!("segment {i} of {n} has no tokens")));
     }
-    let mut seen = HashSet::new();
-    for used in args.segments.iter().flat_map(|segment| &segment.caches) {
-        if !seen.insert(used.cache) {
-            return Err(device(format!("two segments of a run are of cache {}: give a sequence one", used.cache.0)));
-        }
-    }
-    Ok(())
+    args.fault_of_positions(&plan.options.caches).map_or(Ok(()), |fault| Err(device(fault)))
 }
 
 /// The rows and the sequences of each segment.

@@ -11,8 +11,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::format::Metadata;
 use crate::graph::{Binding, CacheSpec, CacheUse, Compiled, DeviceTensor, Sampling, Unused, Weight};
-use crate::lang::{ChatRequest, EngineCache, EngineChat, EngineModel, Host, ModelSource, StepOutput};
-use crate::model::Generator;
+use crate::lang::{ChatRequest, DraftRequest, DraftSource, EngineCache, EngineChat, EngineModel, Host, ModelSource, StepOutput};
+use crate::model::{Generator, NgramDrafter};
 use crate::tensor::HostTensor;
 use crate::text::{Message, Prompt, RenderContext, TokenId};
 
@@ -73,6 +73,8 @@ struct HostedCache {
     generator: Mutex<Generator<ModelSteps>>,
     /// The number of the model that it belongs to.
     owner: u64,
+    /// The number of the model that drafts, whose own cache stays from one call to the next, and the tokens at a time.
+    drafted_by: Mutex<Option<(u64, usize)>>,
 }
 
 impl EngineCache for HostedCache {
@@ -152,6 +154,31 @@ impl HostedModel {
         }
     }
 
+    /// Has the generator of a cache draft as a call asks.
+    fn set_draft(&self, cache: &HostedCache, generator: &mut Generator<ModelSteps>, draft: Option<&DraftRequest>) -> Result<(), String> {
+        let mut drafted_by = cache.drafted_by.lock();
+        match draft {
+            None => {
+                *drafted_by = None;
+                generator.remove_drafter();
+            }
+            Some(DraftRequest { source: DraftSource::Ngram, n }) => {
+                *drafted_by = None;
+                generator.set_drafter(Box::new(NgramDrafter), *n);
+            }
+            Some(DraftRequest { source: DraftSource::Model(smaller), n }) => {
+                let Some(smaller) = smaller.as_any().downcast_ref::<HostedModel>() else {
+                    return Err("a tokenizer alone drafts nothing: give `load_model(\"small.gguf\")`".to_owned());
+                };
+                if *drafted_by != Some((smaller.number, *n)) {
+                    generator.set_drafter(Box::new(self.model.drafter(&smaller.model).map_err(said)?), *n);
+                    *drafted_by = Some((smaller.number, *n));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Ids of rows that the model has.
     fn known(&self, ids: &[i32]) -> Result<Vec<TokenId>, String> {
         let n_rows = self.model.config.vocab_len;
@@ -176,7 +203,7 @@ impl EngineModel for HostedModel {
 
     fn new_cache(&self, window: Option<usize>) -> Result<Arc<dyn EngineCache>, String> {
         let generator = self.model.generator_with_window(window).map_err(said)?;
-        Ok(Arc::new(HostedCache { generator: Mutex::new(generator), owner: self.number }))
+        Ok(Arc::new(HostedCache { generator: Mutex::new(generator), owner: self.number, drafted_by: Mutex::default() }))
     }
 
     fn forward(&self, tokens: &[i32], cache: &dyn EngineCache) -> Result<DeviceTensor, String> {
@@ -250,9 +277,12 @@ impl EngineModel for HostedModel {
         prompt: &[i32],
         sampling: Sampling,
         max_tokens: usize,
+        draft: Option<&DraftRequest>,
         on_token: &mut dyn FnMut(i32, &str) -> ControlFlow<()>,
     ) -> Result<Vec<i32>, String> {
-        let mut generator = self.own(cache)?.generator()?;
+        let own = self.own(cache)?;
+        let mut generator = own.generator()?;
+        self.set_draft(own, &mut generator, draft)?;
         let ids = self.known(prompt)?;
         let tokenizer = self.model.tokenizer().ok();
         let mut decoder = tokenizer.as_ref().map(|t| t.continuation_decoder());
@@ -272,5 +302,9 @@ impl EngineModel for HostedModel {
             )
             .map_err(said)?;
         Ok(given)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 }

@@ -7,6 +7,7 @@ mod checkup;
 mod code;
 mod constants;
 pub mod demo;
+mod draft;
 mod fit;
 mod forward;
 mod host;

@@ -1,12 +1,13 @@
 //! Text and ids by a tokenizer, of a model or alone, as programs of the language have them.
 
+use std::any::Any;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::format::{Metadata, ModelFile};
 use crate::graph::{DeviceTensor, Sampling, Weight};
-use crate::lang::{ChatRequest, EngineCache, EngineChat, EngineModel, ModelSource};
+use crate::lang::{ChatRequest, DraftRequest, EngineCache, EngineChat, EngineModel, ModelSource};
 use crate::text::tokenizer::JsonSpecials;
 use crate::text::{Prompt, Specials, TokenId, Tokenizer};
 
@@ -137,8 +138,13 @@ impl EngineModel for HostedTokenizer {
         _: &[i32],
         _: Sampling,
         _: usize,
+        _: Option<&DraftRequest>,
         _: &mut dyn FnMut(i32, &str) -> ControlFlow<()>,
     ) -> Result<Vec<i32>, String> {
         no_model()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 }

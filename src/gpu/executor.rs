@@ -392,25 +392,22 @@ impl GpuExecutor {
             return Err(unsupported("segments of one row come before others, and none is empty".to_owned()));
         }
         for (i, spec) in plan.options.caches.iter().enumerate() {
-            let mut seen = Vec::new();
+            let mut first = None;
             for segment in &args.segments {
                 let used = segment.caches.get(i).ok_or_else(|| unsupported(format!("cache {i} is not bound")))?;
-                let PagedSequence { memory, number: sequence, .. } = self.sequences.get(used.cache)?;
+                let memory = self.sequences.get(used.cache)?.memory;
                 if memory.spec != *spec {
                     return Err(unsupported(format!("cache {i} has another shape than the program was compiled for")));
                 }
-                if seen.iter().any(|&(other, number)| std::ptr::eq(other, memory) && number == sequence) {
-                    return Err(unsupported(format!("two segments of a run are of cache {}: give a sequence one", used.cache.0)));
-                }
-                if seen.first().is_some_and(|&(other, _)| !std::ptr::eq(other, memory)) {
+                if first.is_some_and(|other| !std::ptr::eq(other, memory)) {
                     return Err(unsupported(
                         "the sequences of a run lie in two memories: make them by `add_cache` or `fork_cache`".to_owned(),
                     ));
                 }
-                seen.push((memory, sequence));
+                first.get_or_insert(memory);
             }
         }
-        Ok(())
+        args.fault_of_positions(&plan.options.caches).map_or(Ok(()), |fault| Err(unsupported(fault)))
     }
 
     fn prepare_pages(&mut self, program: ProgramId, args: &RunArgs) -> Result<(), ExecError> {

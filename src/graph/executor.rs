@@ -1,5 +1,7 @@
 //! The interface of a backend: compile a graph once, run it many times, keep tensors and caches on the device.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -100,8 +102,8 @@ pub struct RunArgs {
     /// By `ScalarSource::Literal::index` of the compacted graph (`Graph::subgraph`). Empty: those of the graph that was compiled first under this
     /// program's key, which is right only for a caller that never changes a literal. A model's runs take theirs from `Compiled`.
     pub literals: Vec<Literal>,
-    /// One or more, whose rows follow one another; all but the first need a program for several sequences (`Op::LastRows`), and each sequence has
-    /// one segment at most. Those of one row come first.
+    /// One or more, whose rows follow one another; all but the first need a program for several sequences (`Op::LastRows`). Those of one row come
+    /// first. Several segments of one sequence follow one another in position: each draws, and sees what those before it write.
     pub segments: Vec<Segment>,
 }
 
@@ -126,6 +128,30 @@ impl RunArgs {
     /// The caches of the first segment.
     pub fn caches(&self) -> &[CacheUse] {
         self.segments.first().map_or(&[], |segment| &segment.caches)
+    }
+
+    /// What is wrong with the positions of sequences that have several segments. `specs`: those of the caches, by `CacheIdx`.
+    pub fn fault_of_positions(&self, specs: &[CacheSpec]) -> Option<String> {
+        let mut written: HashMap<CacheId, Range<usize>> = HashMap::new();
+        for segment in self.segments.iter().filter(|_| self.segments.len() > 1) {
+            for (used, spec) in segment.caches.iter().zip(specs) {
+                let CacheUse { cache, position } = *used;
+                let range = written.entry(cache).or_insert(position..position);
+                if range.end != position {
+                    return Some(format!(
+                        "two segments of a run are of cache {}, and one begins at position {position}, not {}: give a sequence one, or let each \
+                         follow the one before",
+                        cache.0, range.end
+                    ));
+                }
+                range.end += segment.n_tokens;
+                if range.len() > spec.chunk {
+                    let (n, most) = (range.len(), spec.chunk);
+                    return Some(format!("the segments of cache {} have {n} tokens, more than the {most} of one run", cache.0));
+                }
+            }
+        }
+        None
     }
 
     /// By row: its segment, and its place there.

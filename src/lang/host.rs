@@ -82,18 +82,37 @@ pub trait EngineModel: ModelSource {
     /// When the file has no tokenizer, its template refuses the system message, or a setting is out of bounds.
     fn chat(&self, request: ChatRequest) -> Result<Arc<dyn EngineChat>, String>;
 
-    /// Feeds `prompt` and generates; `on_token` sees each id and its text and may break off.
+    /// Feeds `prompt` and generates; `on_token` sees each id and its text and may break off. `draft` makes it faster and changes no token.
     ///
     /// # Errors
-    /// Those of the backend, and a cache of another model.
+    /// Those of the backend, a cache of another model, and a draft model of another vocabulary.
     fn generate(
         &self,
         cache: &dyn EngineCache,
         prompt: &[i32],
         sampling: Sampling,
         max_tokens: usize,
+        draft: Option<&DraftRequest>,
         on_token: &mut dyn FnMut(i32, &str) -> ControlFlow<()>,
     ) -> Result<Vec<i32>, String>;
+
+    /// For the engine, which knows its own models.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// Tokens that are guessed ahead and verified together.
+pub struct DraftRequest {
+    pub source: DraftSource,
+    /// Tokens at a time, 1 to [`crate::model::DRAFT_MAX`].
+    pub n: usize,
+}
+
+/// Who guesses.
+pub enum DraftSource {
+    /// The text so far.
+    Ngram,
+    /// A smaller model.
+    Model(Arc<dyn EngineModel>),
 }
 
 /// How a conversation begins.

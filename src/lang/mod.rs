@@ -26,7 +26,7 @@ mod value;
 
 pub use crate::graph::SharedExecutor;
 pub use architectures::Architectures;
-pub use host::{ChatRequest, EngineCache, EngineChat, EngineModel, Host, ModelCache, ModelHandle};
+pub use host::{ChatRequest, DraftRequest, DraftSource, EngineCache, EngineChat, EngineModel, Host, ModelCache, ModelHandle};
 pub use interp::{Interp, Options, Shown, TestOutcome};
 pub use model::ModelSource;
 pub use program::{ModelProgram, ProgramError, StepOutput, TraceSpec, Traced};

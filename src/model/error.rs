@@ -20,6 +20,9 @@ pub enum ModelError {
     /// Tensors that the program neither uses nor names as not needed: the file is of another model than the program's.
     #[error("{message}")]
     UnusedTensors { names: Vec<String>, message: String },
+    /// A model that is to draft for another one and has other tokens.
+    #[error("{0}")]
+    OtherVocabulary(String),
     /// The program does not fit the file, or cannot be read.
     #[error("{0}")]
     Program(String),

@@ -12,6 +12,7 @@ use crate::tensor::HostTensor;
 use crate::text::TokenId;
 
 use super::context::Context;
+use super::draft::Drafts;
 
 /// Compiles the step of a model: tokens in, the sampled next id out.
 pub trait StepPrograms {
@@ -63,6 +64,9 @@ pub struct Timing {
     pub prefill: Duration,
     pub decode_tokens: usize,
     pub decode: Duration,
+    /// Tokens that were drafted, and those of them that were drawn too.
+    pub drafted: usize,
+    pub accepted: usize,
 }
 
 /// A generation that could not run.
@@ -75,6 +79,8 @@ pub enum GenerateError {
     Uncut { len: usize, max: usize, why: String },
     #[error("there is room for {most} sequences at a time: wait until one has ended, or cancel one")]
     Full { most: usize },
+    #[error("drafts cannot be verified together, since {why}: generate without drafts")]
+    NoDrafts { why: String },
     /// The logits behind the token at `position` leave nothing to choose.
     #[error("{reason} behind the token at position {position}, so that no token can be drawn; {advice}")]
     NoChoice { reason: NoChoice, position: usize, advice: &'static str },
@@ -92,10 +98,11 @@ const RUN_MIN: usize = 16;
 
 /// One model with one cache on one executor.
 pub struct Generator<P: StepPrograms> {
-    executor: SharedExecutor,
-    programs: P,
-    cache: CacheId,
-    context: Context,
+    pub(super) executor: SharedExecutor,
+    pub(super) programs: P,
+    pub(super) cache: CacheId,
+    pub(super) context: Context,
+    pub(super) drafts: Option<Drafts<P::Error>>,
     chunk: usize,
     chunk_max: usize,
 }
@@ -111,7 +118,8 @@ where
     pub fn new(executor: SharedExecutor, programs: P, spec: CacheSpec, chunk: usize) -> Result<Self, P::Error> {
         let cache = executor.lock().new_cache(&spec)?;
         let chunk_max = spec.chunk;
-        Ok(Generator { executor, programs, cache, context: Context::new(spec), chunk: chunk.clamp(1, chunk_max), chunk_max })
+        let (context, chunk) = (Context::new(spec), chunk.clamp(1, chunk_max));
+        Ok(Generator { executor, programs, cache, context, drafts: None, chunk, chunk_max })
     }
 
     pub fn context(&self) -> &Context {
@@ -163,6 +171,14 @@ where
         if max_tokens == 0 {
             timing.prefill = start.elapsed();
             return Ok((Finish::Length, timing));
+        }
+        if let Some(mut drafts) = self.drafts.take() {
+            let (wanted, clock) = ((sampling, max_tokens), (&mut timing, start));
+            let finish = self.decode_with_drafts(&mut drafts, &first, wanted, is_end, &mut on_token, clock);
+            self.drafts = Some(drafts);
+            let finish = finish?;
+            timing.decode = start.elapsed().saturating_sub(timing.prefill);
+            return Ok((finish, timing));
         }
         // Position of the step that would feed the newest token in flight.
         let mut next_position = self.context.position();
@@ -298,9 +314,13 @@ where
     }
 
     /// The id that was drawn behind the token at `position`.
-    fn read_id(&self, tensor: &DeviceTensor, position: usize) -> Result<TokenId, P::Error> {
+    pub(super) fn read_id(&self, tensor: &DeviceTensor, position: usize) -> Result<TokenId, P::Error> {
         let host = self.executor.lock().read(tensor)?;
-        let id = host.as_i32().and_then(|v| v.first()).copied().unwrap_or(NoChoice::Nan.id());
+        self.known_id(host.as_i32().and_then(|v| v.first()).copied().unwrap_or(NoChoice::Nan.id()), position)
+    }
+
+    /// What a run gave for the draw behind the token at `position`.
+    pub(super) fn known_id(&self, id: i32, position: usize) -> Result<TokenId, P::Error> {
         match NoChoice::of_id(id) {
             Some(reason) => Err(GenerateError::NoChoice { reason, position, advice: self.advice() }.into()),
             None => Ok(TokenId(id as u32)),

@@ -8,6 +8,7 @@ mod bad_models;
 mod book;
 mod demo_model;
 mod documents;
+mod drafts;
 mod editors;
 mod environment;
 mod examples;

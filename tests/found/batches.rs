@@ -297,3 +297,30 @@ fn what_no_run_of_several_sequences_can_take_is_refused() {
         assert!(subject.run(vec![segment(first)]).is_ok());
     }
 }
+
+/// Segments of a row each that follow one another in one sequence, as drafts are verified.
+#[test]
+fn rows_of_one_sequence_have_the_bits_that_they_have_alone() {
+    for request in requests() {
+        for (name, kv_type) in [("tiny-q4_0.gguf", KvType::F16), ("tiny-f32.gguf", KvType::F32)] {
+            let mut subject = Subject::open(&request, name, kv_type, |spec| CacheSpec { page: 16, sequences: 2, ..spec });
+            let random = &mut Random(23);
+            let cache = subject.model.executor.lock().new_cache(&subject.spec).unwrap();
+            // Without a penalty: a row's draw takes the place of the next row's id in the history, and here draws are not what follows.
+            let mut sequence = Sequence { sampling: Sampling::default(), ..Sequence::new(cache, 70, random) };
+            while sequence.fed < 69 {
+                let n = (1 + random.below(8)).min(69 - sequence.fed);
+                let of_row = |subject: &Subject, i: usize| {
+                    let from = Sequence { fed: sequence.fed + i, ids: sequence.ids.clone(), given: HashMap::new(), ..sequence };
+                    from.segment(subject, 1)
+                };
+                let segments = (0..n).map(|i| of_row(&subject, i)).collect();
+                for given in subject.run(segments).unwrap() {
+                    sequence.take(1, given);
+                }
+            }
+            subject.model.executor.lock().free_cache(cache);
+            assert_alone(&mut subject, &sequence, keeps_bits(&request), &format!("{name} on {:?}", request.backend));
+        }
+    }
+}

@@ -10,6 +10,7 @@
 
 mod batches;
 mod blame;
+mod drafts;
 mod files;
 mod folders;
 mod kernels;

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use tensorlogic::gpu::Variant;
 use tensorlogic::plan::{Off, Rule};
 
-use super::values::{at_least_one, seed, whole};
+use super::values::{at_least_one, drafted, seed, whole};
 
 /// A model by its place or, as in llama.cpp, by a flag.
 #[derive(Args, Clone, Debug)]
@@ -97,6 +97,17 @@ pub struct WindowArgs {
     /// First tokens that always stay in view [default: the system block, at least 4]
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub sinks: Option<usize>,
+}
+
+/// Tokens that are guessed ahead and verified together.
+#[derive(Args, Clone, Debug)]
+pub struct DraftArgs {
+    /// Guess tokens ahead, from the text so far or by a smaller model of the same vocabulary, and verify several in one run: the text stays the same
+    #[arg(long, value_name = "ngram|MODEL")]
+    pub draft: Option<PathBuf>,
+    /// Tokens guessed at a time, 1 to 7
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = drafted, requires = "draft")]
+    pub draft_n: usize,
 }
 
 /// How tokens are drawn; what is not given comes from the model's file, else from the defaults shown.

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use tensorlogic::model::DRAFT_MAX;
+
 /// A whole number from 0 on.
 pub fn whole<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| match text.parse::<i128>() {
@@ -15,6 +17,14 @@ pub fn at_least_one(text: &str) -> Result<usize, String> {
     match whole(text)? {
         0 => Err("at least 1 is needed; leave the flag out for the default".to_owned()),
         number => Ok(number),
+    }
+}
+
+/// Tokens drafted at a time.
+pub fn drafted(text: &str) -> Result<usize, String> {
+    match whole(text)? {
+        n @ 1..=DRAFT_MAX => Ok(n),
+        _ => Err(format!("1 to {DRAFT_MAX} is needed: rows of a run up to which each has the bits that it has alone, but one")),
     }
 }
 

@@ -90,7 +90,10 @@ pub fn run(
         mark.show(&format!("{n_done} of {n} completions"));
     }
     mark.clear();
-    let timing = |answer: &Answer| Timing { prefill_tokens: prompt.len(), prefill, decode_tokens: answer.ids.len(), decode: answer.took };
+    let timing = |answer: &Answer| {
+        let (decode_tokens, decode) = (answer.ids.len(), answer.took);
+        Timing { prefill_tokens: prompt.len(), prefill, decode_tokens, decode, ..Timing::default() }
+    };
     let mut out = stdout().lock();
     let mut completions = Vec::with_capacity(n);
     for (i, answer) in answers.values().enumerate() {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::graph::{CacheIdx, Sampling};
-use crate::lang::host::{EngineCache, EngineModel, ModelCache, ModelHandle};
+use crate::lang::host::{DraftRequest, DraftSource, EngineCache, EngineModel, ModelCache, ModelHandle};
 use crate::lang::interp::Interp;
 use crate::lang::model::WeightPath;
 use crate::lang::session::Tensor;
 use crate::lang::trace::CacheShape;
 use crate::lang::value::{Fault, Value};
+use crate::model::DRAFT_MAX;
 use crate::tensor::{DType, HostTensor};
 
 use crate::text::{SamplingOverrides, SamplingParams};
@@ -72,10 +73,11 @@ pub const BUILTINS: &[Builtin] = &[
     Builtin {
         name: "generate",
         signature: "generate(model: Model, cache: Cache, prompt, max_tokens: int = 128, temperature: float = 0.8, top_k: int = 40, top_p: float = 0.95, \
-                    min_p: float = 0.05, repeat_penalty: float = 1.0, repeat_last_n: int = 64, seed: int = the next, on_token: fn = none) -> string",
+                    min_p: float = 0.05, repeat_penalty: float = 1.0, repeat_last_n: int = 64, seed: int = the next, on_token: fn = none, draft: string or Model = none, draft_n: int = 4) -> string",
         section: "model",
         doc: "Feeds the prompt, a string or ids, and generates. What `chat_template` gave is the whole conversation: what the cache holds of it is not \
-              fed again. `on_token(text)` is called for each piece and ends the answer by returning false.",
+              fed again. `on_token(text)` is called for each piece and ends the answer by returning false. With `draft` the text so far, or a smaller model of \
+              the same vocabulary, guesses `draft_n` tokens ahead, which one run verifies: the answer is the same and may come sooner.",
         run: Run::Call(generate),
     },
     Builtin {
@@ -299,15 +301,39 @@ fn generate(interp: &mut Interp, args: Args) -> Outcome {
         repeat_last_n: i32::try_from(params.repeat_last_n).unwrap_or(i32::MAX),
         seed: params.seed.unwrap_or(0) as u32,
     };
+    let draft = draft(interp, &args, 12)?;
     let mut listener = Listener::new(&args, 11);
     let mut text = String::new();
-    let result = model.generate(&*cache, &prompt, sampling, max_tokens, &mut |_, piece| {
+    let result = model.generate(&*cache, &prompt, sampling, max_tokens, draft.as_ref(), &mut |_, piece| {
         text.push_str(piece);
         listener.hear(interp, piece)
     });
     listener.done()?;
     result.map_err(said(&args, 0))?;
     Ok(Value::str(&text))
+}
+
+/// What drafts, at `i`, and how many tokens at a time, behind it.
+fn draft(interp: &mut Interp, args: &Args, i: usize) -> Result<Option<DraftRequest>, Failure> {
+    let n = if args.is_given(i + 1) { args.count(interp, i + 1)? } else { 4 };
+    if !(1..=DRAFT_MAX).contains(&n) {
+        return Err(args.fail(i + 1, Fault::new(format!("{n} tokens cannot be drafted at a time")).hint(format!("give 1 to {DRAFT_MAX}"))));
+    }
+    let source = match args.value(i) {
+        _ if !args.is_given(i) => return Ok(None),
+        Value::Unit => return Ok(None),
+        Value::Str(name) if &*name == "ngram" => DraftSource::Ngram,
+        Value::Model(_) => DraftSource::Model(engine(args, i)?),
+        Value::Str(name) => {
+            let fault = Fault::new(format!("nothing is known that drafts as `{name}`"));
+            return Err(args.fail(i, fault.hint("write `\"ngram\"`, or give a smaller model")));
+        }
+        other => {
+            let fault = Fault::new(format!("`draft` is \"ngram\" or a Model, not {}", other.type_name()));
+            return Err(args.fail(i, fault));
+        }
+    };
+    Ok(Some(DraftRequest { source, n }))
 }
 
 fn forward(interp: &mut Interp, args: Args) -> Outcome {
