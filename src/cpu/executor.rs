@@ -319,6 +319,24 @@ impl Executor for CpuExecutor {
         Ok(cache)
     }
 
+    fn keep_pages(&mut self, cache: CacheId, ids: &[i32]) -> Result<(), ExecError> {
+        self.sequences.keep(cache, ids)
+    }
+
+    fn reuse_pages(&mut self, cache: CacheId, ids: &[i32]) -> Result<usize, ExecError> {
+        let n = self.sequences.reuse(cache, ids)?;
+        self.record_history(cache, 0, &ids[..n])?;
+        Ok(n)
+    }
+
+    fn free_pages(&self, beside: CacheId) -> Result<usize, ExecError> {
+        self.sequences.n_free_pages(beside)
+    }
+
+    fn ends_runs_at_once(&self) -> bool {
+        true
+    }
+
     fn free_cache(&mut self, cache: CacheId) {
         drop(self.sequences.end(cache));
         self.note_memory();

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::bench::{BatchPoint, Report, Summary};
 use crate::graph::Sampling;
-use crate::model::{Event, Request, Scheduler};
+use crate::model::{Event, Request, Scheduler, SchedulerOptions};
 use crate::text::TokenId;
 
 use super::EngineError;
@@ -29,6 +29,8 @@ impl Bench<'_> {
         for &sequences in sizes {
             on_progress(&format!("{sequences} sequences together"));
             let mut scheduler = self.model.scheduler_with_window(sequences, Some((PROMPT + NEW * (runs + 1)).next_power_of_two()))?;
+            // What each sequence computes is measured.
+            scheduler.set_options(SchedulerOptions { keeps_prefixes: false, ..SchedulerOptions::default() });
             let mut added = Vec::with_capacity(sequences);
             for i in 0..sequences {
                 let word = |t: usize| TokenId(((i * 7919 + t * 131 + 1) % self.model.config.vocab_len) as u32);

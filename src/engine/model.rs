@@ -266,6 +266,15 @@ impl LoadedModel {
         let spec = self.spec_with_window(window)?;
         // One more than are asked for keeps the memory, and no pages.
         let spec = CacheSpec { sequences: sequences + 1, places: sequences.max(1) * spec.n_pages(), ..spec };
+        self.scheduler_of(spec)
+    }
+
+    /// A scheduler in a memory of this shape ([`LoadedModel::cache_spec`]): `spec.sequences` is one more than the sequences that it takes, and
+    /// `spec.places` may be fewer pages than all of them fill, so that some wait while others are long.
+    ///
+    /// # Errors
+    /// When the memory does not fit.
+    pub fn scheduler_of(&self, spec: CacheSpec) -> Result<Scheduler<ModelSteps>, EngineError> {
         Scheduler::new(self.executor.clone(), ModelSteps::new(self.code.clone(), spec), spec)
     }
 

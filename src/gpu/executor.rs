@@ -657,6 +657,23 @@ impl Executor for GpuExecutor {
         Ok(cache)
     }
 
+    fn keep_pages(&mut self, cache: CacheId, ids: &[i32]) -> Result<(), ExecError> {
+        self.sequences.keep(cache, ids)
+    }
+
+    fn reuse_pages(&mut self, cache: CacheId, ids: &[i32]) -> Result<usize, ExecError> {
+        let n = self.sequences.reuse(cache, ids)?;
+        if n > 0 {
+            self.upload_table(cache)?;
+            self.record_history(cache, 0, &ids[..n])?;
+        }
+        Ok(n)
+    }
+
+    fn free_pages(&self, beside: CacheId) -> Result<usize, ExecError> {
+        self.sequences.n_free_pages(beside)
+    }
+
     fn free_cache(&mut self, cache: CacheId) {
         if self.sequences.end(cache).is_some() {
             self.forget_bind_groups();

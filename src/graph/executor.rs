@@ -334,6 +334,41 @@ pub trait Executor: Send {
         Err(one_sequence())
     }
 
+    /// Keeps the full pages of a sequence whose first tokens are `ids` also when it has ended, while nobody wants their place: a later sequence of the
+    /// memory that begins with the same tokens finds them by `reuse_pages`. The runs so far have written these positions. A backend without pages
+    /// keeps nothing.
+    ///
+    /// # Errors
+    /// For a sequence that was freed.
+    fn keep_pages(&mut self, cache: CacheId, ids: &[i32]) -> Result<(), ExecError> {
+        let _ = (cache, ids);
+        Ok(())
+    }
+
+    /// Gives an empty sequence the pages that were kept of one that begins with `ids`, and records their ids in its history. Returns how many of its
+    /// first positions it holds now, fewer than there are `ids`: the sequence goes on from there.
+    ///
+    /// # Errors
+    /// For a sequence that was freed.
+    fn reuse_pages(&mut self, cache: CacheId, ids: &[i32]) -> Result<usize, ExecError> {
+        let _ = (cache, ids);
+        Ok(0)
+    }
+
+    /// Pages that no sequence in the memory of this one holds; `usize::MAX` where the backend counts none.
+    ///
+    /// # Errors
+    /// For a sequence that was freed.
+    fn free_pages(&self, beside: CacheId) -> Result<usize, ExecError> {
+        let _ = beside;
+        Ok(usize::MAX)
+    }
+
+    /// Whether a run has ended when `run` returns, so that nothing is won by a second one under way.
+    fn ends_runs_at_once(&self) -> bool {
+        false
+    }
+
     /// Ends a sequence; the last one of a memory frees it.
     fn free_cache(&mut self, cache: CacheId);
 

@@ -16,6 +16,7 @@ mod node;
 mod op;
 mod pages;
 pub mod philox;
+mod prefixes;
 mod programs;
 mod rope;
 mod scalar;

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::cache::CacheSpec;
 
-/// Places, and how many sequences hold each.
+/// Places, and how many hold each: sequences, and what is kept for later ones.
 #[derive(Clone, Debug)]
 pub struct PagePool {
     n_holders: Vec<u32>,
@@ -31,18 +31,27 @@ impl PagePool {
         PagePool { n_holders: vec![0; n_pages], free: (0..n_pages as u32).rev().collect() }
     }
 
-    /// Places that no sequence holds.
+    /// Places that nobody holds.
     pub fn n_free(&self) -> usize {
         self.free.len()
     }
 
-    fn take(&mut self) -> Result<u32, PageError> {
+    pub(super) fn take(&mut self) -> Result<u32, PageError> {
         let place = self.free.pop().ok_or(PageError::NoneFree { n_pages: self.n_holders.len() })?;
         self.n_holders[place as usize] = 1;
         Ok(place)
     }
 
-    fn give_back(&mut self, place: u32) {
+    /// One more holds a place that is held.
+    pub(super) fn hold(&mut self, place: u32) {
+        self.n_holders[place as usize] += 1;
+    }
+
+    pub(super) fn n_holders(&self, place: u32) -> u32 {
+        self.n_holders[place as usize]
+    }
+
+    pub(super) fn give_back(&mut self, place: u32) {
         let holders = &mut self.n_holders[place as usize];
         *holders -= 1;
         if *holders == 0 {
@@ -100,6 +109,16 @@ impl PageTable {
     pub fn place(&self, position: usize) -> usize {
         let page = position / self.spec.page;
         self.entries[self.entry(page)] as usize * self.spec.page + position % self.spec.page
+    }
+
+    /// Where a page that is held lies, in pages of the memory.
+    pub(super) fn place_of_page(&self, page: usize) -> Option<u32> {
+        self.holds(page).then(|| self.entries[self.entry(page)])
+    }
+
+    /// Whether no page was ever mapped.
+    pub(super) fn is_new(&self) -> bool {
+        self.end == 0
     }
 
     /// Whether the page is held.
@@ -194,6 +213,19 @@ impl PageTable {
             pool.n_holders[fork.entries[fork.entry(page)] as usize] += 1;
         }
         Ok(fork)
+    }
+
+    /// Gives a new sequence its first `n` pages, which others hold: those that it would hold had it written them. `places`: by page, of which those
+    /// that it holds are looked at.
+    pub(super) fn adopt(&mut self, pool: &mut PagePool, places: &[Option<u32>], n: usize) {
+        (self.first, self.end) = (self.spec.first_page_held(n), n);
+        for page in self.held() {
+            let entry = self.entry(page);
+            if let Some(place) = places[page] {
+                pool.hold(place);
+                self.entries[entry] = place;
+            }
+        }
     }
 
     /// Gives all pages back.

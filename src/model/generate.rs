@@ -94,7 +94,7 @@ const CHUNK_TARGET: Duration = Duration::from_millis(250);
 
 /// A run of a prompt has at least this many tokens, where the prompt has them: executors compute a few rows by other kernels than many, whose
 /// sums round differently, and where a prompt is cut follows the clock.
-const RUN_MIN: usize = 16;
+pub(super) const RUN_MIN: usize = 16;
 
 /// One model with one cache on one executor.
 pub struct Generator<P: StepPrograms> {
@@ -339,7 +339,7 @@ where
 }
 
 /// Tokens of the next run when `left` are to be fed: a chunk, or so many that what is then left is no short run.
-fn run_len(left: usize, chunk: usize, chunk_max: usize) -> usize {
+pub(super) fn run_len(left: usize, chunk: usize, chunk_max: usize) -> usize {
     let rest = left.saturating_sub(chunk);
     if chunk < RUN_MIN || rest == 0 || rest >= RUN_MIN {
         left.min(chunk)

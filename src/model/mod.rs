@@ -20,5 +20,5 @@ pub use context::Context;
 pub use draft::{DRAFT_MAX, Drafter, ModelDrafter, NgramDrafter};
 pub use error::ModelError;
 pub use generate::{Finish, GenerateError, Generator, StepPrograms, Timing};
-pub use scheduler::{Event, Request, Scheduler, SequenceId};
+pub use scheduler::{Event, Request, Scheduler, SchedulerCounts, SchedulerOptions, SequenceId};
 pub use weights::ModelWeights;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, LoadRequest, LoadedModel};
 use tensorlogic::format::ModelFile;
@@ -277,6 +278,47 @@ fn a_fork_in_a_run_without_a_page_left_keeps_what_it_held() {
         subject.model.executor.lock().free_cache(fork);
         subject.model.executor.lock().free_cache(kept.cache);
         assert_alone(&mut subject, &kept, keeps_bits(&request), &format!("{:?}", request.backend));
+    }
+}
+
+/// A fork shares all pages, and copies the one that is not full when it writes there.
+#[test]
+fn a_long_sequence_is_forked_at_once() {
+    for request in requests().into_iter().filter(keeps_bits) {
+        let shape = |spec: CacheSpec| CacheSpec { window: 8192, page: 256, sequences: 17, places: 60, ..spec };
+        let mut subject = Subject::open(&request, "tiny-q4_0.gguf", KvType::F16, shape);
+        let first = subject.model.executor.lock().new_cache(&subject.spec).unwrap();
+        let row = |subject: &Subject, cache: CacheId, position: usize| {
+            subject.model.executor.lock().record_history(cache, position, &[7]).unwrap();
+            Segment { caches: vec![CacheUse { cache, position }], n_tokens: 1, sampling: Sampling::default() }
+        };
+        let last = row(&subject, first, 8_099);
+        subject.run(vec![last]).unwrap();
+        let n_free = |subject: &Subject| subject.model.executor.lock().free_pages(first).unwrap();
+        let before = n_free(&subject);
+        assert_eq!(before, 60 - 8_100usize.div_ceil(256));
+        let forks = || -> Vec<CacheId> { (0..16).map(|_| subject.model.executor.lock().fork_cache(first, 8_100).unwrap()).collect() };
+        // Of ten times the best: the machine has other work.
+        let took = (0..10).map(|_| {
+            let start = Instant::now();
+            let forks = forks();
+            let took = start.elapsed();
+            forks.into_iter().for_each(|cache| subject.model.executor.lock().free_cache(cache));
+            took
+        });
+        let took = took.min().unwrap();
+        let forks = forks();
+        println!("a sequence of 8,100 tokens was forked 16 times in {took:?}");
+        assert!(took.as_millis() < 20, "{took:?}");
+        assert_eq!(n_free(&subject), before, "forks share all pages");
+        let next = row(&subject, first, 8_100);
+        let expected = subject.run(vec![next]).unwrap();
+        for eight in forks.chunks(8) {
+            let rows = eight.iter().map(|&fork| row(&subject, fork, 8_100)).collect();
+            assert!(subject.run(rows).unwrap().iter().all(|given| *given == expected[0]), "each goes on as the first");
+        }
+        assert_eq!(before - n_free(&subject), 16, "each writes into a page of its own, and one into the first");
+        forks.into_iter().chain([first]).for_each(|cache| subject.model.executor.lock().free_cache(cache));
     }
 }
 

@@ -19,6 +19,7 @@ mod library;
 mod models;
 mod numbers;
 mod outputs;
+mod pages;
 #[path = "../support/printed.rs"]
 mod printed;
 mod process;

@@ -1,5 +1,7 @@
 //! What a run brought.
 
+use std::time::Duration;
+
 use crate::graph::{DeviceTensor, NoChoice};
 use crate::text::TokenId;
 
@@ -29,6 +31,9 @@ pub enum Event {
 pub(super) struct Flight {
     pub ids: DeviceTensor,
     pub rows: Vec<Option<SequenceId>>,
+    /// Rows of prompts.
+    pub n_prompt_rows: usize,
+    pub began: Duration,
 }
 
 impl<P: StepPrograms> Scheduler<P>
@@ -38,13 +43,17 @@ where
     /// Sequences that want no token have ended once their prompt is fed.
     pub(super) fn end_those_without_draws(&mut self) -> Vec<Event> {
         let ended: Vec<SequenceId> =
-            self.sequences.iter().filter(|(_, s)| s.prompt_left() == 0 && s.n_given >= s.request.max_tokens).map(|(&id, _)| id).collect();
+            self.sequences.iter().filter(|(_, s)| s.prompt_left() == 0 && s.n_given >= s.max_tokens).map(|(&id, _)| id).collect();
         ended.into_iter().map(|sequence| self.end(sequence, Finish::Length)).collect()
     }
 
     /// Waits for a run and says what its ids mean.
     pub(super) fn finish(&mut self, flight: Flight) -> Result<Vec<Event>, P::Error> {
         let ids = self.executor.lock().read(&flight.ids)?;
+        let now = self.clock.now(&self.counts);
+        // A run waits for the one before it.
+        self.pace.ran(flight.n_prompt_rows, now.saturating_sub(flight.began.max(self.last_end)));
+        self.last_end = now;
         let ids = ids.as_i32().unwrap_or(&[]);
         let mut events = Vec::new();
         for (row, sequence) in flight.rows.iter().enumerate() {
@@ -56,14 +65,16 @@ where
                 events.push(Event::Failed { sequence, reason });
                 continue;
             }
-            let id = TokenId(id as u32);
-            if s.request.ends.contains(&id) {
+            let token = TokenId(id as u32);
+            if s.ends.contains(&token) {
                 events.push(self.end(sequence, Finish::Stop));
                 continue;
             }
+            s.ids.push(id);
             s.n_given += 1;
-            let is_last = s.n_given >= s.request.max_tokens;
-            events.push(Event::Token { sequence, id });
+            let is_last = s.n_given >= s.max_tokens;
+            events.push(Event::Token { sequence, id: token });
+            self.keep_full_pages(sequence)?;
             if is_last {
                 events.push(self.end(sequence, Finish::Length));
             }
