@@ -3,20 +3,42 @@
 mod shared;
 mod values;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 pub use shared::{BackendArg, ComputeArgs, DeviceArgs, DraftArgs, KvArg, ModelArgs, SamplingArgs, WindowArgs};
 use values::{at_least_one, token, whole};
 
 /// A tensor language, and the engine that runs it on any GPU through wgpu.
 #[derive(Parser, Debug)]
-#[command(name = "tl", version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "tl", version, long_version = VERSION, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Examples:\n  tl chat                        talk to the small model inside the binary\n  tl chat model.gguf             \
+                        talk to your own\n  tl run examples/01-hello.tl    run a program\n\n`tl COMMAND --help` has the flags."
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Output")]
+    pub quiet: bool,
+    /// Log warnings of the engine and of wgpu on stderr; -vv what they do, too. RUST_LOG says it more finely
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
+    pub verbose: u8,
 }
+
+/// What a report of a fault needs: the commit of a release build, the target, and the backends that it has.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("BUILD_COMMIT"),
+    "\ntarget: ",
+    env!("BUILD_TARGET"),
+    "\nbackends: cpu, ",
+    env!("BUILD_BACKENDS")
+);
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
@@ -33,15 +55,17 @@ pub enum Command {
     /// Show the values of every named step, beside a reference where there is one
     Trace(TraceArgs),
     /// Measure speed, memory and bandwidth
+    #[command(alias = "benchmark")]
     Bench(BenchArgs),
     /// Show what a model file holds
+    #[command(aliases = ["show", "info"])]
     Inspect(InspectArgs),
     /// Turn text into token ids
     Tokenize(TokenizeArgs),
     /// Show the plan of a step: kernels, shapes, buffers, what was fused and what was not
     Explain(ExplainArgs),
     /// List the adapters, and which one would be chosen
-    Devices(DeviceArgs),
+    Devices(DevicesArgs),
     /// Check every kernel on this adapter against its definition
     Doctor(DoctorArgs),
     /// Show the documentation of the library
@@ -52,7 +76,23 @@ pub enum Command {
         #[arg(long, conflicts_with = "name")]
         markdown: bool,
     },
+    /// Print a script that completes commands and flags in a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Print the manual as a man page, or write one for each command
+    Man {
+        /// Write tl.1, tl-chat.1 and so on into this folder
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+        /// Let --out replace files
+        #[arg(long, requires = "out")]
+        force: bool,
+    },
     /// Format programs
+    #[command(alias = "format")]
     Fmt {
         /// Files, and folders of them
         #[arg(required = true)]
@@ -72,22 +112,28 @@ pub struct ChatArgs {
     #[arg(value_name = "PROMPT", conflicts_with = "prompt")]
     pub words: Option<String>,
     /// The system message
-    #[arg(long, value_name = "S")]
+    #[arg(long, alias = "system-prompt", value_name = "S")]
     pub system: Option<String>,
-    /// Answer this once on stdout and exit
+    /// Answer this once on stdout and exit; - takes standard input. A document on standard input is added to the prompt
     #[arg(short = 'p', long, value_name = "S")]
     pub prompt: Option<String>,
+    /// Answer the text of a file once and exit
+    #[arg(short = 'f', long, value_name = "FILE", conflicts_with_all = ["prompt", "words"])]
+    pub file: Option<PathBuf>,
+    /// End an answer where this text would come; may be given several times
+    #[arg(long, value_name = "S")]
+    pub stop: Vec<String>,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     /// The longest answer
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 2048, value_parser = whole::<usize>)]
+    #[arg(short = 'n', long, aliases = ["n-predict", "predict", "num-predict"], value_name = "N", default_value_t = 2048, value_parser = whole::<usize>)]
     pub max_tokens: usize,
     #[command(flatten)]
     pub draft: DraftArgs,
     #[command(flatten)]
     pub window: WindowArgs,
     /// A chat template instead of the file's own, or of ChatML where it has none
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "chat-template-file", value_name = "FILE")]
     pub template: Option<PathBuf>,
     /// After each answer, print tokens and speed on stderr
     #[arg(long)]
@@ -140,6 +186,7 @@ pub struct GenerateArgs {
 
 #[derive(Args, Debug)]
 pub struct RunArgs {
+    /// The program
     pub file: PathBuf,
     /// What the program's `args()` returns
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -159,6 +206,7 @@ pub struct ReplArgs {
 
 #[derive(Args, Debug)]
 pub struct TestArgs {
+    /// Programs, and folders of them
     #[arg(required = true)]
     pub paths: Vec<PathBuf>,
     /// Only tests whose name holds this
@@ -212,13 +260,16 @@ pub struct TraceArgs {
 #[derive(Args, Debug)]
 pub struct BenchArgs {
     /// A model, or a program ending in .tl; without one, the built-in model
-    pub file: Option<PathBuf>,
-    /// Prompt tokens
-    #[arg(short = 'p', value_name = "N", default_value_t = 512, value_parser = whole::<usize>)]
-    pub prompt_tokens: usize,
-    /// Generated tokens
-    #[arg(short = 'n', value_name = "N", default_value_t = 128, value_parser = whole::<usize>)]
-    pub new_tokens: usize,
+    file: Option<PathBuf>,
+    /// The same by a flag
+    #[arg(short = 'm', long = "model", value_name = "MODEL", conflicts_with = "file")]
+    named: Option<PathBuf>,
+    /// Prompt tokens; of several numbers each is measured
+    #[arg(short = 'p', value_name = "N,…", default_value = "512", value_delimiter = ',', value_parser = whole::<usize>)]
+    pub prompt_tokens: Vec<usize>,
+    /// Generated tokens; of several numbers each is measured
+    #[arg(short = 'n', value_name = "N,…", default_value = "128", value_delimiter = ',', value_parser = whole::<usize>)]
+    pub new_tokens: Vec<usize>,
     /// Runs of each
     #[arg(short = 'r', value_name = "N", default_value_t = 5, value_parser = whole::<usize>)]
     pub runs: usize,
@@ -237,9 +288,12 @@ pub struct BenchArgs {
     /// Only `bench` blocks whose name holds this
     #[arg(long, value_name = "S")]
     pub filter: Option<String>,
-    /// Print one JSON object: a report that --baseline reads
+    /// Print one JSON object: a report that --baseline reads; a list of them where -p or -n has several numbers
     #[arg(long, conflicts_with = "markdown")]
     pub json: bool,
+    /// Print CSV, a row for each figure
+    #[arg(long, conflicts_with_all = ["json", "markdown"])]
+    pub csv: bool,
     /// Print Markdown tables
     #[arg(long)]
     pub markdown: bool,
@@ -258,29 +312,48 @@ pub struct BenchArgs {
     pub compute: ComputeArgs,
 }
 
+impl BenchArgs {
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref().or(self.named.as_deref())
+    }
+}
+
 #[derive(Args, Debug)]
 pub struct InspectArgs {
+    /// A GGUF file or a Hugging Face folder
     pub model: PathBuf,
+    /// Every tensor: its name, type and shape
     #[arg(long)]
     pub tensors: bool,
+    /// Every key of the metadata
     #[arg(long)]
     pub metadata: bool,
+    /// The tokenizer, and the ids that begin and end a text
     #[arg(long)]
     pub tokenizer: bool,
+    /// The chat template
     #[arg(long)]
     pub template: bool,
+    /// Print one JSON object
+    #[arg(long, conflicts_with_all = ["metadata", "tokenizer", "template"])]
+    pub json: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct TokenizeArgs {
+    /// A GGUF file or a Hugging Face folder
     pub model: PathBuf,
     /// The text; without it, a file or standard input
     pub text: Option<String>,
-    #[arg(long, conflicts_with = "text")]
+    /// The file with the text
+    #[arg(short = 'f', long, conflicts_with = "text")]
     pub file: Option<PathBuf>,
     /// Only ids, on one line
     #[arg(long)]
     pub ids: bool,
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "ids")]
+    pub json: bool,
     /// Recognise special tokens and add BOS and EOS as the file asks
     #[arg(long)]
     pub special: bool,
@@ -307,6 +380,15 @@ pub struct ExplainArgs {
     pub language: String,
     #[command(flatten)]
     pub compute: ComputeArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct DevicesArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Args, Debug)]

@@ -1,12 +1,13 @@
 //! `tl bench`: how fast a model runs, or the `bench` blocks of a program.
 
 mod blocks;
+mod csv;
 
 use std::path::Path;
 use std::time::Instant;
 
 use tensorlogic::bench::{Report, Verdict, against_baseline, markdown, plot};
-use tensorlogic::engine::{BenchRequest, measure};
+use tensorlogic::engine::{Backend, BenchRequest, LoadedModel, measure};
 use tensorlogic::graph::{TuneReport, Tuned};
 use tensorlogic::output::{FileKind, Output, OutputError};
 
@@ -20,30 +21,67 @@ pub fn run(args: &BenchArgs) -> CliResult {
     if args.runs == 0 {
         return Err(CliError::usage("-r 0 measures nothing: give at least 1"));
     }
-    if args.file.as_ref().is_some_and(|f| f.extension().is_some_and(|e| e == "tl")) {
+    if args.file().is_some_and(|f| f.extension().is_some_and(|e| e == "tl")) {
         return blocks::run(args);
     }
-    if args.prompt_tokens == 0 && args.new_tokens == 0 && args.batch.is_empty() {
+    let tests = tests(args);
+    if tests.is_empty() && args.batch.is_empty() {
         return Err(CliError::usage("-p 0 -n 0 measures nothing: give one of them"));
+    }
+    if tests.len() > 1 && (args.baseline.is_some() || args.plot.is_some()) {
+        return Err(CliError::usage("--baseline and --plot take one number of -p and one of -n"));
     }
     // A baseline that cannot be read must not cost a measurement.
     let baseline = args.baseline.as_deref().map(read_baseline).transpose()?;
     let plots = args.plot.as_deref().map(|path| Plots::new(path, args)).transpose()?;
     let backend = args.compute.open()?;
-    let request = BenchRequest {
-        prompt_tokens: args.prompt_tokens,
-        new_tokens: args.new_tokens,
-        runs: args.runs,
-        kernels: args.kernels || args.plot.is_some(),
-        over_context: args.plot.is_some(),
-        recording: args.recording,
-        batches: args.batch.clone(),
-        tune: args.tune,
-    };
     let loading_since = Instant::now();
-    let model = load(args.file.as_deref(), &backend, &args.compute.load_request(Some(&args.window)))?;
+    let model = load(args.file(), &backend, &args.compute.load_request(Some(&args.window)))?;
+    let mut reports = Vec::new();
+    // Batches alone are a test without tokens.
+    for (i, &(prompt_tokens, new_tokens)) in if tests.is_empty() { &[(0, 0)][..] } else { &tests }.iter().enumerate() {
+        let request = BenchRequest {
+            prompt_tokens,
+            new_tokens,
+            runs: args.runs,
+            kernels: args.kernels || args.plot.is_some(),
+            over_context: args.plot.is_some(),
+            recording: args.recording,
+            // Once is enough for what does not depend on the numbers of tokens.
+            batches: if i == 0 { args.batch.clone() } else { Vec::new() },
+            tune: args.tune && i == 0,
+        };
+        reports.push(measured(&model, &backend, &request, loading_since)?);
+    }
+    show(args, &reports)?;
+    let [report, ..] = &reports[..] else { return Ok(()) };
+    if let Some(plots) = &plots {
+        plots.draw(report)?;
+    }
+    if let Some(baseline) = baseline {
+        let text = changes(&baseline, report);
+        // The object on stdout stays one object.
+        if args.json {
+            terminal::error(text.trim_end());
+        } else {
+            terminal::say_text(text)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is measured together: prompt tokens and new ones. One number of each is one test, several are a test each, as in llama-bench.
+fn tests(args: &BenchArgs) -> Vec<(usize, usize)> {
+    let tests = match (&args.prompt_tokens[..], &args.new_tokens[..]) {
+        (&[prompt], &[new]) => vec![(prompt, new)],
+        (prompts, news) => prompts.iter().map(|&n| (n, 0)).chain(news.iter().map(|&n| (0, n))).collect(),
+    };
+    tests.into_iter().filter(|test| *test != (0, 0)).collect()
+}
+
+fn measured(model: &LoadedModel, backend: &Backend, request: &BenchRequest, loading_since: Instant) -> Result<Report, CliError> {
     let mut mark = Mark::new();
-    let report = measure(&model, &backend, &request, loading_since, |what| mark.show(&format!("measuring: {what}")));
+    let report = measure(model, backend, request, loading_since, |what| mark.show(&format!("measuring: {what}")));
     mark.clear();
     let report = report?;
     if request.tune {
@@ -57,20 +95,7 @@ pub fn run(args: &BenchArgs) -> CliResult {
     if request.recording && report.step_paths.is_empty() {
         terminal::note("note: this backend runs no recordings");
     }
-    show(args, &report)?;
-    if let Some(plots) = &plots {
-        plots.draw(&report)?;
-    }
-    if let Some(baseline) = baseline {
-        let text = changes(&baseline, &report);
-        // The object on stdout stays one object.
-        if args.json {
-            terminal::note(text.trim_end());
-        } else {
-            terminal::say_text(text)?;
-        }
-    }
-    Ok(())
+    Ok(report)
 }
 
 /// What tuning chose, work by work.
@@ -87,14 +112,23 @@ fn tuned(report: &TuneReport) -> String {
     format!("{}{kept}", aligned(&rows, 1..3))
 }
 
-fn show(args: &BenchArgs, report: &Report) -> CliResult {
-    if args.json {
-        terminal::say_text(report.to_json())
-    } else if args.markdown {
-        terminal::say_text(markdown(report))
-    } else {
-        terminal::say_text(plain(&markdown(report)))
+fn show(args: &BenchArgs, reports: &[Report]) -> CliResult {
+    if args.csv {
+        return terminal::say_text(csv::csv(reports));
     }
+    if args.json && reports.len() > 1 {
+        return terminal::say(serde_json::to_string_pretty(reports).map_err(CliError::failed)?);
+    }
+    for (i, report) in reports.iter().enumerate() {
+        if args.json {
+            terminal::say_text(report.to_json())?;
+        } else {
+            let page = markdown(report);
+            terminal::say_text(if i > 0 { "\n" } else { "" })?;
+            terminal::say_text(if args.markdown { page } else { plain(&page) })?;
+        }
+    }
+    Ok(())
 }
 
 fn read_baseline(path: &Path) -> Result<Report, CliError> {
@@ -113,7 +147,7 @@ impl Plots {
     /// # Errors
     /// When one of them would replace a file that is to stay.
     fn new(path: &Path, args: &BenchArgs) -> Result<Plots, OutputError> {
-        let inputs = [args.file.as_deref(), args.baseline.as_deref(), args.compute.arch.as_deref()];
+        let inputs = [args.file(), args.baseline.as_deref(), args.compute.arch.as_deref()];
         let plot = |path: &Path| {
             let output = output(path, args.force)?.of_kind(FileKind::SVG)?;
             inputs.into_iter().flatten().try_fold(output, |output, input| output.apart_from(input))

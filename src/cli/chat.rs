@@ -1,6 +1,8 @@
 //! `tl chat`: one answer, a line a message from a pipe, or a session.
 
+mod prompt;
 mod session;
+mod typed;
 
 use std::io::{Write, stdin, stdout};
 use std::ops::ControlFlow;
@@ -17,6 +19,7 @@ use super::error::{CliError, CliResult};
 use super::interrupt;
 use super::setup::{load, output};
 use super::terminal::{self, Mark};
+use super::wrap::Wrap;
 
 type Session = ChatSession<ModelSteps>;
 
@@ -33,6 +36,8 @@ pub fn run(args: &ChatArgs) -> CliResult {
         }
         None => None,
     };
+    // A document that cannot be read must not cost the loading of a model.
+    let prompt = prompt::of(args)?;
     let backend = args.compute.open()?;
     let model = load(args.model.path(), &backend, &args.compute.load_request(Some(&args.window)))?;
     if template.is_none() && !model.has_template() {
@@ -40,10 +45,11 @@ pub fn run(args: &ChatArgs) -> CliResult {
     }
     let settings = ChatSettings { sampling: model.sampling(&args.sampling.overrides())?, max_tokens: args.max_tokens };
     let mut session = model.chat(template, settings, args.system.clone())?;
+    session.stop_at(args.stop.clone());
     args.draft.set(session.generator_mut(), &model, &backend, &args.compute, &args.window)?;
     let interrupt = interrupt::install()?;
-    if let Some(prompt) = args.prompt.as_ref().or(args.words.as_ref()) {
-        return Ok(one_answer(&mut session, prompt, args.stats, &interrupt)?);
+    if let Some(prompt) = prompt {
+        return Ok(one_answer(&mut session, &prompt, args.stats, &interrupt)?);
     }
     if !terminal::is_interactive() {
         return piped(&mut session, args.stats, &interrupt);
@@ -52,13 +58,13 @@ pub fn run(args: &ChatArgs) -> CliResult {
     mark.show(&format!("loading {}…", model.config.name));
     session.generator_mut().programs_mut().step(1, 0)?;
     mark.clear();
-    session::run(&mut session, &model.config.name, args, &interrupt)
+    session::run(&mut session, &model, args, &interrupt)
 }
 
 fn one_answer(session: &mut Session, prompt: &str, stats: bool, interrupt: &AtomicBool) -> Result<(), TurnError> {
     let answer = ask(session, prompt, interrupt)?;
     if stats {
-        terminal::note(stats_line(session, &answer));
+        terminal::error(stats_line(session, &answer));
     }
     Ok(())
 }
@@ -87,7 +93,7 @@ fn piped(session: &mut Session, stats: bool, interrupt: &AtomicBool) -> CliResul
             Line::NotText { at } => format!("byte {at} is no UTF-8 text"),
         };
         if let (Some(text), _) = CliError::failed(format!("line {line_nr} of standard input got no answer: {wrong}")).report() {
-            terminal::note(text);
+            terminal::error(text);
         }
         failed = true;
     }
@@ -134,13 +140,22 @@ struct Printer<'a> {
     mark: Mark,
     dims: bool,
     thinking: bool,
+    /// Breaks lines between words, where the terminal says how wide it is.
+    wrap: Option<Wrap>,
     written: Result<(), std::io::Error>,
 }
 
 impl<'a> Printer<'a> {
     fn new(interrupt: &'a AtomicBool) -> Self {
         interrupt::take(interrupt);
-        Printer { interrupt, mark: Mark::new(), dims: terminal::dims(), thinking: false, written: Ok(()) }
+        Printer {
+            interrupt,
+            mark: Mark::new(),
+            dims: terminal::dims(),
+            thinking: false,
+            wrap: terminal::columns().map(Wrap::new),
+            written: Ok(()),
+        }
     }
 
     fn event(&mut self, event: ChatEvent) -> ControlFlow<()> {
@@ -165,6 +180,9 @@ impl<'a> Printer<'a> {
             AnswerPart::Answer(text) => (false, text),
         };
         if thinking != std::mem::replace(&mut self.thinking, thinking) {
+            let held = self.wrap.as_mut().map(Wrap::finish).unwrap_or_default();
+            out.write_all(held.as_bytes())?;
+            self.wrap = terminal::columns().map(Wrap::new);
             let change = match (thinking, self.dims) {
                 (true, true) => "\x1b[2m",
                 (false, true) => "\x1b[0m\n\n",
@@ -173,7 +191,10 @@ impl<'a> Printer<'a> {
             };
             out.write_all(change.as_bytes())?;
         }
-        out.write_all(text.as_bytes())?;
+        match &mut self.wrap {
+            Some(wrap) => out.write_all(wrap.push(text).as_bytes())?,
+            None => out.write_all(text.as_bytes())?,
+        }
         out.flush()
     }
 
@@ -181,6 +202,8 @@ impl<'a> Printer<'a> {
         self.mark.clear();
         self.written?;
         let mut out = stdout().lock();
+        let held = self.wrap.as_mut().map(Wrap::finish).unwrap_or_default();
+        out.write_all(held.as_bytes())?;
         if self.thinking && self.dims {
             out.write_all(b"\x1b[0m")?;
         }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::io::{Write, stdout};
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use tensorlogic::engine::built_in_program;
-use tensorlogic::format::{Gguf, Metadata, MetadataArray, MetadataValue, ModelFile};
+use tensorlogic::format::{Gguf, Metadata, MetadataArray, MetadataValue, ModelFile, TensorInfo};
 use tensorlogic::model::ModelConfig;
 use tensorlogic::text::{TokenId, Tokenizer};
 
 use super::args::InspectArgs;
-use super::error::CliResult;
+use super::error::{CliError, CliResult};
 use super::setup::open_model;
 
 /// Characters of a text value, and elements of an array, that are shown.
@@ -18,7 +20,7 @@ const TEXT_MAX: usize = 100;
 const ARRAY_MAX: usize = 8;
 
 pub fn run(args: &InspectArgs) -> CliResult {
-    let everything = !(args.tensors || args.metadata || args.tokenizer || args.template);
+    let everything = !(args.tensors || args.metadata || args.tokenizer || args.template || args.json);
     let mut out = stdout().lock();
     let file = match open_model(&args.model, false) {
         Ok(file) => Arc::new(file),
@@ -32,6 +34,10 @@ pub fn run(args: &InspectArgs) -> CliResult {
             return Err(error);
         }
     };
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report(&file, args.tensors)).map_err(CliError::failed)?)?;
+        return Ok(out.flush()?);
+    }
     if everything {
         summary(&file, &mut out)?;
     }
@@ -51,6 +57,77 @@ pub fn run(args: &InspectArgs) -> CliResult {
         }
     }
     Ok(out.flush()?)
+}
+
+/// What `--json` prints: one object. Stable.
+#[derive(Serialize)]
+struct Report {
+    path: String,
+    architecture: Option<String>,
+    name: Option<String>,
+    layers: Option<usize>,
+    width: Option<usize>,
+    heads: Option<usize>,
+    kv_heads: Option<usize>,
+    head_size: Option<usize>,
+    vocabulary: Option<usize>,
+    trained_context: Option<usize>,
+    /// The program that runs it; `null` where none does, and then `refused` says why.
+    program: Option<String>,
+    refused: Option<String>,
+    parameters: usize,
+    bytes: usize,
+    /// Bytes by weight type.
+    types: BTreeMap<String, usize>,
+    /// With `--tensors`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tensors: Option<Vec<TensorEntry>>,
+}
+
+#[derive(Serialize)]
+struct TensorEntry {
+    name: String,
+    r#type: String,
+    shape: Vec<usize>,
+    bytes: usize,
+}
+
+fn report(file: &Arc<ModelFile>, with_tensors: bool) -> Report {
+    let config = ModelConfig::from_file(file).ok();
+    let config = config.as_ref();
+    let (program, refused) = match built_in_program(file) {
+        Ok(program) => (Some(program), None),
+        Err(why) => (None, Some(why)),
+    };
+    let tensors = file.tensors().tensors();
+    let mut types: BTreeMap<String, usize> = BTreeMap::new();
+    for tensor in tensors {
+        *types.entry(tensor.dtype.name().to_owned()).or_default() += tensor.len_bytes;
+    }
+    let entry = |t: &TensorInfo| TensorEntry {
+        name: t.name.clone(),
+        r#type: t.dtype.name().to_owned(),
+        shape: t.shape.dims().to_vec(),
+        bytes: t.len_bytes,
+    };
+    Report {
+        path: file.path().display().to_string(),
+        architecture: config.map(|c| c.architecture.clone()).or_else(|| file.metadata().str("general.architecture").map(str::to_owned)),
+        name: config.map(|c| c.name.clone()),
+        layers: config.map(|c| c.n_layers),
+        width: config.map(|c| c.width),
+        heads: config.map(|c| c.n_heads),
+        kv_heads: config.map(|c| c.n_kv_heads),
+        head_size: config.map(|c| c.head_dim),
+        vocabulary: config.map(|c| c.vocab_len),
+        trained_context: config.map(|c| c.context_len),
+        program,
+        refused,
+        parameters: tensors.iter().map(|t| t.shape.len()).sum(),
+        bytes: tensors.iter().map(|t| t.len_bytes).sum(),
+        types,
+        tensors: with_tensors.then(|| tensors.iter().map(entry).collect()),
+    }
 }
 
 fn summary(file: &Arc<ModelFile>, out: &mut impl Write) -> CliResult {

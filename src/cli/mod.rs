@@ -12,8 +12,10 @@ mod error;
 mod explain;
 mod fmt;
 mod generate;
+mod habits;
 mod inspect;
 mod interrupt;
+mod manual;
 mod program;
 mod repl;
 mod run;
@@ -22,6 +24,7 @@ mod signals;
 mod terminal;
 mod tokenize;
 mod trace;
+mod wrap;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -39,9 +42,8 @@ use error::{CliError, CliResult};
 pub fn main() -> ExitCode {
     quiet_mesa();
     signals::watch_faults();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
-    let cli = match parse() {
-        Ok(cli) => cli,
+    let (cli, needless) = match parse() {
+        Ok(parsed) => parsed,
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };
             // A broken pipe while help is printed is no failure.
@@ -49,10 +51,22 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    let level = match cli.verbose {
+        0 => "off",
+        1 => "warn",
+        _ => "info",
+    };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
+    if cli.quiet {
+        terminal::be_quiet();
+    }
+    if !needless.is_empty() {
+        terminal::note(format_args!("note: what these ask for happens anyway: {}", needless.join(", ")));
+    }
     match environment::check() {
         Ok(unread) => unread.iter().for_each(|line| terminal::note(format_args!("note: {line}"))),
         Err(error) => {
-            terminal::note(format_args!("error: {error}"));
+            terminal::error(format_args!("error: {error}"));
             return ExitCode::from(2);
         }
     }
@@ -66,27 +80,32 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let (text, code) = error.report();
             if let Some(text) = text {
-                terminal::note(text.trim_end());
+                terminal::error(text.trim_end());
             }
             code
         }
     }
 }
 
-/// The arguments as typed. Every value may be a negative number, so that the flag says what is wrong with it.
-fn parse() -> Result<Cli, clap::Error> {
-    let args: Vec<OsString> = std::env::args_os().map(|arg| if arg == "-ngl" { "--n-gpu-layers".into() } else { arg }).collect();
+/// The arguments as typed, and the flags of other programs among them that have nothing to do here. Every value may be a negative number, so that the flag says what is wrong with it.
+fn parse() -> Result<(Cli, Vec<&'static str>), clap::Error> {
+    let (args, needless) = habits::translated(std::env::args_os());
     let command = Cli::command().mut_subcommands(|command| {
         let takes_value = |arg: &Arg| !arg.is_allow_hyphen_values_set() && arg.get_action().takes_values();
         command.mut_args(|arg| if takes_value(&arg) { arg.allow_negative_numbers(true) } else { arg })
     });
-    let is_command = |arg: &OsString| command.get_subcommands().any(|c| arg == c.get_name());
+    let is_command =
+        |arg: &OsString| command.get_subcommands().any(|c| arg == c.get_name() || c.get_all_aliases().any(|alias| arg == alias));
     if let Some(path) = args.get(1).filter(|arg| !is_command(arg)).map(Path::new).filter(|path| path.exists()) {
         let wanted = if path.extension().is_some_and(|e| e == "tl") { "run" } else { "chat" };
         let text = format!("`{0}` is a file or folder, not a command: type `tl {wanted} {0}`", path.display());
         return Err(Cli::command().error(ErrorKind::InvalidSubcommand, text));
     }
-    command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|mut error| {
+    if let Some(says) = args.get(1).and_then(|arg| arg.to_str()).and_then(habits::other_command) {
+        return Err(Cli::command().error(ErrorKind::InvalidSubcommand, says));
+    }
+    let parsed = command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map(|cli| (cli, needless)).map_err(|mut error| {
         // `-x` is never meant as a value, as clap would have it.
         error.remove(ContextKind::Suggested);
         error
@@ -120,6 +139,8 @@ fn run(command: &Command) -> CliResult {
         Command::Doctor(args) => doctor::run(args),
         Command::Doc { markdown: true, .. } => doc::page(),
         Command::Doc { name, .. } => doc::run(name.as_deref()),
+        Command::Completions { shell } => manual::completions(*shell),
+        Command::Man { out, force } => manual::man(out.as_deref(), *force),
         Command::Fmt { paths, check } => fmt::run(paths, *check),
     }
 }

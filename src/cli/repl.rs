@@ -53,7 +53,7 @@ fn piped(interp: &mut Interp) -> CliResult {
             }
             Input::NotText { at } => format!("is no UTF-8 text at byte {at}"),
         };
-        terminal::note(format_args!("error: line {line_nr} of standard input {wrong}; it was left out"));
+        terminal::error(format_args!("error: line {line_nr} of standard input {wrong}; it was left out"));
         text.clear();
         failed = true;
     }
@@ -107,7 +107,7 @@ fn evaluate(interp: &mut Interp, text: &str) -> Result<bool, CliError> {
         return Ok(true);
     }
     if let Some(command) = text.trim().strip_prefix(':') {
-        terminal::note(match command.split_whitespace().next().unwrap_or_default() {
+        terminal::error(match command.split_whitespace().next().unwrap_or_default() {
             "help" | "h" | "?" => HELP,
             "quit" | "q" | "exit" => "Ctrl-D leaves",
             _ => "error: lines are programs, and there are no commands that start with `:`; Ctrl-D leaves, `tl doc` lists the library",

@@ -38,6 +38,10 @@ pub(super) fn interp_on(
 
 pub fn run(args: &RunArgs) -> CliResult {
     refuse_model(&args.file)?;
+    if !args.file.exists() && args.file.extension().is_none_or(|e| e != "tl") {
+        let shown = args.file.display();
+        return Err(CliError::failed(format!("there is no program `{shown}`: `tl run FILE.tl` runs one, `tl chat FILE` talks to a model")));
+    }
     let mut interp = interp(&args.compute, &args.args)?;
     let result = interp.run_file(&args.file);
     let notes = std::mem::take(&mut interp.notes);
@@ -108,6 +112,6 @@ pub(super) fn collect(path: &Path, files: &mut Vec<PathBuf>) -> CliResult {
 
 pub(super) fn show(interp: &Interp, diagnostics: &[Diagnostic]) {
     for picture in pictures(diagnostics, &interp.sources, terminal::color()) {
-        terminal::note(picture.trim_end());
+        terminal::error(picture.trim_end());
     }
 }

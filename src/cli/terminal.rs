@@ -60,8 +60,23 @@ fn noticing<T>(result: Result<T>) -> Result<T> {
     })
 }
 
-/// A line about the result, on stderr. Where nobody reads it, the result is no worse.
+/// Whether `--quiet` was given.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on notes are left out.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// A line about the result, on stderr; none under `--quiet`. Where nobody reads it, the result is no worse.
 pub fn note(line: impl Display) {
+    if !QUIET.load(Ordering::Relaxed) {
+        error(line);
+    }
+}
+
+/// A line on stderr that says what went wrong, or that a person asked for.
+pub fn error(line: impl Display) {
     let _ = writeln!(stderr().lock(), "{line}");
 }
 
@@ -78,6 +93,17 @@ pub fn is_interactive() -> bool {
 /// Whether thinking is shown dimmed: only where a terminal shows it.
 pub fn dims() -> bool {
     stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// The columns of the terminal that stdout is; none where it is no terminal, or one that does not say.
+pub fn columns() -> Option<usize> {
+    #[cfg(unix)]
+    {
+        let size = stdout().is_terminal().then(|| rustix::termios::tcgetwinsize(rustix::stdio::stdout()))?.ok()?;
+        Some(usize::from(size.ws_col)).filter(|&columns| columns > 0)
+    }
+    #[cfg(not(unix))]
+    None
 }
 
 /// Where lines are remembered between sessions, by the name of a file of our own: in the folder of `TL_HISTORY`, where empty means nowhere,

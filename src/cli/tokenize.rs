@@ -2,11 +2,21 @@
 
 use std::io::{Read, Write, stdin, stdout};
 
+use serde::Serialize;
+
 use tensorlogic::text::{Specials, Tokenizer};
 
 use super::args::TokenizeArgs;
 use super::error::{CliError, CliResult};
 use super::setup::open_model;
+
+/// What `--json` prints: one object. Stable.
+#[derive(Serialize)]
+struct Report {
+    ids: Vec<u32>,
+    /// The vocabulary's text of each id.
+    tokens: Vec<String>,
+}
 
 /// More text on standard input is refused.
 const TEXT_BYTES_MAX: u64 = 256 << 20;
@@ -32,7 +42,11 @@ pub fn run(args: &TokenizeArgs) -> CliResult {
     let specials = if args.special { Specials::Parsed } else { Specials::Plain };
     let ids = tokenizer.encode(&text, specials, args.special);
     let mut out = stdout().lock();
-    if args.ids {
+    if args.json {
+        let tokens = ids.iter().map(|id| tokenizer.token_text(*id).unwrap_or("").to_owned()).collect();
+        let report = Report { ids: ids.iter().map(|id| id.0).collect(), tokens };
+        writeln!(out, "{}", serde_json::to_string(&report).map_err(CliError::failed)?)?;
+    } else if args.ids {
         let line: Vec<String> = ids.iter().map(|id| id.0.to_string()).collect();
         writeln!(out, "{}", line.join(","))?;
     } else {

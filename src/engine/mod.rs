@@ -7,6 +7,7 @@ mod checkup;
 mod code;
 mod constants;
 pub mod demo;
+mod devices;
 mod draft;
 mod fit;
 mod forward;
@@ -20,6 +21,7 @@ mod vocabulary;
 
 pub use backend::{Backend, BackendChoice, DeviceRequest};
 pub use checkup::examine;
+pub use devices::DeviceEntry;
 pub use fit::built_in_program;
 pub use forward::TracePoint;
 pub use host::EngineHost;

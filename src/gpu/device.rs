@@ -23,6 +23,8 @@ pub struct AdapterSummary {
     pub driver: String,
     /// `discrete`, `integrated`, `virtual`, `software` or `other`.
     pub kind: &'static str,
+    /// Of the adapter's own memory; `None` where the backend does not say.
+    pub memory_bytes: Option<u64>,
     pub max_binding_mb: u64,
     pub workgroup_memory_kb: u32,
     /// Smallest and largest subgroup; `(0, 0)` without subgroups.
@@ -245,6 +247,7 @@ pub fn adapters(options: &GpuOptions) -> Vec<AdapterSummary> {
                 backend: info.backend.to_str(),
                 driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
                 kind: kind(info.device_type),
+                memory_bytes: super::vulkan::memory_bytes(adapter),
                 max_binding_mb: limits.max_storage_buffer_binding_size >> 20,
                 workgroup_memory_kb: limits.max_compute_workgroup_storage_size >> 10,
                 subgroups: if subgroups { caps::subgroup_sizes(&info) } else { (0, 0) },

@@ -135,6 +135,11 @@ where
         &mut self.generator
     }
 
+    /// Texts that end an answer besides those of the template; they are no part of it. An empty one ends nothing.
+    pub fn stop_at(&mut self, texts: impl IntoIterator<Item = String>) {
+        self.stops.texts.extend(texts.into_iter().filter(|text| !text.is_empty()));
+    }
+
     /// Forgets the messages; the system message stays.
     pub fn clear(&mut self) {
         self.replace(Vec::new());

@@ -123,6 +123,10 @@ fn the_commands_of_the_documents_have_the_flags_that_they_show() {
     let (mut wrong, mut n_flags) = (Vec::new(), 0);
     for path in pages() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        // Its commands are typed as other programs have them, and each is run.
+        if name == "habits.md" {
+            continue;
+        }
         for command in commands(&fs::read_to_string(&path).unwrap()) {
             // A comment, another command behind a pipe, and quoted text are no flags.
             let shown = command.split(" #").next().unwrap().split(" | ").next().unwrap().to_owned();

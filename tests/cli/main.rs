@@ -13,6 +13,7 @@ mod editors;
 mod environment;
 mod examples;
 mod faults;
+mod fingers;
 mod kept;
 mod models;
 mod outputs;

@@ -153,6 +153,47 @@ fn commands_of_a_session() {
 }
 
 #[test]
+fn settings_change_within_a_session() {
+    let mut terminal = Terminal::open("settings", &[]);
+    assert!(terminal.line("/?").contains("/set"));
+    assert!(terminal.line("/set max_tokens 3").contains("max_tokens 3"));
+    let shown = terminal.line("Hello");
+    assert!(shown.contains("Hello") && !shown.contains("today"), "{shown:?}");
+    terminal.line("/set parameter num_predict 2048");
+    assert!(terminal.line("Hello").contains("Hello! How can I help you today?"));
+    // A value that is none, one that may not be, and a name that is none: the session goes on as it was.
+    assert!(terminal.line("/set temperature warm").contains("`warm` is no value of temperature"));
+    assert!(terminal.line("/set temperature -1").contains("temperature"));
+    assert!(terminal.line("/set warmth 1").contains("temperature, top_k"));
+    assert!(terminal.line("Hello").contains("Hello! How can I help you today?"), "temperature is 0 still");
+    // Tab completes a command, and three quotes hold a message together.
+    assert!(terminal.line("/sta\t").contains("stats on"));
+    terminal.keys("\"\"\"Hello\r");
+    terminal.line("How are you?\"\"\"");
+    assert_eq!(terminal.questions().last().unwrap(), "Hello\nHow are you?");
+    terminal.keys("/bye\r");
+    terminal.session.exp_eof().unwrap();
+    assert!(matches!(terminal.session.process().wait().unwrap(), WaitStatus::Exited(_, 0)));
+}
+
+#[test]
+fn answers_break_between_words() {
+    let scratch = Scratch::new("narrow");
+    let tl = command(&[]).get_program().to_owned();
+    let mut narrow = Command::new("sh");
+    narrow.args(["-c", "stty cols 40 && exec \"$0\" chat --temperature 0 --backend cpu -p 'What is attention?'"]).arg(tl);
+    narrow.env("TERM", "xterm").env("TL_HISTORY", "").env("TL_CACHE", "").current_dir(scratch.path(""));
+    let mut session = spawn_command(narrow, Some(TIMEOUT_MS)).unwrap();
+    let shown = session.exp_eof().unwrap();
+    let answer = shown.split_once("In attention").unwrap().1;
+    let lines: Vec<&str> = answer.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    assert!(lines.len() >= 3 && lines.iter().all(|line| line.chars().count() <= 40), "{lines:?}");
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let whole = crate::process::tl(&["chat", "--temperature", "0", "-p", "What is attention?"]);
+    assert_eq!(words(&format!("In attention{answer}")), words(whole.answer()));
+}
+
+#[test]
 fn exit_leaves_and_history_lasts() {
     let mut terminal = Terminal::open("history", &[]);
     terminal.line("Hello");

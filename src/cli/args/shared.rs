@@ -48,6 +48,7 @@ pub enum KvArg {
 
 /// Where to compute.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Device")]
 pub struct DeviceArgs {
     /// The backend [default: TL_BACKEND, else auto]
     #[arg(long, value_enum)]
@@ -68,6 +69,7 @@ pub struct DeviceArgs {
 
 /// How to compute.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Computation")]
 pub struct ComputeArgs {
     #[command(flatten)]
     pub device: DeviceArgs,
@@ -75,7 +77,7 @@ pub struct ComputeArgs {
     #[arg(long)]
     pub precise: bool,
     /// How keys and values are stored
-    #[arg(long, value_enum, default_value = "f16")]
+    #[arg(long, alias = "cache-type-k", value_enum, default_value = "f16")]
     pub kv: KvArg,
     /// The architecture's program instead of the built-in one
     #[arg(long, value_name = "FILE.tl")]
@@ -90,6 +92,7 @@ pub struct ComputeArgs {
 
 /// The window of the key-value cache.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Context")]
 pub struct WindowArgs {
     /// Tokens in view [default: the trained length, at most 4096]
     #[arg(short = 'c', long, visible_alias = "ctx-size", value_name = "N", value_parser = whole::<usize>)]
@@ -112,6 +115,7 @@ pub struct DraftArgs {
 
 /// How tokens are drawn; what is not given comes from the model's file, else from the defaults shown.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Sampling")]
 pub struct SamplingArgs {
     /// 0 takes the likeliest token [default: 0.8]
     #[arg(long, visible_alias = "temp", value_name = "X")]

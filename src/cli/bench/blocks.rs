@@ -20,10 +20,12 @@ struct Block {
 }
 
 pub fn run(args: &BenchArgs) -> CliResult {
-    if args.kernels || args.plot.is_some() || args.baseline.is_some() {
-        return Err(CliError::usage("--kernels, --plot and --baseline are for models; a program's blocks have --json and --markdown"));
+    if args.kernels || args.csv || args.plot.is_some() || args.baseline.is_some() {
+        return Err(CliError::usage(
+            "--kernels, --csv, --plot and --baseline are for models; a program's blocks have --json and --markdown",
+        ));
     }
-    let Some(path) = &args.file else { return Err(CliError::usage("give a program: tl bench FILE.tl")) };
+    let Some(path) = args.file() else { return Err(CliError::usage("give a program: tl bench FILE.tl")) };
     let mut interp = interp(&args.compute, &[])?;
     let mut blocks = Vec::new();
     let filter = args.filter.as_deref().unwrap_or_default();

@@ -74,3 +74,14 @@ impl RawDevice {
         }))
     }
 }
+
+/// Bytes of an adapter's own memory; of all memory that it may take where it has none. `None` where the adapter is not Vulkan's.
+pub fn memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
+    // SAFETY: nothing of wgpu's is destroyed through what is taken here.
+    let hal = unsafe { adapter.as_hal::<Vulkan>() }?;
+    // SAFETY: the physical device is of this instance, which the adapter keeps.
+    let memory = unsafe { hal.shared_instance().raw_instance().get_physical_device_memory_properties(hal.raw_physical_device()) };
+    let heaps = &memory.memory_heaps[..memory.memory_heap_count as usize];
+    let own = |heap: &&vk::MemoryHeap| heap.flags.contains(vk::MemoryHeapFlags::DEVICE_LOCAL);
+    heaps.iter().filter(own).map(|heap| heap.size).reduce(|a, b| a + b)
+}

@@ -10,6 +10,6 @@ mod hazards;
 mod kernel;
 mod secondary;
 
-pub use device::RawDevice;
+pub use device::{RawDevice, memory_bytes};
 pub use kernel::Kernel;
 pub use secondary::{Command, Secondary};
