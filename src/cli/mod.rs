@@ -5,6 +5,7 @@ mod bench;
 mod chat;
 mod columns;
 mod commands;
+mod config;
 mod doc;
 mod doctor;
 mod draft;
@@ -104,12 +105,27 @@ fn parse() -> Result<(Cli, Vec<&'static str>), clap::Error> {
     if let Some(says) = args.get(1).and_then(|arg| arg.to_str()).and_then(habits::other_command) {
         return Err(Cli::command().error(ErrorKind::InvalidSubcommand, says));
     }
-    let parsed = command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = with_config(&command, args).and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map(|cli| (cli, needless)).map_err(|mut error| {
         // `-x` is never meant as a value, as clap would have it.
         error.remove(ContextKind::Suggested);
         error
     })
+}
+
+/// The arguments, and behind the command's name what the config file adds to them.
+fn with_config(command: &clap::Command, mut args: Vec<OsString>) -> Result<clap::ArgMatches, clap::Error> {
+    let matches = command.clone().try_get_matches_from(&args)?;
+    let Some((name, typed)) = matches.subcommand() else { return Ok(matches) };
+    let refused = |says: String| command.clone().error(ErrorKind::InvalidValue, says);
+    // The flags of every command are a part of each when it is built.
+    let mut built = command.clone();
+    built.build();
+    let flags = config::flags(&built, name, typed).map_err(refused)?;
+    let called = |arg: &OsString| command.find_subcommand(arg).is_some_and(|found| found.get_name() == name);
+    let Some(at) = args.iter().skip(1).position(called).filter(|_| !flags.is_empty()) else { return Ok(matches) };
+    args.splice(at + 2..at + 2, flags);
+    command.clone().try_get_matches_from(args)
 }
 
 /// Mesa's device-select layer writes to stderr where there is no desktop session. The engine chooses its adapter itself.

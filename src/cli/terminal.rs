@@ -109,7 +109,7 @@ pub fn columns() -> Option<usize> {
 /// Where lines are remembered between sessions, by the name of a file of our own: in the folder of `TL_HISTORY`, where empty means nowhere,
 /// else in `tl` under `XDG_STATE_HOME`.
 pub fn history_path(file: &str) -> Option<PathBuf> {
-    if let Some(folder) = environment::HISTORY.folder() {
+    if let Some(folder) = environment::HISTORY.path() {
         let folder = folder?;
         std::fs::create_dir_all(&folder).ok()?;
         return Some(folder.join(file));

@@ -13,8 +13,8 @@ pub enum Holds {
     Choice(&'static [&'static str]),
     /// Any text.
     Text,
-    /// A folder; empty means that there is none.
-    Folder,
+    /// A file or folder; empty means that there is none.
+    Path,
     /// `memory=BYTES`, `binding=BYTES` or `lost=RUNS`.
     Fault,
     /// Names with `-` before them: whoever owns the names reads them.
@@ -34,8 +34,9 @@ const fn variable(name: &'static str, holds: Holds) -> Variable {
 
 pub const BACKEND: Variable = variable("TL_BACKEND", Holds::Choice(&["auto", "metal", "vulkan", "dx12", "cpu", "noop"]));
 pub const ADAPTER: Variable = variable("TL_ADAPTER", Holds::Text);
-pub const CACHE: Variable = variable("TL_CACHE", Holds::Folder);
-pub const HISTORY: Variable = variable("TL_HISTORY", Holds::Folder);
+pub const CACHE: Variable = variable("TL_CACHE", Holds::Path);
+pub const CONFIG: Variable = variable("TL_CONFIG", Holds::Path);
+pub const HISTORY: Variable = variable("TL_HISTORY", Holds::Path);
 pub const REQUIRE_GPU: Variable = variable("TL_REQUIRE_GPU", Holds::Flag);
 pub const PROFILE: Variable = variable("TL_PROFILE", Holds::Choice(&["metal", "dx12", "webgpu"]));
 pub const CHECKS: Variable = variable("TL_CHECKS", Holds::Flag);
@@ -46,7 +47,8 @@ pub const KERNELS: Variable = variable("TL_KERNELS", Holds::Names);
 pub const FAULT: Variable = variable("TL_FAULT", Holds::Fault);
 
 /// Every variable that `tl` reads.
-pub const ALL: &[Variable] = &[BACKEND, ADAPTER, CACHE, HISTORY, REQUIRE_GPU, PROFILE, CHECKS, POISON, NO_SUBGROUPS, RULES, KERNELS, FAULT];
+pub const ALL: &[Variable] =
+    &[BACKEND, ADAPTER, CACHE, CONFIG, HISTORY, REQUIRE_GPU, PROFILE, CHECKS, POISON, NO_SUBGROUPS, RULES, KERNELS, FAULT];
 
 /// What the tests and benchmarks of this tree read. `tl` does not, and is run by them.
 const OF_TESTS: &[&str] = &[
@@ -83,9 +85,9 @@ impl Variable {
         Ok(self.text()?.is_some_and(|value| value == "1"))
     }
 
-    /// A folder: the outer `None` where the variable is not set, the inner one where it is empty.
-    pub fn folder(self) -> Option<Option<PathBuf>> {
-        std::env::var_os(self.name).map(|folder| (!folder.is_empty()).then(|| PathBuf::from(folder)))
+    /// A file or folder: the outer `None` where the variable is not set, the inner one where it is empty.
+    pub fn path(self) -> Option<Option<PathBuf>> {
+        std::env::var_os(self.name).map(|path| (!path.is_empty()).then(|| PathBuf::from(path)))
     }
 
     fn checked(self, value: Option<OsString>) -> Result<Option<String>, EnvironmentError> {
@@ -97,7 +99,7 @@ impl Variable {
             Holds::Flag => ["0", "1"].contains(&text.as_str()),
             Holds::Choice(choices) => choices.contains(&text.as_str()),
             Holds::Fault => fault(&text).is_some(),
-            Holds::Text | Holds::Folder | Holds::Names => true,
+            Holds::Text | Holds::Path | Holds::Names => true,
         };
         match self.holds {
             _ if known => Ok(Some(text)),
@@ -130,7 +132,7 @@ fn check_all(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Ve
             continue;
         }
         if let Some(variable) = ALL.iter().find(|variable| variable.name == name) {
-            if !matches!(variable.holds, Holds::Folder) {
+            if !matches!(variable.holds, Holds::Path) {
                 variable.checked(Some(value))?;
             }
         } else if let Some(near) = ALL.iter().find(|variable| is_near(variable.name, name)) {

@@ -10,7 +10,7 @@ use crate::output::{Output, OutputError};
 /// The user's folder for caches: `TL_CACHE`, where empty means none; else `tl` under `XDG_CACHE_HOME`, or where the system keeps such files.
 pub fn cache_dir() -> Option<PathBuf> {
     let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    if let Some(folder) = environment::CACHE.folder() {
+    if let Some(folder) = environment::CACHE.path() {
         return folder;
     }
     let home = || var("HOME").filter(|h| !h.as_os_str().is_empty());

@@ -6,6 +6,7 @@ mod answers;
 mod bad_flags;
 mod bad_models;
 mod book;
+mod config;
 mod demo_model;
 mod documents;
 mod drafts;

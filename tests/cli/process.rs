@@ -17,7 +17,7 @@ pub struct Run {
 /// The binary on the CPU, whatever the environment of the tests asks for, with nothing kept between runs.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tl"));
-    command.args(args).env("TL_BACKEND", "cpu").env("TL_CACHE", "");
+    command.args(args).env("TL_BACKEND", "cpu").env("TL_CACHE", "").env("TL_CONFIG", "");
     for name in ["TL_ADAPTER", "RUST_LOG", "RUST_BACKTRACE", "TL_REQUIRE_GPU", "TL_FAULT"] {
         command.env_remove(name);
     }
