@@ -25,8 +25,8 @@ SESSION = [
     (["chat", "--temperature", "0"], ["Hello", "What is attention?", "My name is Ada.", "What is my name?", "/exit"]),
     (["repl"], ["let scores = [[1, 2, 3], [3, 2, 1]]", "softmax(scores, dim: 1)", "sum(softmax(scores, dim: 1), dim: 1)", "\x04"]),
 ]
-# Seconds without output after which a program waits for the next line.
-QUIET = 0.6
+# What the line editor sends when it starts to read a line, as the sequence's words and its kind.
+READS = ("?2004", "h")
 # Seconds after which something is wrong.
 LONGEST = 120
 
@@ -39,6 +39,8 @@ class Screen:
         self.row = self.column = 0
         self.style = ""
         self.rest = b""
+        # How often a line editor has begun to read.
+        self.reads = 0
 
     def feed(self, data):
         text = (self.rest + data).decode("utf-8", "surrogateescape")
@@ -77,7 +79,9 @@ class Screen:
             return None
         words, kind = text[start + 2 : end], text[end]
         number = int(words) if words.isdigit() else None
-        if kind == "m":
+        if (words, kind) == READS:
+            self.reads += 1
+        elif kind == "m":
             self.style = "" if words in ("", "0") else words
         elif kind == "K":
             row = self.rows[self.row]
@@ -114,22 +118,26 @@ class Screen:
         self.column += width
 
 
-def read_until_quiet(terminal, screen):
-    """Feeds the screen until the program has written nothing for a while. False: the program has ended."""
-    since, deadline = time.monotonic(), time.monotonic() + LONGEST
-    while time.monotonic() - since < QUIET:
+def read_until(terminal, screen, reads):
+    """Feeds the screen until a line is read for the `reads`-th time, or the program has ended."""
+    deadline = time.monotonic() + LONGEST
+    while screen.reads < reads:
         if time.monotonic() > deadline:
-            sys.exit("the program does not stop writing")
+            sys.exit("the program does not ask for a line")
         if select.select([terminal], [], [], 0.05)[0]:
             try:
                 data = os.read(terminal, 65536)
             except OSError:
-                return False
+                return
             if not data:
-                return False
+                return
             screen.feed(data)
-            since = time.monotonic()
-    return True
+
+
+def read_now(terminal, screen):
+    """Feeds the screen what is there already."""
+    while select.select([terminal], [], [], 0)[0]:
+        screen.feed(os.read(terminal, 65536))
 
 
 def record(tl, args, lines, screen):
@@ -142,15 +150,13 @@ def record(tl, args, lines, screen):
     if child == 0:
         os.execve(tl, [tl, *args], env)
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
-    # The first line is typed when the prompt is there.
-    deadline = time.monotonic() + LONGEST
-    while not "".join(c for c, _ in screen.rows[-1]).startswith(">"):
-        if time.monotonic() > deadline or not read_until_quiet(terminal, screen):
-            sys.exit(f"`tl {' '.join(args)}` shows no prompt")
     for line in lines:
+        read_until(terminal, screen, screen.reads + 1)
+        # The prompt follows the sequence.
+        time.sleep(0.3)
+        read_now(terminal, screen)
         os.write(terminal, line.encode() + (b"" if line == "\x04" else b"\r"))
-        if not read_until_quiet(terminal, screen):
-            break
+    read_until(terminal, screen, screen.reads + 1)
     os.close(terminal)
     os.waitpid(child, 0)
     if screen.rows[-1]:

@@ -76,6 +76,8 @@ pub enum Command {
         #[arg(long, conflicts_with = "name")]
         markdown: bool,
     },
+    /// Answer an editor that speaks the Language Server Protocol
+    Lsp,
     /// Print a script that completes commands and flags in a shell
     Completions {
         /// The shell
@@ -123,15 +125,11 @@ pub struct ChatArgs {
     /// End an answer where this text would come; may be given several times
     #[arg(long, value_name = "S")]
     pub stop: Vec<String>,
-    #[command(flatten)]
-    pub sampling: SamplingArgs,
     /// The longest answer
     #[arg(short = 'n', long, aliases = ["n-predict", "predict", "num-predict"], value_name = "N", default_value_t = 2048, value_parser = whole::<usize>)]
     pub max_tokens: usize,
     #[command(flatten)]
     pub draft: DraftArgs,
-    #[command(flatten)]
-    pub window: WindowArgs,
     /// A chat template instead of the file's own, or of ChatML where it has none
     #[arg(long, alias = "chat-template-file", value_name = "FILE")]
     pub template: Option<PathBuf>,
@@ -148,6 +146,10 @@ pub struct ChatArgs {
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub window: WindowArgs,
+    #[command(flatten)]
     pub compute: ComputeArgs,
 }
 
@@ -162,8 +164,6 @@ pub struct GenerateArgs {
     /// Token ids to complete; needs no tokenizer
     #[arg(long, value_name = "1,2,3", value_delimiter = ',', value_parser = token)]
     pub tokens: Option<Vec<u32>>,
-    #[command(flatten)]
-    pub sampling: SamplingArgs,
     /// So many completions at a time, whose seeds follow one another
     #[arg(long = "n", value_name = "N", value_parser = at_least_one, conflicts_with = "draft")]
     pub completions: Option<usize>,
@@ -172,14 +172,16 @@ pub struct GenerateArgs {
     pub max_tokens: usize,
     #[command(flatten)]
     pub draft: DraftArgs,
-    #[command(flatten)]
-    pub window: WindowArgs,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
     /// After the completion, print tokens and speed on stderr
     #[arg(long, conflicts_with = "completions")]
     pub stats: bool,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub window: WindowArgs,
     #[command(flatten)]
     pub compute: ComputeArgs,
 }

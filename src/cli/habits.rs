@@ -50,7 +50,7 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["quantize", "convert"], "tl runs GGUF files and Hugging Face folders as they are: type `tl chat FILE`"),
     (&["perplexity", "ppl"], "there is no perplexity: `tl trace FILE -p TEXT --reference exact` compares logits"),
     (&["train", "finetune", "learn"], "tl runs models and does not train them"),
-    (&["lsp", "language-server"], "there is no language server; editors/README.md says which editors know the language"),
+    (&["language-server"], "type `tl lsp`"),
     (&["eval", "exec"], "type `tl run FILE.tl`, or `tl repl`"),
     (&["check", "lint"], "type `tl test FILE.tl`, or `tl fmt --check FILE.tl`"),
 ];

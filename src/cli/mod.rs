@@ -16,6 +16,7 @@ mod generate;
 mod habits;
 mod inspect;
 mod interrupt;
+mod lsp;
 mod manual;
 mod program;
 mod repl;
@@ -155,6 +156,7 @@ fn run(command: &Command) -> CliResult {
         Command::Doctor(args) => doctor::run(args),
         Command::Doc { markdown: true, .. } => doc::page(),
         Command::Doc { name, .. } => doc::run(name.as_deref()),
+        Command::Lsp => lsp::run(),
         Command::Completions { shell } => manual::completions(*shell),
         Command::Man { out, force } => manual::man(out.as_deref(), *force),
         Command::Fmt { paths, check } => fmt::run(paths, *check),

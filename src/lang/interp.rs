@@ -219,6 +219,23 @@ impl Interp {
         Ok(())
     }
 
+    /// What is wrong with a text that can be told without running it. Names of a text that imports others are not looked up, as imports run.
+    pub fn check(&self, text: &str) -> Vec<Diagnostic> {
+        let (ast, mut found) = parse(FileId(0), text);
+        if any_error(&found) || ast.stmts.iter().any(|stmt| matches!(stmt.kind, StmtKind::Import(_))) {
+            return found;
+        }
+        let mut prelude = self.prelude.clone();
+        let mut n_globals = self.globals.len() as u32;
+        // It may be a model's program.
+        for name in ["model", "config"] {
+            prelude.entry(name.into()).or_insert(n_globals);
+            n_globals += 1;
+        }
+        found.extend(resolve(&ast, &mut ModuleScope::default(), &prelude, &mut n_globals).err().unwrap_or_default());
+        found
+    }
+
     /// Evaluates a line of a REPL after all lines before it, and gives its value as text.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod examples;
 mod faults;
 mod fingers;
 mod kept;
+mod lsp;
 mod models;
 mod outputs;
 mod process;

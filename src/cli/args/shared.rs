@@ -71,8 +71,6 @@ pub struct DeviceArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Computation")]
 pub struct ComputeArgs {
-    #[command(flatten)]
-    pub device: DeviceArgs,
     /// f32 activations, no int8 or f16 arithmetic: for comparing numbers
     #[arg(long)]
     pub precise: bool,
@@ -88,6 +86,9 @@ pub struct ComputeArgs {
     /// Accepted for those who know it from llama.cpp: all layers always run on the chosen device
     #[arg(long = "n-gpu-layers", alias = "gpu-layers", value_name = "N", hide = true)]
     pub n_gpu_layers: Option<String>,
+    // Last, as a heading holds for what follows it.
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 /// The window of the key-value cache.
