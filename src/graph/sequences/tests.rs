@@ -223,9 +223,12 @@ impl World {
 #[test]
 fn sequences_hold_what_their_tokens_made() {
     let mut world = World::new();
-    for _ in 0..100_000 {
+    for i in 0..100_000 {
         world.operate();
-        world.check();
+        // What an operation spoils is in view for more operations than that.
+        if i % 4 == 0 {
+            world.check();
+        }
     }
     let c = &world.counted;
     let least = [c.refused, c.copied, c.forks, c.back, c.put_back, c.reused, c.past_the_window].into_iter().min();
