@@ -21,6 +21,9 @@
 //! # }
 //! ```
 //!
+//! Several prompts are decoded together by a [`Scheduler`](model::Scheduler), as `examples/batch.rs` does: whoever wants tokens calls its `step`, and a
+//! sequence whose device was lost goes on elsewhere from its tokens ([`Request::after`](model::Request::after)).
+//!
 //! A program of the language, whose functions take and give tensors:
 //!
 //! ```

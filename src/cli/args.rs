@@ -167,6 +167,10 @@ pub struct GenerateArgs {
     /// So many completions at a time, whose seeds follow one another
     #[arg(long = "n", value_name = "N", value_parser = at_least_one, conflicts_with = "draft")]
     pub completions: Option<usize>,
+    /// The likeliest completions instead of drawn ones: a search that goes on with so many at a time
+    #[arg(long, value_name = "N", value_parser = at_least_one, conflicts_with_all = ["completions", "draft", "stats", "temperature", "top_k", "top_p",
+        "min_p", "repeat_penalty", "repeat_last_n", "seed"])]
+    pub beams: Option<usize>,
     /// The longest completion
     #[arg(short = 'n', long, value_name = "N", default_value_t = 256, value_parser = whole::<usize>)]
     pub max_tokens: usize,

@@ -61,9 +61,13 @@ pub fn run(args: &GenerateArgs) -> CliResult {
         )));
     }
     let tokenizer = tokenizer.ok();
+    if let Some(beams) = args.beams {
+        drop(generator);
+        return several::search(args, beams, &model, tokenizer.as_deref(), &prompt);
+    }
     if let Some(n) = args.completions {
         drop(generator);
-        return several::run(args, n, &model, tokenizer.as_deref(), &prompt, sampling);
+        return several::draw(args, n, &model, tokenizer.as_deref(), &prompt, sampling);
     }
     args.draft.set(&mut generator, &model, &backend, &args.compute, &args.window)?;
     let mut decoder = tokenizer.as_ref().map(|t| t.continuation_decoder());
@@ -125,16 +129,20 @@ pub fn run(args: &GenerateArgs) -> CliResult {
     Ok(())
 }
 
+fn finish_name(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Stop => "stop",
+        Finish::Length => "length",
+        Finish::Interrupted => "interrupted",
+    }
+}
+
 fn report(text: Option<String>, prompt: &[TokenId], ids: Vec<u32>, finish: Finish, timing: &Timing) -> Report {
     let decode = timing.decode.as_secs_f64();
     Report {
         text,
         prompt_ids: prompt.iter().map(|id| id.0).collect(),
-        finish: match finish {
-            Finish::Stop => "stop",
-            Finish::Length => "length",
-            Finish::Interrupted => "interrupted",
-        },
+        finish: finish_name(finish),
         prefill_seconds: timing.prefill.as_secs_f64(),
         decode_seconds: decode,
         decode_tokens_per_second: if decode > 0.0 { ids.len().saturating_sub(1) as f64 / decode } else { 0.0 },

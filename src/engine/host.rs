@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::format::Metadata;
 use crate::graph::{Binding, CacheSpec, CacheUse, Compiled, DeviceTensor, Sampling, Unused, Weight};
 use crate::lang::{ChatRequest, DraftRequest, DraftSource, EngineCache, EngineChat, EngineModel, Host, ModelSource, StepOutput};
-use crate::model::{Generator, NgramDrafter};
+use crate::model::{BeamRequest, CompletionsRequest, Generator, NgramDrafter, complete};
 use crate::tensor::HostTensor;
 use crate::text::{Message, Prompt, RenderContext, TokenId};
 
@@ -152,6 +152,19 @@ impl HostedModel {
             Some(cache) if cache.owner == self.number => Ok(cache),
             _ => Err("the cache is of another model: make one with `KVCache(model)`".to_owned()),
         }
+    }
+
+    /// Tokens that end an answer.
+    fn ends(&self) -> Vec<TokenId> {
+        self.model.tokenizer().map_or_else(|_| Vec::new(), |tokenizer| tokenizer.eog_ids())
+    }
+
+    /// What the ids of a completion say; nothing where the model has no tokenizer.
+    fn text(&self, ids: &[TokenId]) -> String {
+        let Ok(tokenizer) = self.model.tokenizer() else { return String::new() };
+        // As `generate` gives it: bytes at its end that are no whole character are left out.
+        let mut decoder = tokenizer.continuation_decoder();
+        ids.iter().filter_map(|&id| decoder.push(id)).collect()
     }
 
     /// Has the generator of a cache draft as a call asks.
@@ -302,6 +315,32 @@ impl EngineModel for HostedModel {
             )
             .map_err(said)?;
         Ok(given)
+    }
+
+    fn completions(
+        &self,
+        prompt: &[i32],
+        n: usize,
+        sampling: Sampling,
+        max_tokens: usize,
+        on_run: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Vec<String>, String> {
+        let request = CompletionsRequest { prompt: self.known(prompt)?, n, sampling, max_tokens, ends: self.ends() };
+        let mut scheduler = self.model.scheduler(n + 1).map_err(said)?;
+        let (drawn, _) = complete(&mut scheduler, &request, |_| on_run()).map_err(said)?;
+        Ok(drawn.iter().map(|completion| self.text(&completion.ids)).collect())
+    }
+
+    fn beam_search(
+        &self,
+        prompt: &[i32],
+        beams: usize,
+        max_tokens: usize,
+        on_run: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Vec<(String, f64)>, String> {
+        let request = BeamRequest { prompt: self.known(prompt)?, beams, max_tokens, ends: self.ends() };
+        let found = self.model.beam_search(&request, |_, _| on_run()).map_err(said)?;
+        Ok(found.iter().map(|beam| (self.text(&beam.ids), beam.logprob)).collect())
     }
 
     fn as_any(&self) -> &dyn Any {

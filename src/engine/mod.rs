@@ -2,6 +2,7 @@
 
 mod backend;
 mod batches;
+mod beams;
 mod chat;
 mod checkup;
 mod code;

@@ -81,7 +81,7 @@ pub struct LoadedModel {
     cache: Option<CacheShape>,
     tokenizer: Result<Arc<Tokenizer>, TokenizerError>,
     request: LoadRequest,
-    chunk: usize,
+    pub(super) chunk: usize,
 }
 
 impl LoadedModel {
@@ -233,12 +233,20 @@ impl LoadedModel {
         self.generator_of(spec)
     }
 
+    /// A generator with a cache of this shape, as that of another one is (`Context::spec`).
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn generator_like(&self, spec: &CacheSpec) -> Result<Generator<ModelSteps>, EngineError> {
+        self.generator_of(*spec)
+    }
+
     pub(super) fn generator_with_window(&self, window: Option<usize>) -> Result<Generator<ModelSteps>, EngineError> {
         self.generator_of(self.spec_with_window(window)?)
     }
 
     /// The cache of a session without a system block, with a window of its own.
-    fn spec_with_window(&self, window: Option<usize>) -> Result<CacheSpec, EngineError> {
+    pub(super) fn spec_with_window(&self, window: Option<usize>) -> Result<CacheSpec, EngineError> {
         let mut spec = self.cache_spec(0, CHUNK_MAX)?;
         if let Some(window) = window {
             let request = CacheRequest { window: Some(window), sinks: self.request.sinks, chunk: CHUNK_MAX, kv_type: spec.kv_type };

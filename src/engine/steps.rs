@@ -16,8 +16,8 @@ pub struct ModelSteps {
     spec: CacheSpec,
     /// By the rows of the token input. A step that holds for one position alone is not among them.
     compiled: HashMap<usize, Arc<Compiled>>,
-    /// Steps of several sequences, by the rows of the token input and the most segments.
-    batched: HashMap<(usize, usize), Arc<Compiled>>,
+    /// Steps of several sequences, by the rows of the token input and what they give.
+    batched: HashMap<(usize, StepOutput), Arc<Compiled>>,
     /// Why a run holds one sequence at a time, where the program asks for that.
     one_sequence: Option<String>,
     /// The program of a run that no other run can use: it was made for one position alone.
@@ -69,7 +69,27 @@ impl StepPrograms for ModelSteps {
     }
 
     fn batch(&mut self, n_tokens: usize, n_segments: usize) -> Result<Option<Arc<Compiled>>, EngineError> {
-        let key = (self.code.rows(n_tokens), n_segments.next_power_of_two());
+        self.batch_of(n_tokens, StepOutput::DrawnBySegment(n_segments.next_power_of_two()))
+    }
+
+    fn batch_logits(&mut self, n_tokens: usize, n_segments: usize) -> Result<Option<Arc<Compiled>>, EngineError> {
+        self.batch_of(n_tokens, StepOutput::LogitsBySegment(n_segments.next_power_of_two()))
+    }
+
+    fn one_sequence(&self) -> Option<String> {
+        self.one_sequence.clone().or_else(|| self.whole_prompts())
+    }
+
+    fn whole_prompts(&self) -> Option<String> {
+        let pinned = || self.passing.map(|_| "the program branches on the position of a run's first token".to_owned());
+        self.code.exact().or_else(pinned)
+    }
+}
+
+impl ModelSteps {
+    /// A step of several sequences, whose `output` holds the most segments.
+    fn batch_of(&mut self, n_tokens: usize, output: StepOutput) -> Result<Option<Arc<Compiled>>, EngineError> {
+        let key = (self.code.rows(n_tokens), output);
         if let Some(step) = self.batched.get(&key) {
             return Ok(Some(step.clone()));
         }
@@ -77,7 +97,6 @@ impl StepPrograms for ModelSteps {
             return Ok(None);
         }
         self.n_traces += 1;
-        let output = StepOutput::DrawnBySegment(key.1);
         let wanted = Wanted { n_tokens, position: 0, n_positions: self.spec.n_positions(), window: self.spec.window, output, exact: false };
         let step = match self.code.compile(&wanted, &[self.spec]) {
             Err(EngineError::Exec { error: ExecError::Unsupported { .. }, message, .. }) => {
@@ -93,14 +112,5 @@ impl StepPrograms for ModelSteps {
         }
         self.batched.insert(key, step.clone());
         Ok(Some(step))
-    }
-
-    fn one_sequence(&self) -> Option<String> {
-        self.one_sequence.clone().or_else(|| self.whole_prompts())
-    }
-
-    fn whole_prompts(&self) -> Option<String> {
-        let pinned = || self.passing.map(|_| "the program branches on the position of a run's first token".to_owned());
-        self.code.exact().or_else(pinned)
     }
 }

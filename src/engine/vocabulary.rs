@@ -144,6 +144,21 @@ impl EngineModel for HostedTokenizer {
         no_model()
     }
 
+    fn completions(
+        &self,
+        _: &[i32],
+        _: usize,
+        _: Sampling,
+        _: usize,
+        _: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Vec<String>, String> {
+        no_model()
+    }
+
+    fn beam_search(&self, _: &[i32], _: usize, _: usize, _: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Vec<(String, f64)>, String> {
+        no_model()
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

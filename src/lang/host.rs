@@ -96,6 +96,33 @@ pub trait EngineModel: ModelSource {
         on_token: &mut dyn FnMut(i32, &str) -> ControlFlow<()>,
     ) -> Result<Vec<i32>, String>;
 
+    /// So many completions of one prompt, drawn together: number i has the seed of `sampling` plus i. `on_run` is called before each run; where it breaks
+    /// off, nothing is given.
+    ///
+    /// # Errors
+    /// Those of the backend, and an empty prompt.
+    fn completions(
+        &self,
+        prompt: &[i32],
+        n: usize,
+        sampling: Sampling,
+        max_tokens: usize,
+        on_run: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Vec<String>, String>;
+
+    /// The likeliest completions that a search with so many beams finds, the likeliest first, each with the ln of its probability. `on_run` as in
+    /// `completions`.
+    ///
+    /// # Errors
+    /// As `completions`.
+    fn beam_search(
+        &self,
+        prompt: &[i32],
+        beams: usize,
+        max_tokens: usize,
+        on_run: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Vec<(String, f64)>, String>;
+
     /// For the engine, which knows its own models.
     fn as_any(&self) -> &dyn Any;
 }

@@ -37,7 +37,7 @@ pub struct TraceSpec {
 }
 
 /// What a step gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StepOutput {
     /// The logits of all tokens `[T, V]`.
     Logits,
@@ -47,6 +47,8 @@ pub enum StepOutput {
     Drawn,
     /// An id for each segment of a run of up to so many, i32 `[S]`. The tokens are those that the histories of the run's sequences hold.
     DrawnBySegment(usize),
+    /// The logits of the last token of each segment `[S, V]`, of a run like that.
+    LogitsBySegment(usize),
 }
 
 /// One trace of `forward`.
@@ -173,7 +175,7 @@ impl ModelProgram {
         });
         session.set_place(start);
         let mut tokens = session.graph_mut().tokens_input(spec.bucket);
-        if let StepOutput::DrawnBySegment(_) = spec.output {
+        if let StepOutput::DrawnBySegment(_) | StepOutput::LogitsBySegment(_) = spec.output {
             tokens = session.graph_mut().recorded_tokens(spec.bucket, CacheIdx(0));
         }
         let fail = |fault: super::value::Fault| vec![Diagnostic::error(fault.into_parts().message).at(start)];
@@ -205,14 +207,14 @@ impl ModelProgram {
         let graph = session.graph_mut();
         let count = graph.runtime_scalar(RuntimeScalar::TokenCount);
         let row = match spec.output {
-            StepOutput::DrawnBySegment(rows) => graph.add(Op::LastRows { rows }, &[logits])?,
+            StepOutput::DrawnBySegment(rows) | StepOutput::LogitsBySegment(rows) => graph.add(Op::LastRows { rows }, &[logits])?,
             _ => {
                 let one = graph.literal_i32(1);
                 let last = graph.binary(BinaryOp::Sub, count, one)?;
                 graph.add(Op::SelectRow, &[logits, last])?
             }
         };
-        if spec.output == StepOutput::LastLogits {
+        if let StepOutput::LastLogits | StepOutput::LogitsBySegment(_) = spec.output {
             return Ok(row);
         }
         let settings = graph.run_sampling();

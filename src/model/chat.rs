@@ -140,6 +140,12 @@ where
         self.stops.texts.extend(texts.into_iter().filter(|text| !text.is_empty()));
     }
 
+    /// Goes on with another generator of the same model, on a device that was opened again where the first one was lost: what was said is computed anew
+    /// by the next answer. Drafts are set anew, too.
+    pub fn go_on_with(&mut self, generator: Generator<P>) {
+        self.generator = generator;
+    }
+
     /// Forgets the messages; the system message stays.
     pub fn clear(&mut self) {
         self.replace(Vec::new());

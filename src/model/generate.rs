@@ -34,6 +34,15 @@ pub trait StepPrograms {
         Ok(None)
     }
 
+    /// The same with the logits behind the last row of each segment, f32 `[n_segments or more, V]`, instead of what is drawn.
+    ///
+    /// # Errors
+    /// As `step`.
+    fn batch_logits(&mut self, n_tokens: usize, n_segments: usize) -> Result<Option<Arc<Compiled>>, Self::Error> {
+        let _ = (n_tokens, n_segments);
+        Ok(None)
+    }
+
     /// Why a run holds one sequence at a time, as far as the steps so far have shown.
     fn one_sequence(&self) -> Option<String> {
         None
@@ -79,6 +88,8 @@ pub enum GenerateError {
     Uncut { len: usize, max: usize, why: String },
     #[error("there is room for {most} sequences at a time: wait until one has ended, or cancel one")]
     Full { most: usize },
+    #[error("beams cannot be decoded together, since {why}: generate without beams")]
+    NoBeams { why: String },
     #[error("drafts cannot be verified together, since {why}: generate without drafts")]
     NoDrafts { why: String },
     /// The logits behind the token at `position` leave nothing to choose.

@@ -1,7 +1,9 @@
 //! A loaded model on an executor: its configuration, its weights, what its cache holds, and the loop that generates.
 
+mod beams;
 mod cache_plan;
 mod chat;
+mod completions;
 mod config;
 mod context;
 mod draft;
@@ -13,8 +15,10 @@ mod transcript;
 mod verify;
 mod weights;
 
+pub use beams::{Beam, BeamRequest, beam_search};
 pub use cache_plan::{CacheRequest, SINKS_MIN, WindowError};
 pub use chat::{Answer, ChatError, ChatEvent, ChatSession, ChatSettings};
+pub use completions::{Completion, CompletionsRequest, Progress, complete};
 pub use config::ModelConfig;
 pub use context::Context;
 pub use draft::{DRAFT_MAX, Drafter, ModelDrafter, NgramDrafter};

@@ -9,6 +9,7 @@
 )]
 
 mod batches;
+mod beams;
 mod blame;
 mod drafts;
 mod files;
@@ -31,3 +32,4 @@ mod scratch;
 mod support;
 mod threads;
 mod traces;
+mod turns;

@@ -1,14 +1,13 @@
-//! Several completions of one prompt at a time.
+//! Several completions of one prompt: drawn, or the likeliest.
 
-use std::collections::BTreeMap;
 use std::io::{Write, stdout};
-use std::time::{Duration, Instant};
+use std::ops::ControlFlow;
 
 use serde::Serialize;
 
 use tensorlogic::engine::LoadedModel;
 use tensorlogic::graph::Sampling;
-use tensorlogic::model::{Event, Finish, Request, SequenceId, Timing};
+use tensorlogic::model::{BeamRequest, CompletionsRequest, Finish, Timing, complete};
 use tensorlogic::text::{TokenId, Tokenizer};
 
 use super::super::args::GenerateArgs;
@@ -21,16 +20,27 @@ struct Completions {
     completions: Vec<super::Report>,
 }
 
-/// An answer on its way.
-#[derive(Default)]
-struct Answer {
-    ids: Vec<TokenId>,
-    finish: Option<Finish>,
-    took: Duration,
+/// What `--json` prints with `--beams`: one object. Stable.
+#[derive(Serialize)]
+struct Beams {
+    prompt_ids: Vec<u32>,
+    /// The likeliest first.
+    beams: Vec<BeamReport>,
+}
+
+#[derive(Serialize)]
+struct BeamReport {
+    /// The completion as text; null for a model without a tokenizer.
+    text: Option<String>,
+    ids: Vec<u32>,
+    /// ln of the probability that the model draws exactly these tokens, with the one that ends them where one does.
+    logprob: f64,
+    /// `stop` or `length`.
+    finish: &'static str,
 }
 
 /// Draws `n` completions, of which number i has the seed of the first plus i. The prompt is read once.
-pub fn run(
+pub fn draw(
     args: &GenerateArgs,
     n: usize,
     model: &LoadedModel,
@@ -39,72 +49,30 @@ pub fn run(
     sampling: Sampling,
 ) -> CliResult {
     let mut scheduler = model.scheduler(n + 1)?;
-    let ends: Vec<TokenId> =
-        tokenizer.map_or_else(Vec::new, |t| (0..model.config.vocab_len as u32).map(TokenId).filter(|&id| t.is_eog(id)).collect());
-    let request = |i: usize| Request {
-        ids: prompt.to_vec(),
-        sampling: Sampling { seed: sampling.seed.wrapping_add(i as u32), ..sampling },
-        max_tokens: args.max_tokens,
-        ends: ends.clone(),
-    };
+    let ends = tokenizer.map_or_else(Vec::new, Tokenizer::eog_ids);
+    let request = CompletionsRequest { prompt: prompt.to_vec(), n, sampling, max_tokens: args.max_tokens, ends };
     let mut mark = Mark::new();
-    let start = Instant::now();
-    // The last token is each completion's own: what it draws stands behind it.
-    let shared = prompt.len().saturating_sub(1);
-    let base = match shared {
-        0 => None,
-        _ => Some(scheduler.add(Request { ids: prompt[..shared].to_vec(), max_tokens: 1, ..request(0) })?),
-    };
-    while base.is_some_and(|base| scheduler.prompt_left(base) > 0) {
-        let left = base.map_or(0, |base| scheduler.prompt_left(base));
-        mark.show(&format!("reading the prompt: {} of {} tokens", prompt.len() - left, prompt.len()));
-        scheduler.step()?;
-    }
-    let mut answers: BTreeMap<SequenceId, Answer> = BTreeMap::new();
-    for i in 0..n {
-        let sequence = match base {
-            Some(base) => scheduler.fork(base, shared, request(i))?,
-            None => scheduler.add(request(i))?,
-        };
-        answers.insert(sequence, Answer::default());
-    }
-    if let Some(base) = base {
-        scheduler.cancel(base);
-    }
-    let prefill = start.elapsed();
-    let mut n_done = 0;
-    while !scheduler.is_empty() {
-        for event in scheduler.step()? {
-            match event {
-                Event::Token { sequence, id } => answers.entry(sequence).or_default().ids.push(id),
-                Event::End { sequence, finish } => {
-                    let answer = answers.entry(sequence).or_default();
-                    (answer.finish, answer.took) = (Some(finish), start.elapsed().saturating_sub(prefill));
-                    n_done += 1;
-                }
-                Event::Failed { reason, .. } => {
-                    return Err(CliError::failed(format!("{reason}: find the first step without numbers with `tl trace MODEL`")));
-                }
-            }
+    let (drawn, prefill) = complete(&mut scheduler, &request, |progress| {
+        let (read, total) = (progress.prompt_read, prompt.len());
+        match read < total {
+            true => mark.show(&format!("reading the prompt: {read} of {total} tokens")),
+            false => mark.show(&format!("{} of {n} completions", progress.done)),
         }
-        mark.show(&format!("{n_done} of {n} completions"));
-    }
+        ControlFlow::Continue(())
+    })?;
     mark.clear();
-    let timing = |answer: &Answer| {
-        let (decode_tokens, decode) = (answer.ids.len(), answer.took);
-        Timing { prefill_tokens: prompt.len(), prefill, decode_tokens, decode, ..Timing::default() }
-    };
     let mut out = stdout().lock();
     let mut completions = Vec::with_capacity(n);
-    for (i, answer) in answers.values().enumerate() {
-        let text = tokenizer.map(|tokenizer| text_of(tokenizer, &answer.ids));
-        let ids: Vec<u32> = answer.ids.iter().map(|id| id.0).collect();
+    for (i, completion) in drawn.iter().enumerate() {
+        let text = tokenizer.map(|tokenizer| text_of(tokenizer, &completion.ids));
+        let ids: Vec<u32> = completion.ids.iter().map(|id| id.0).collect();
         if args.json {
-            let finish = answer.finish.unwrap_or(Finish::Interrupted);
-            completions.push(super::report(text, prompt, ids, finish, &timing(answer)));
+            let finish = completion.finish.unwrap_or(Finish::Interrupted);
+            let (decode_tokens, decode) = (ids.len(), completion.took);
+            let timing = Timing { prefill_tokens: prompt.len(), prefill, decode_tokens, decode, ..Timing::default() };
+            completions.push(super::report(text, prompt, ids, finish, &timing));
         } else {
-            let text = text.unwrap_or_else(|| ids.iter().map(u32::to_string).collect::<Vec<_>>().join(","));
-            writeln!(out, "{}--- {} of {n}\n{text}", if i > 0 { "\n" } else { "" }, i + 1)?;
+            writeln!(out, "{}--- {} of {n}\n{}", if i > 0 { "\n" } else { "" }, i + 1, text.unwrap_or_else(|| listed(&ids)))?;
         }
     }
     if args.json {
@@ -112,6 +80,43 @@ pub fn run(
         writeln!(out, "{json}")?;
     }
     Ok(out.flush()?)
+}
+
+/// Searches for the likeliest completions with so many beams.
+pub fn search(args: &GenerateArgs, beams: usize, model: &LoadedModel, tokenizer: Option<&Tokenizer>, prompt: &[TokenId]) -> CliResult {
+    let ends = tokenizer.map_or_else(Vec::new, Tokenizer::eog_ids);
+    let request = BeamRequest { prompt: prompt.to_vec(), beams, max_tokens: args.max_tokens, ends };
+    let mut mark = Mark::new();
+    let found = model.beam_search(&request, |read, given| {
+        match read < prompt.len() {
+            true => mark.show(&format!("reading the prompt: {read} of {} tokens", prompt.len())),
+            false => mark.show(&format!("{given} of {} tokens", args.max_tokens)),
+        }
+        ControlFlow::Continue(())
+    })?;
+    mark.clear();
+    let mut out = stdout().lock();
+    let mut reports = Vec::with_capacity(found.len());
+    for (i, beam) in found.iter().enumerate() {
+        let text = tokenizer.map(|tokenizer| text_of(tokenizer, &beam.ids));
+        let ids: Vec<u32> = beam.ids.iter().map(|id| id.0).collect();
+        if args.json {
+            reports.push(BeamReport { text, ids, logprob: beam.logprob, finish: super::finish_name(beam.finish) });
+        } else {
+            let (space, n, text) = (if i > 0 { "\n" } else { "" }, found.len(), text.unwrap_or_else(|| listed(&ids)));
+            writeln!(out, "{space}--- {} of {n}, logprob {:.3}\n{text}", i + 1, beam.logprob)?;
+        }
+    }
+    if args.json {
+        let beams = Beams { prompt_ids: prompt.iter().map(|id| id.0).collect(), beams: reports };
+        let json = serde_json::to_string_pretty(&beams).map_err(CliError::failed)?;
+        writeln!(out, "{json}")?;
+    }
+    Ok(out.flush()?)
+}
+
+fn listed(ids: &[u32]) -> String {
+    ids.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn text_of(tokenizer: &Tokenizer, ids: &[TokenId]) -> String {

@@ -99,6 +99,11 @@ impl Listener {
         Listener { callee: args.is_given(i).then(|| args.value(i)), span: args.span, stopped: None }
     }
 
+    /// Hears nothing but Ctrl-C.
+    pub fn silent(args: &Args) -> Listener {
+        Listener { callee: None, span: args.span, stopped: None }
+    }
+
     /// Calls it with a piece. Ctrl-C ends the answer where there is none to call, too.
     pub fn hear(&mut self, interp: &mut Interp, piece: &str) -> ControlFlow<()> {
         let span = self.span;

@@ -81,6 +81,23 @@ pub const BUILTINS: &[Builtin] = &[
         run: Run::Call(generate),
     },
     Builtin {
+        name: "completions",
+        signature: "completions(model: Model, prompt, n: int = 4, max_tokens: int = 128, temperature: float = 0.8, top_k: int = 40, top_p: float = 0.95, \
+                    min_p: float = 0.05, repeat_penalty: float = 1.0, repeat_last_n: int = 64, seed: int = the next) -> list of string",
+        section: "model",
+        doc: "Several completions of one prompt, drawn together. Each is the one that `generate` gives for a seed: the first for `seed`, the others for those \
+              that follow it.",
+        run: Run::Call(completions),
+    },
+    Builtin {
+        name: "beam_search",
+        signature: "beam_search(model: Model, prompt, beams: int = 4, max_tokens: int = 128) -> list of (string, float)",
+        section: "model",
+        doc: "The likeliest completions that a search finds which goes on with so many at a time, the likeliest first, each with the logarithm of its \
+              probability.",
+        run: Run::Call(beam_search),
+    },
+    Builtin {
         name: "Model.forward",
         signature: "forward(model: Model, tokens: int32 tensor, cache: Cache) -> tensor",
         section: "model",
@@ -280,27 +297,13 @@ fn chat_template(_: &mut Interp, args: Args) -> Outcome {
 fn generate(interp: &mut Interp, args: Args) -> Outcome {
     let model = engine(&args, 0)?;
     let cache = cache(&args, 1)?;
-    let mut prompt = match args.value(2) {
-        Value::Str(text) => model.tokenize(&text, false).map_err(said(&args, 2))?,
-        Value::Prompt(prompt) => model.tokenize_prompt(&prompt).map_err(said(&args, 2))?,
-        _ => ids(interp, &args, 2)?,
-    };
+    let mut prompt = prompt(interp, &args, &*model, 2)?;
     if matches!(args.value(2), Value::Prompt(_)) {
         let n_held = model.keep_prefix(&*cache, &prompt).map_err(said(&args, 1))?;
         prompt.drain(..n_held);
     }
     let max_tokens = if args.is_given(3) { args.count(interp, 3)? } else { 128 };
-    let params = sampling(interp, &args, 4)?;
-    let params = SamplingParams::merge(&params, &SamplingOverrides::default()).map_err(|e| Failure::Fault(Fault::new(e.of_argument())))?;
-    let sampling = Sampling {
-        temperature: params.temperature,
-        top_k: i32::try_from(params.top_k).unwrap_or(i32::MAX),
-        top_p: params.top_p,
-        min_p: params.min_p,
-        repeat_penalty: params.repeat_penalty,
-        repeat_last_n: i32::try_from(params.repeat_last_n).unwrap_or(i32::MAX),
-        seed: params.seed.unwrap_or(0) as u32,
-    };
+    let sampling = draws(interp, &args, 4)?;
     let draft = draft(interp, &args, 12)?;
     let mut listener = Listener::new(&args, 11);
     let mut text = String::new();
@@ -311,6 +314,62 @@ fn generate(interp: &mut Interp, args: Args) -> Outcome {
     listener.done()?;
     result.map_err(said(&args, 0))?;
     Ok(Value::str(&text))
+}
+
+/// The ids of a prompt: text, what `chat_template` gave, or ids.
+fn prompt(interp: &mut Interp, args: &Args, model: &dyn EngineModel, i: usize) -> Result<Vec<i32>, Failure> {
+    match args.value(i) {
+        Value::Str(text) => model.tokenize(&text, false).map_err(said(args, i)),
+        Value::Prompt(prompt) => model.tokenize_prompt(&prompt).map_err(said(args, i)),
+        _ => ids(interp, args, i),
+    }
+}
+
+/// How tokens are drawn, from the arguments at `first` and after it.
+fn draws(interp: &mut Interp, args: &Args, first: usize) -> Result<Sampling, Failure> {
+    let params = sampling(interp, args, first)?;
+    let params = SamplingParams::merge(&params, &SamplingOverrides::default()).map_err(|e| Failure::Fault(Fault::new(e.of_argument())))?;
+    Ok(Sampling {
+        temperature: params.temperature,
+        top_k: i32::try_from(params.top_k).unwrap_or(i32::MAX),
+        top_p: params.top_p,
+        min_p: params.min_p,
+        repeat_penalty: params.repeat_penalty,
+        repeat_last_n: i32::try_from(params.repeat_last_n).unwrap_or(i32::MAX),
+        seed: params.seed.unwrap_or(0) as u32,
+    })
+}
+
+/// A count from 1 on.
+fn some(interp: &mut Interp, args: &Args, i: usize, default: usize) -> Result<usize, Failure> {
+    match if args.is_given(i) { args.count(interp, i)? } else { default } {
+        0 => Err(args.fail(i, Fault::new("at least 1 is needed, not 0"))),
+        n => Ok(n),
+    }
+}
+
+fn completions(interp: &mut Interp, args: Args) -> Outcome {
+    let model = engine(&args, 0)?;
+    let prompt = prompt(interp, &args, &*model, 1)?;
+    let n = some(interp, &args, 2, 4)?;
+    let max_tokens = if args.is_given(3) { args.count(interp, 3)? } else { 128 };
+    let sampling = draws(interp, &args, 4)?;
+    let mut watch = Listener::silent(&args);
+    let drawn = model.completions(&prompt, n, sampling, max_tokens, &mut || watch.hear(interp, ""));
+    watch.done()?;
+    Ok(Value::list(drawn.map_err(said(&args, 0))?.iter().map(|text| Value::str(text)).collect()))
+}
+
+fn beam_search(interp: &mut Interp, args: Args) -> Outcome {
+    let model = engine(&args, 0)?;
+    let prompt = prompt(interp, &args, &*model, 1)?;
+    let beams = some(interp, &args, 2, 4)?;
+    let max_tokens = if args.is_given(3) { args.count(interp, 3)? } else { 128 };
+    let mut watch = Listener::silent(&args);
+    let found = model.beam_search(&prompt, beams, max_tokens, &mut || watch.hear(interp, ""));
+    watch.done()?;
+    let found = found.map_err(said(&args, 0))?;
+    Ok(Value::list(found.iter().map(|(text, logprob)| Value::tuple(vec![Value::str(text), Value::Float(*logprob)])).collect()))
 }
 
 /// What drafts, at `i`, and how many tokens at a time, behind it.

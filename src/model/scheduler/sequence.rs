@@ -17,6 +17,16 @@ pub struct Request {
     pub ends: Vec<TokenId>,
 }
 
+impl Request {
+    /// What goes on behind the tokens that the sequence has given, as where its device was lost: the same tokens follow, since draws depend on seed and
+    /// position alone.
+    #[must_use]
+    pub fn after(&self, given: &[TokenId]) -> Request {
+        let ids = self.ids.iter().chain(given).copied().collect();
+        Request { ids, max_tokens: self.max_tokens.saturating_sub(given.len()), ..self.clone() }
+    }
+}
+
 /// A sequence that has not ended.
 pub(super) struct Sequence {
     /// Its keys and values; `None` while it waits for pages.
