@@ -239,8 +239,13 @@ fn recorded_runs_are_as_encoded_ones() {
     let recorded = all_logits(&mut recording, &llama, &spec, &ids, 1);
     assert_eq!(encoding.counters().command_buffers, 0);
     assert_eq!(recording.counters().command_buffers, 2, "one for each number of parts");
-    let differs = encoded.iter().zip(&recorded).position(|(a, b)| a.to_bits() != b.to_bits());
-    assert_eq!(differs, None, "of {}", encoded.len());
+    let differs = |a: &[f32], b: &[f32]| a.iter().zip(b).position(|(a, b)| a.to_bits() != b.to_bits());
+    assert_eq!(differs(&encoded, &recorded), None, "of {}", encoded.len());
+
+    let of_sixteen = llama.cache(320, 16, 4, KvType::F16);
+    let together = [&mut encoding, &mut recording].map(|executor| all_logits(executor, &llama, &of_sixteen, &ids[..96], 16));
+    assert_eq!(recording.counters().command_buffers, 3, "one for runs of sixteen rows");
+    assert_eq!(differs(&together[0], &together[1]), None, "of {}", together[0].len());
 
     let step = llama.step(1, spec.n_positions());
     let program = recording.compile(&step.graph, &[step.logits], &CompileOptions { fuse: true, caches: vec![spec] }).unwrap();
@@ -255,7 +260,7 @@ fn recorded_runs_are_as_encoded_ones() {
         };
         last = recording.run_ahead(program, &args).unwrap().pop();
     }
-    assert!(recording.counters().command_buffers > 2, "the cache's buffers are new");
+    assert!(recording.counters().command_buffers > 3, "the cache's buffers are new");
     recording.free_cache(cache);
     let logits = recording.read(&last.unwrap()).unwrap();
     assert_eq!(logits.as_f32().unwrap(), &encoded[7 * 96..8 * 96]);

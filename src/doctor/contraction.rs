@@ -1,6 +1,6 @@
 //! Einsum, embedding, and linear for every weight type on odd shapes.
 
-use crate::tensor::quant::formats;
+use crate::tensor::quant::{Q4_0, formats};
 use crate::tensor::{DType, HostTensor, Quant};
 
 use super::Arithmetic;
@@ -63,8 +63,20 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
         }));
         let few_blocks = [(1, 1, 1), (3, 2, 2), (33, 3, 1), (31, 1, 5), (127, 2, 33), (257, 1, 70), (2, 11, 1), (64, 11, 64)];
         // Wide enough for activations of eight bits, of which software adapters with eight lanes take two, four or eight groups at a time.
-        let wide = [(65, 512, 1), (33, 1024, 1), (70, 5632, 1), (33, 512, 3), (34, 2048, 8), (40, 1024, 20)];
+        let wide = [(65, 512, 1), (33, 1024, 1), (70, 5632, 1), (33, 512, 3), (34, 2048, 8), (33, 1024, 9), (40, 1024, 20)];
         for (n, k, rows) in few_blocks.map(|(n, n_blocks, rows)| (n, n_blocks * block, rows)).into_iter().chain(wide) {
+            let w = weight(&mut noise, "w", [n, k], dtype);
+            let name = format!("linear {dtype} {n}x{k}, {rows} rows");
+            cases.push(Case::of(name, scaled(linear_bound(arithmetic, dtype, k)), vec![noise.f32([rows, k])], |g, i| {
+                let w = g.weight(w);
+                vec![g.linear(i[0], w).expect("sizes that fit")]
+            }));
+        }
+    }
+    // Columns in shares of which the last is shorter, and rows and tokens that no tile divides.
+    for dtype in [DType::F16, DType::Quant(Quant(&Q4_0))] {
+        for rows in [31, 50, 100] {
+            let (n, k) = (67, 1152);
             let w = weight(&mut noise, "w", [n, k], dtype);
             let name = format!("linear {dtype} {n}x{k}, {rows} rows");
             cases.push(Case::of(name, scaled(linear_bound(arithmetic, dtype, k)), vec![noise.f32([rows, k])], |g, i| {

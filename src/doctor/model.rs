@@ -207,7 +207,7 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
             wide(512, &name, q4_0, q4_0, &|_, b| (b.kv_type, b.style) = (kv_type, style));
         }
     }
-    // Halves of a merged product that no tile divides, and one of many tiles; one row, wide enough for activations of eight bits.
+    // Halves of a merged product that no tile divides, and one of many tiles; one row, wide enough for activations of eight bits; columns in shares.
     let mut noise = Noise::new(9);
     let halves = [
         (40, 64, 33, UnaryOp::Silu),
@@ -216,6 +216,8 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
         (2048, 64, 512, UnaryOp::Silu),
         (129, 512, 1, UnaryOp::Silu),
         (40, 1024, 1, UnaryOp::Gelu),
+        (40, 1024, 20, UnaryOp::Silu),
+        (23, 1024, 70, UnaryOp::Gelu),
         (1, 2048, 1, UnaryOp::Silu),
         (23, 5632, 1, UnaryOp::Silu),
     ];

@@ -8,11 +8,14 @@ use super::bound::Bound;
 use super::cache::Memory;
 use super::contract::{RUN, STEP};
 use super::device::{CountedBuffer, Gpu};
-use super::lower::{BlockLayout, Dispatch, Grid, Lowering, MATVEC_ROWS, N_ARRIVALS, Operand, RUN_WORDS, Work};
+use super::lower::{BlockLayout, Dispatch, Grid, Lowering, N_ARRIVALS, Operand, RUN_WORDS, Work};
 use super::pipelines::{BindingKind, Pipeline, PipelineCache};
 use super::weights::{Placed, Weights};
 use crate::graph::{ExecError, PageTable};
 use crate::plan::{Buf, Plan, Rows, Storage};
+
+/// Rows of a run up to which repeated runs are recorded.
+const MOST_REPEATED_ROWS: usize = 128;
 
 /// A dispatch with its pipeline.
 pub struct Recorded {
@@ -159,7 +162,7 @@ impl Recording {
         let arrivals = if counts { Some(shared.arena.arrivals(gpu)?) } else { None };
         let sources: Vec<_> = dispatches.iter().map(|d| &d.source).collect();
         shared.pipelines.prepare(gpu, &sources)?;
-        let repeats = plan.bucket.is_some_and(|rows| rows <= MATVEC_ROWS);
+        let repeats = plan.bucket.is_some_and(|rows| rows <= MOST_REPEATED_ROWS);
         if repeats {
             shared.pipelines.prepare_to_record(gpu, &sources);
         }

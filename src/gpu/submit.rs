@@ -17,6 +17,8 @@ use crate::plan::Rows;
 
 /// Multiply-adds of one submit: a quarter second at 0.4 T/s, which a slow integrated GPU reaches; drivers kill longer work.
 const MOST_WORK: f64 = 1e11;
+/// The same for a recorded run where there are matrix units: half a second at 4 T/s, which the slowest of their GPUs reach.
+const MOST_RECORDED_WORK: f64 = 2e12;
 /// The same for software adapters, so that Ctrl-C is seen.
 const MOST_SOFTWARE_WORK: f64 = 4e9;
 
@@ -127,7 +129,8 @@ fn recorded(gpu: &Gpu, run: &Encoded, shape: &RunShape, grids: &[[u32; 3]]) -> O
     }
     let device = gpu.recorder()?;
     let work: f64 = run.recording.dispatches.iter().map(|d| macs(&d.work, shape)).sum();
-    if work <= most_work(gpu) { run.bound.secondary(gpu, device, run.recording, run.buffers, grids) } else { None }
+    let most = if gpu.caps.matrix_edge > 0 { MOST_RECORDED_WORK } else { most_work(gpu) };
+    if work <= most { run.bound.secondary(gpu, device, run.recording, run.buffers, grids) } else { None }
 }
 
 /// Encodes a run's dispatches, in as many submits as their work takes.

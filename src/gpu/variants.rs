@@ -10,6 +10,8 @@ choices! {
         Int8 = "int8",
         /// Matrix units; else tiles of f32.
         Cooperative = "cooperative",
+        /// The columns of a sum shared by workgroups, for up to 128 rows on the matrix units; else each sum is one workgroup's.
+        SharedColumns = "shared_columns",
         /// Kernels of a few rows; else tiles of many, whatever the number of tokens.
         Matvec = "matvec",
         /// The norm before a linear as its prologue; else a kernel of its own.

@@ -6,6 +6,9 @@ use tensorlogic::gpu::{Faults, KernelFault};
 /// The kernels that use them.
 pub const OPS: [&str; 2] = ["matmul_cooperative", "attention_cooperative"];
 
+/// The kernel that adds up what workgroups of theirs share.
+pub const JOIN: &str = "join";
+
 /// Of a 16 × 16 matrix a lane has half a row, of 8 × 8 a quarter; of a left factor it has the row, of a right one the columns. Matrices in
 /// memory are read by rows where the name ends in T, else by columns.
 const EMULATION: &str = "
@@ -93,8 +96,9 @@ fn emulation(edge: usize) -> Vec<(String, String)> {
 /// What makes an adapter seem to have matrix units of this edge, with other changes planted before in their kernels.
 pub fn emulated(edge: usize, planted: &[(&str, &str)]) -> Faults {
     let leak = |text: String| -> &'static str { text.leak() };
-    let planted = planted.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
-    let edits = planted.chain(emulation(edge)).map(|(from, to)| (leak(from), leak(to)));
-    let kernels = edits.flat_map(|(from, to)| OPS.map(|op| KernelFault { op, from, to })).collect();
+    let fault = |op, (from, to): (String, String)| KernelFault { op, from: leak(from), to: leak(to) };
+    let planted = || planted.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
+    let of_matrices = OPS.into_iter().flat_map(|op| planted().chain(emulation(edge)).map(move |edit| fault(op, edit)));
+    let kernels = of_matrices.chain(planted().map(|edit| fault(JOIN, edit))).collect();
     Faults { kernels, matrix_edge: Some(edge), ..Faults::default() }
 }

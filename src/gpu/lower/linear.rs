@@ -4,9 +4,9 @@ use super::super::assemble::Source;
 use super::super::quant::{Quants, WeightFormat};
 use super::super::tuning::{MatvecTuning, MatvecWork, of_few_rows, pairs_at_once, takes_pairs};
 use super::super::variants::Variant;
-use super::super::weights::Placed;
+use super::super::weights::{PieceRows, Placed};
 use super::neural::with_piece;
-use super::tiles::CooperativeTile;
+use super::tiles::{CooperativeTile, shares};
 use super::{Arguments, Grid, Lowering, Operand, RunShape, Work, kv_rows, of_rows};
 use crate::graph::{ExecError, KvType, RopeStyle, UnaryOp};
 use crate::plan::{Buf, CacheStore, Epilogue, Linear, Norm, Rope, Rows, ScalarRef, View};
@@ -27,6 +27,31 @@ enum Activations {
     Plain(Operand),
     /// Those of a few rows in eight bits: quants, and scales and sums.
     Rounded(Operand, Operand),
+}
+
+/// Sums over the columns of each share.
+struct Parts {
+    shares: usize,
+    sums: Operand,
+}
+
+/// Invocations of a workgroup that adds up the parts of sums.
+const JOIN_WORKGROUP: usize = 128;
+
+impl Parts {
+    /// The kernel that adds them up, with the fragments of its epilogue.
+    fn source(&self, epilogue: &[&'static str]) -> Source {
+        let source = Source::new("join").set("SHARES", self.shares).set("WORKGROUP", JOIN_WORKGROUP);
+        epilogue.iter().fold(source, |source, fragment| source.with(fragment))
+    }
+
+    fn arguments(&self, k: &Linear, of_epilogue: Arguments) -> Arguments {
+        of_epilogue.set("k", k.k).set("groups", k.k.div_ceil(32)).bind("parts", self.sums)
+    }
+
+    fn grid(&self, k: &Linear, each_row: usize) -> Grid {
+        Grid::rows(k.rows, each_row, JOIN_WORKGROUP)
+    }
 }
 
 /// A linear's rows in eight bits, and of what they were made.
@@ -166,13 +191,30 @@ impl Lowering<'_> {
                 let (source, tuning, arguments) = self.matvec(k, prepared, placed, part.index, arguments);
                 let grid = Grid::flat(part.n.div_ceil(tuning.slots() * tuning.passes));
                 self.push_work(switches(source.with("epilogue/store")), arguments, grid, work(k));
+            } else if let Some(parts) = self.parts(k, prepared, placed, &part) {
+                let source = switches(parts.source(&["epilogue/matrix", "epilogue/join_store"]));
+                self.push(source, parts.arguments(k, arguments), parts.grid(k, part.n.div_ceil(2)));
             } else {
                 let (source, tile, arguments) = self.matrix(k, prepared, placed, (part.index, part.n), arguments);
                 let source = if self.cooperative(k) { source.with("epilogue/tile_rows").with("epilogue/tile_store") } else { source };
-                let grid = tile_grid(part.n.div_ceil(tile.0), k.rows, tile.1);
+                let grid = tile_grid(part.n.div_ceil(tile.0), k.rows, tile.1, 1);
                 self.push_work(switches(source.with("epilogue/matrix")), arguments, grid, work(k));
             }
         }
+    }
+
+    /// Where workgroups share the columns of the sums of a weight's piece: the dispatch that leaves those of each share, for `join` to add up.
+    fn parts(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed, piece: &PieceRows) -> Option<Parts> {
+        let shares = if self.cooperative(k) { shares(self.caps, piece.n, k.k, k.rows.count) } else { 1 };
+        if shares == 1 {
+            return None;
+        }
+        let sums = self.shared_scratch("sums of shares", shares * k.rows.count * piece.n.next_multiple_of(2));
+        let arguments = of_weight_rows(k, piece.n, piece.row).bind("parts", sums);
+        let (source, tile, arguments) = self.matrix(k, prepared, placed, (piece.index, piece.n), arguments);
+        let source = source.with("epilogue/tile_rows").with("epilogue/tile_parts");
+        self.push_work(source, arguments, tile_grid(piece.n.div_ceil(tile.0), k.rows, tile.1, shares), work(k));
+        Some(Parts { shares, sums })
     }
 
     /// The kernel for many tokens without its epilogue, for a piece of the weight of which n rows are used; a tile's rows and tokens; and what
@@ -214,16 +256,20 @@ impl Lowering<'_> {
     fn gated(&mut self, k: &Linear, prepared: &Prepared, placed: &Placed, act: u32, out: Buf) {
         for part in placed.pieces_of(k.first_row, k.n) {
             let arguments = of_weight_rows(k, k.n, part.row).bind("out", out);
-            let (source, arguments, grid) = if self.few(k) {
+            let even = k.n.is_multiple_of(4);
+            let (source, arguments, grid, work) = if self.few(k) {
                 let (source, tuning, arguments) = self.matvec(k, prepared, placed, part.index, arguments.set("act", act));
                 let grid = Grid::flat((k.n / 2).div_ceil(tuning.slots() / 2 * tuning.passes));
-                (source.with("epilogue/gated"), arguments, grid)
+                (source.with("epilogue/gated"), arguments, grid, work(k))
+            } else if let Some(parts) = even.then(|| self.parts(k, prepared, placed, &part)).flatten() {
+                let source = parts.source(&["epilogue/join_gated"]).set("ACT", act);
+                (source, parts.arguments(k, arguments), parts.grid(k, k.n / 4), Work::default())
             } else {
                 let (source, tile, arguments) = self.matrix(k, prepared, placed, (part.index, k.n), arguments);
-                let grid = tile_grid((k.n / 2).div_ceil(tile.0 / 2), k.rows, tile.1);
-                (source.with("epilogue/tile_gated").set("ACT", act), arguments, grid)
+                let grid = tile_grid((k.n / 2).div_ceil(tile.0 / 2), k.rows, tile.1, 1);
+                (source.with("epilogue/tile_gated").set("ACT", act), arguments, grid, work(k))
             };
-            self.push_work(source.with("prelude/math").with("prelude/activation"), arguments, grid, work(k));
+            self.push_work(source.with("prelude/math").with("prelude/activation"), arguments, grid, work);
         }
     }
 
@@ -265,18 +311,21 @@ impl Lowering<'_> {
                 .bind("values", Operand::Values(*cache, *layer))
                 .bind_some("bias", *bias)
                 .bind("table", rope.table);
-            let (source, arguments, grid) = if self.few(k) {
+            let (source, arguments, grid, work) = if self.few(k) {
                 let (source, tuning, arguments) = self.matvec(k, prepared, placed, part.index, arguments);
                 let source = source
                     .with("epilogue/rope_store")
                     .set("NEOX", rope.style == RopeStyle::Neox)
                     .set("KV_Q8_0", spec.kv_type == KvType::Q8_0)
                     .set("TABLE", rope_table_len(rope.n_dims));
-                (source, arguments, Grid::flat(k.n.div_ceil(tuning.slots() * tuning.passes)))
+                (source, arguments, Grid::flat(k.n.div_ceil(tuning.slots() * tuning.passes)), work(k))
+            } else if let Some(parts) = self.parts(k, prepared, placed, &part) {
+                let source = parts.source(&["epilogue/rotated_pair", "epilogue/join_rope_store"]);
+                (source, parts.arguments(k, arguments), parts.grid(k, k.n / 2), Work::default())
             } else {
                 let (source, tile, arguments) = self.matrix(k, prepared, placed, (part.index, k.n), arguments);
-                let source = source.with("epilogue/tile_rows").with("epilogue/tile_rope_store");
-                (source, arguments, tile_grid(k.n.div_ceil(tile.0), k.rows, tile.1))
+                let source = source.with("epilogue/tile_rows").with("epilogue/rotated_pair").with("epilogue/tile_rope_store");
+                (source, arguments, tile_grid(k.n.div_ceil(tile.0), k.rows, tile.1, 1), work(k))
             };
             let source = source
                 .with("prelude/pages")
@@ -287,7 +336,7 @@ impl Lowering<'_> {
                 .set("KV_F16", spec.kv_type == KvType::F16)
                 .set("HAS_BIAS", bias.is_some())
                 .set("PAGE", spec.page);
-            self.push_work(source, arguments, grid, work(k));
+            self.push_work(source, arguments, grid, work);
         }
         Ok(())
     }
@@ -431,9 +480,9 @@ pub fn rope_table_len(n_dims: usize) -> usize {
     (MATVEC_ROWS * n_dims).div_ceil(4)
 }
 
-/// Tiles of rows by tiles of tokens.
-fn tile_grid(tiles: usize, rows: Rows, t_tile: usize) -> Grid {
-    Grid::PerRun(Arc::new(move |run: &RunShape| [tiles as u32, rows.of_run(run.n_tokens).div_ceil(t_tile) as u32, 1]))
+/// Tiles of rows by tiles of tokens by shares of the columns.
+fn tile_grid(tiles: usize, rows: Rows, t_tile: usize, shares: usize) -> Grid {
+    Grid::PerRun(Arc::new(move |run: &RunShape| [tiles as u32, rows.of_run(run.n_tokens).div_ceil(t_tile) as u32, shares as u32]))
 }
 
 fn work(k: &Linear) -> Work {
