@@ -175,8 +175,9 @@ mod avx2 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn add_blocks<const T: usize>(totals: &mut Totals<T>, bytes: *const u8, n: usize, acts: &[LanesRow<'_>; T], i: usize) {
-        // Without this the compiler reuses the activations that it loaded for the last weight row, and first copies all of them to the stack.
-        let i = black_box(i);
+        // Without this the compiler reuses the activations that it loaded for the last weight row, and first copies all of them to the stack. One
+        // row of activations costs it no copies, and the loop over its blocks is faster unrolled (5.35 against 7.07 GB/s on two Zen 3 cores).
+        let i = if T > 1 { black_box(i) } else { i };
         let mut sums = totals.quants;
         let mut halves = [0u16; GROUP];
         let mut factors = [[0.0f32; GROUP]; T];
@@ -200,7 +201,7 @@ mod avx2 {
                 totals.offsets[t] = _mm256_fmadd_ps(scales, eight(acts[t].sums.as_ptr().add(i)), totals.offsets[t]);
             }
             // From memory a factor is spread by the load; in a register that takes two shuffles. A loop that is not unrolled keeps the sums there.
-            let (factors, n) = (black_box(&factors), black_box(n));
+            let (factors, n) = (black_box(&factors), if T > 1 { black_box(n) } else { n });
             for b in 0..n {
                 let packed = _mm_loadu_si128(bytes.add(b * BLOCK + 2).cast());
                 let nibbles = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16::<4>(packed), packed), _mm256_set1_epi8(15));
