@@ -18,6 +18,7 @@ use tensorlogic::graph::{Binding, CacheSpec, CompileOptions, Counters, Executor,
 use tensorlogic::tensor::quant::Q4_0;
 use tensorlogic::tensor::{DType, HostTensor, Quant};
 
+/// Runs the cases whose name holds `TL_CASE`, all without it.
 fn assert_all_hold(arithmetic: Arithmetic, isa: Isa, threads: usize) {
     let options = CpuOptions {
         precise: arithmetic == Arithmetic::Precise,
@@ -27,7 +28,8 @@ fn assert_all_hold(arithmetic: Arithmetic, isa: Isa, threads: usize) {
         ..CpuOptions::default()
     };
     let mut executor = CpuExecutor::new(options);
-    let cases = cases(arithmetic);
+    let only = std::env::var("TL_CASE").unwrap_or_default();
+    let cases: Vec<_> = cases(arithmetic).into_iter().filter(|case| case.name.contains(&only)).collect();
     let n_cases = cases.len();
     let failures: Vec<String> = cases
         .iter()

@@ -25,9 +25,10 @@ use tensorlogic::tensor::quant::{Q4_0, formats};
 use tensorlogic::tensor::{DType, HostTensor, Quant};
 use tensorlogic::text::TokenId;
 
-/// The executor of the adapter at hand, software adapters included. Without one the test is skipped, or fails under `TL_REQUIRE_GPU=1`.
+/// The executor of the adapter at hand, software adapters included; no result may depend on what a recycled buffer held. Without an adapter the
+/// test is skipped, or fails under `TL_REQUIRE_GPU=1`.
 fn executor(precise: bool) -> Option<GpuExecutor> {
-    let options = GpuOptions { precise, allow_software: true, ..GpuOptions::from_env() };
+    let options = GpuOptions { precise, poison: true, allow_software: true, ..GpuOptions::from_env() };
     match GpuExecutor::new(&options) {
         Ok(executor) => Some(executor),
         Err(error) => {

@@ -1,5 +1,6 @@
 //! Every rewrite rule and every variant of a kernel, switched off alone, in pairs and all together: logits stay within their bounds, and the
-//! tokens are the exact ones wherever the bound leaves no doubt. `TL_REFERENCE` adds models of the reference pack.
+//! tokens are the exact ones wherever the bound leaves no doubt. `TL_REFERENCE` adds models of the reference pack; pairs of rules meet them under
+//! `TL_EVERY=1` only, which takes long.
 
 #![allow(
     clippy::unwrap_used,
@@ -39,6 +40,7 @@ const SINGLE: usize = 20;
 /// A model with what is exact of it.
 struct Subject {
     name: String,
+    is_of_pack: bool,
     llama: Llama,
     is_f32: bool,
     tokens: Vec<i32>,
@@ -80,7 +82,16 @@ impl Subject {
         let ids = |ids: &[i32]| ids.iter().map(|&id| TokenId(id as u32)).collect();
         let is_f32 = name.ends_with("f32");
         let greedy = is_f32.then(|| Greedy { path: path.clone(), prompt: ids(&tokens), exact: ids(expected["greedy"].as_i32().unwrap()) });
-        Subject { name: name.to_owned(), llama: Llama::open(&path), is_f32, bounds: granted(&exact), tokens, exact, greedy }
+        Subject {
+            name: name.to_owned(),
+            is_of_pack: false,
+            llama: Llama::open(&path),
+            is_f32,
+            bounds: granted(&exact),
+            tokens,
+            exact,
+            greedy,
+        }
     }
 
     /// Made up here, and exact by the definition.
@@ -88,7 +99,7 @@ impl Subject {
         let llama = random_llama(sizes, dtype, 7);
         let tokens: Vec<i32> = (0..n_tokens).map(|i| (i * i * 7 + i * 13 + 5) % sizes.vocab as i32).collect();
         let exact = all_logits(&mut ReferenceExecutor::new(), &llama, &llama.cache(WINDOW, WINDOW, 4, KvType::F32), &tokens, tokens.len());
-        Subject { name: name.to_owned(), llama, is_f32: false, bounds: granted(&exact), tokens, exact, greedy: None }
+        Subject { name: name.to_owned(), is_of_pack: false, llama, is_f32: false, bounds: granted(&exact), tokens, exact, greedy: None }
     }
 
     fn of_pack(pack: &Path, name: &str) -> Subject {
@@ -101,6 +112,7 @@ impl Subject {
         let greedy = (is_f32 && greedy.is_object()).then(|| Greedy { path: path.clone(), prompt: ids("prompt"), exact: ids("exact") });
         Subject {
             name: name.to_owned(),
+            is_of_pack: true,
             llama: Llama::open(&path),
             is_f32,
             tokens: expected["tokens"].as_i32().unwrap().to_vec(),
@@ -129,6 +141,8 @@ fn argmax(row: &[f32]) -> usize {
 /// What is off, and which executor that makes.
 struct Combination {
     name: String,
+    /// Not checked with the models of the pack, unless `TL_EVERY` is set.
+    is_pair: bool,
     open: Box<dyn Fn(bool) -> (SharedExecutor, Target)>,
 }
 
@@ -138,7 +152,7 @@ fn on_cpu(name: impl Into<String>, rules: Off<Rule>, isa: Option<Isa>) -> Combin
         let target = executor.target();
         (SharedExecutor::new(executor), target)
     };
-    Combination { name: format!("cpu {}", name.into()), open: Box::new(open) }
+    Combination { name: format!("cpu {}", name.into()), is_pair: false, open: Box::new(open) }
 }
 
 /// An open GPU, shared by its combinations: kernels take long to compile, and most are the same.
@@ -155,7 +169,7 @@ fn on_gpu(gpu: &SharedGpu, name: &str, rules: Off<Rule>, kernels: Off<Variant>) 
         let target = gpu.lock().target();
         (gpu.of_any_kind(), target)
     };
-    Combination { name: format!("gpu {name}{switches}"), open: Box::new(open) }
+    Combination { name: format!("gpu {name}{switches}"), is_pair: false, open: Box::new(open) }
 }
 
 /// Nothing, each alone, all.
@@ -171,11 +185,12 @@ fn pairs<T: Choice>() -> impl Iterator<Item = Off<T>> {
 }
 
 fn cpu_combinations() -> Vec<Combination> {
-    let rules = alone().into_iter().chain(pairs()).map(|off| on_cpu(off.to_string(), off, None));
+    let rules = alone().into_iter().map(|off| on_cpu(off.to_string(), off, None));
+    let pairs = pairs().map(|off| Combination { is_pair: true, ..on_cpu(off.to_string(), off, None) });
     let levels = Isa::available()
         .into_iter()
         .flat_map(|isa| [Off::NONE, Off::all()].map(|off| on_cpu(format!("{} {off}", isa.name()), off, Some(isa))));
-    rules.chain(levels).collect()
+    rules.chain(pairs).chain(levels).collect()
 }
 
 /// Rules without which a linear's work goes to other kernels: with the models of the pack, these are paired with variants too.
@@ -216,10 +231,12 @@ struct Found {
 
 fn check(combination: &Combination, subjects: &[Subject]) -> Found {
     let mut found = Found::default();
+    let every = std::env::var_os("TL_EVERY").is_some();
+    let subjects: Vec<&Subject> = subjects.iter().filter(|s| every || !combination.is_pair || !s.is_of_pack).collect();
     for precise in [true, false] {
         let (executor, target) = (combination.open)(precise);
         for (i, arithmetic) in ARITHMETICS.iter().enumerate().filter(|(_, a)| a.precise == precise) {
-            for subject in subjects {
+            for subject in &subjects {
                 check_logits(&executor, subject, i, arithmetic, &mut found);
             }
         }
