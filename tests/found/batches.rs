@@ -4,21 +4,31 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tensorlogic::doctor::Noise;
 use tensorlogic::engine::{Backend, BackendChoice, DeviceRequest, LoadRequest, LoadedModel};
 use tensorlogic::format::ModelFile;
 use tensorlogic::graph::{Binding, CacheId, CacheSpec, CacheUse, CompileOptions, ExecError, KvType, ProgramId, RunArgs, Sampling, Segment};
 use tensorlogic::lang::{StepOutput, TraceSpec};
-use tensorlogic::tensor::HostTensor;
+use tensorlogic::tensor::quant::Q4_0;
+use tensorlogic::tensor::{DType, HostTensor, Quant};
 
-use crate::support::{device_requests, fixture};
+use crate::support::{Sizes, device_requests, fixture, made_up};
 
 fn requests() -> Vec<DeviceRequest> {
     device_requests(false)
 }
 
-/// Whether runs of up to eight rows have the bits of single rows: the GPU's kernels for them come with others.
+/// Whether runs of up to eight rows have the bits of single rows also where the weights' rows are short. Software adapters multiply those with f32
+/// activations, and Mesa's compiler takes the widening of a block apart in another way where two tokens share it.
 fn keeps_bits(request: &DeviceRequest) -> bool {
     request.backend == BackendChoice::Cpu
+}
+
+/// A model whose weights every backend multiplies with rounded activations.
+fn wide() -> ModelFile {
+    let sizes = Sizes { n_heads: 8, n_kv_heads: 2, head_dim: 64, n_layers: 2, ffn: 768, vocab: 256 };
+    let (dtype, mut noise) = (DType::Quant(Quant(&Q4_0)), Noise::new(11));
+    made_up(&sizes, dtype, |len, _| noise.weight_bytes(dtype, len))
 }
 
 struct Random(u64);
@@ -39,8 +49,11 @@ struct Subject {
 
 impl Subject {
     fn open(request: &DeviceRequest, name: &str, kv_type: KvType, shape: impl FnOnce(CacheSpec) -> CacheSpec) -> Subject {
+        Subject::of(request, ModelFile::open(&fixture(name), false).unwrap(), kv_type, shape)
+    }
+
+    fn of(request: &DeviceRequest, file: ModelFile, kv_type: KvType, shape: impl FnOnce(CacheSpec) -> CacheSpec) -> Subject {
         let load = LoadRequest { window: Some(24), sinks: Some(4), kv_type, ..LoadRequest::default() };
-        let file = ModelFile::open(&fixture(name), false).unwrap();
         let model = LoadedModel::from_file(file, &Backend::open(request).unwrap(), &load).unwrap();
         let spec = shape(CacheSpec { page: 16, ..model.cache_spec(0, 64).unwrap() });
         Subject { model, spec, programs: HashMap::new() }
@@ -189,13 +202,16 @@ fn assert_alone(subject: &mut Subject, sequence: &Sequence, bits: bool, what: &s
 #[test]
 fn in_runs_of_up_to_eight_rows_each_sequence_has_the_bits_that_it_has_alone() {
     for request in requests() {
-        for (name, kv_type, page) in [("tiny-q4_0.gguf", KvType::F16, 16), ("tiny-f32.gguf", KvType::F32, 32)] {
-            let mut subject = Subject::open(&request, name, kv_type, |spec| CacheSpec { page, sequences: 6, ..spec });
-            let all = random_runs(&mut subject, 8, 60, &mut Random(3));
+        for (name, kv_type, page) in [("wide", KvType::F16, 16), ("tiny-q4_0.gguf", KvType::F16, 16), ("tiny-f32.gguf", KvType::F32, 32)] {
+            let is_wide = name == "wide";
+            let file = if is_wide { wide() } else { ModelFile::open(&fixture(name), false).unwrap() };
+            let mut subject = Subject::of(&request, file, kv_type, |spec| CacheSpec { page, sequences: 6, ..spec });
+            let all = random_runs(&mut subject, 8, if is_wide { 25 } else { 60 }, &mut Random(3));
             let (n_given, n_far) = (all.iter().map(|s| s.given.len()).sum::<usize>(), all.iter().filter(|s| s.fed > 32).count());
-            assert!(n_given > 100 && n_far >= 2, "{n_given} draws, {n_far} sequences past the window");
+            assert!(n_given > if is_wide { 40 } else { 100 } && n_far >= 2, "{n_given} draws, {n_far} sequences past the window");
             for (i, sequence) in all.iter().enumerate() {
-                assert_alone(&mut subject, sequence, keeps_bits(&request), &format!("{name} on {:?}, sequence {i}", request.backend));
+                let bits = is_wide || keeps_bits(&request);
+                assert_alone(&mut subject, sequence, bits, &format!("{name} on {:?}, sequence {i}", request.backend));
             }
         }
     }
