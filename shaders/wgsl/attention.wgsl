@@ -5,6 +5,7 @@
 //! whatever other rows the run has.
 //! Arithmetic: f32, the cache's type widened; masked scores are never exponentiated. Relative error about 1e-6. Needs: nothing.
 //! Expects: query_element, sink_element, segment_of, view_of, sees, row_of, key_oct, workgroup_max, has_no_weight, value_quad, last_to_arrive, merge_parts
+//! Expects: capped, share_of_keys
 
 // Quads of a head, and the invocations that share a quad of the values.
 const QUADS: u32 = D_PAD / 4u;
@@ -89,7 +90,7 @@ fn main(
             var raw: vec4<f32>;
             for (var i = 0u; i < min(GROUP - h, 4u); i++) {
                 let v = products[h + i];
-                raw[i] = (v.x + v.y + v.z + v.w) * scale;
+                raw[i] = capped((v.x + v.y + v.z + v.w) * scale);
                 score[i] = select(LOWEST, max(raw[i], LOWEST), seen);
             }
             let most = workgroup_max(score, local);
@@ -141,7 +142,7 @@ fn main(
         }
         let row = t * step.n_heads + first_head + h;
         if n_parts == 1u {
-            sum *= select(1.0 / all, 0.0, bitcast<u32>(all) == 0u);
+            sum *= select(share_of_keys(first_head + h, maxima[h], all) / all, 0.0, bitcast<u32>(all) == 0u);
         }
         let part = (row * step.max_splits + workgroup.x) * (step.head_dim + 2u);
         for (var i = 0u; i < 4u; i++) {

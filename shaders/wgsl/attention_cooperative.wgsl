@@ -7,7 +7,7 @@
 //! Needs: f16, cooperative matrices (`matrix/`), subgroups of 32, D a multiple of 16 and of 4 · SHARE, KEYS a multiple of both, 18 to 47 KiB of
 //! workgroup memory for D up to 128.
 //! Expects: segment_at, key_oct, begin_sums, query_element, sink_element, put, value_quad, view_of, row_of, no_sum, left, right_of_columns, multiply_add
-//! Expects: leave, has_no_weight, sees, right
+//! Expects: leave, has_no_weight, sees, right, capped, share_of_keys
 enable f16;
 
 const QUADS: u32 = D_PAD / 4u;
@@ -172,6 +172,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 let column = part * OWN_SCORES + i;
                 var score = sum_quad(own_row * SUMS_PITCH + column);
                 for (var j = 0u; j < 4u; j++) {
+                    score[j] = capped(score[j]);
                     score[j] = select(LOWEST, select(max(score[j], LOWEST), score[j], has_no_weight(score[j])), sees(segment, p, positions[column * 4u + j], window));
                 }
                 scores[i] = score;
@@ -213,7 +214,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     }
     let t = first_token + own_row;
     if t < rows {
-        let inverse = select(1.0 / total, 0.0, bitcast<u32>(total) == 0u);
+        let inverse = select(share_of_keys(h, largest, total) / total, 0.0, bitcast<u32>(total) == 0u);
         for (var i = 0u; i < OWN; i++) {
             for (var j = 0u; j < 4u; j++) {
                 let d = (part * OWN + i) * 4u + j;

@@ -50,6 +50,14 @@ pub fn step_cost(plan: &Plan, step: &Step, n_tokens: usize, cache_len: usize) ->
             through(n, 4.0) + moved(values(k.width as f64))
         }
         Kernel::Linear(k) => linear(plan, k, n_tokens),
+        // Each choice reads its expert once; where many tokens choose one expert, all experts are read once.
+        Kernel::ExpertLinear(k) => {
+            let n_choices = rows(k.rows) * k.n_chosen as f64;
+            let (n, width) = (k.n as f64, k.k as f64);
+            let x = if k.each { n_choices } else { rows(k.rows) } * width;
+            let weight = moved(n_choices.min(k.n_experts as f64) * n * row_bytes(plan, k.weight));
+            weight + Cost { bytes: values(x + n_choices * (n + 1.0)), flops: 2.0 * n_choices * n * width }
+        }
         Kernel::Rope(k) => {
             let n = rows(k.rows) * (k.n_heads * k.head_dim) as f64;
             through(n, 3.0) + moved(values(rows(k.rows) * k.rope.n_dims as f64))

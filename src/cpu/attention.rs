@@ -53,6 +53,8 @@ pub(super) fn run(ctx: &StepContext<'_>, step: &Attention) {
         scale: ctx.scalar_f32(step.scale),
         window: usize::try_from(ctx.scalar_i32(step.window)).unwrap_or(0),
         sink: step.sink.as_ref().map(|table| ctx.rope_rows(table)),
+        cap: step.cap.map(|cap| ctx.scalar_f32(cap)),
+        null_logits: step.null_logits.map(|logits| ctx.f32(logits)),
     };
     let out = ctx.out(step.out);
     let blocks = blocks(&layers, ctx.segments, n_tokens, (UNIT / per_group.max(1)).max(1));
@@ -95,6 +97,9 @@ struct Unit<'a> {
     scale: f32,
     window: usize,
     sink: Option<RopeRows<'a>>,
+    cap: Option<f32>,
+    /// `[n_heads]`
+    null_logits: Option<&'a [f32]>,
 }
 
 #[derive(Default)]
@@ -155,8 +160,13 @@ impl Unit<'_> {
             self.walk(layer, group, block, sinks, true, scratch);
         }
         self.walk(layer, group, block, recent, false, scratch);
-        for (total, &sum) in scratch.totals.chunks_exact_mut(d.next_multiple_of(SPAN)).zip(&scratch.sums) {
-            let inverse = if sum > 0.0 { 1.0 / sum } else { 0.0 };
+        let sums = scratch.sums.iter().zip(&scratch.maxima).enumerate();
+        for (total, (i, (&sum, &largest))) in scratch.totals.chunks_exact_mut(d.next_multiple_of(SPAN)).zip(sums) {
+            let share = match self.null_logits {
+                Some(logits) => share_of_keys(logits[group * self.per_group + i % self.per_group], largest, sum),
+                None => 1.0,
+            };
+            let inverse = if sum > 0.0 { share / sum } else { 0.0 };
             total.iter_mut().for_each(|x| *x *= inverse);
         }
     }
@@ -214,6 +224,7 @@ impl Unit<'_> {
                     &scratch.values,
                     d,
                     &seen,
+                    self.cap,
                     &mut scratch.maxima[quad * QUAD..][..QUAD],
                     &mut scratch.sums[quad * QUAD..][..QUAD],
                     &mut scratch.totals[quad * QUAD * d.next_multiple_of(SPAN)..][..QUAD * d.next_multiple_of(SPAN)],
@@ -224,6 +235,13 @@ impl Unit<'_> {
     }
 }
 
+/// The share of all weights that the keys have beside a null logit, by their largest score and the sum of their weights relative to it.
+fn share_of_keys(null: f32, largest: f32, sum: f32) -> f32 {
+    let most = largest.max(null);
+    let keys = sum * (largest - most).exp();
+    keys / (keys + (null - most).exp())
+}
+
 for_each_isa! {
     /// Four queries against one tile of keys; each reads only the values of those that it sees.
     fn attend_tile(
@@ -232,6 +250,7 @@ for_each_isa! {
         values: &[f32],
         d: usize,
         seen: &[Range<usize>; QUAD],
+        cap: Option<f32>,
         maxima: &mut [f32],
         sums: &mut [f32],
         totals: &mut [f32],
@@ -252,6 +271,11 @@ for_each_isa! {
             if seen.is_empty() {
                 scores[i] = [0.0; TILE];
                 continue;
+            }
+            if let Some(cap) = cap {
+                for score in &mut scores[i][seen.clone()] {
+                    *score = cap * (*score / cap).tanh();
+                }
             }
             let mut largest = maxima[i];
             for &score in &scores[i][seen.clone()] {

@@ -52,6 +52,7 @@ pub(super) fn run_kernel(ctx: &StepContext<'_>, memory: &mut StepMemory, kernel:
         Kernel::Embedding(step) => embedding::run(ctx, step),
         Kernel::Norm(step) => rms_norm::run(ctx, step),
         Kernel::Linear(step) => linear::run(ctx, &mut memory.linear, step),
+        Kernel::ExpertLinear(step) => linear::experts::run(ctx, &mut memory.linear, step),
         Kernel::Rope(step) => rope::run(ctx, step),
         Kernel::CacheStore(step) => cache_append::run(ctx, step),
         Kernel::Attention(step) => attention::run(ctx, step),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::graph::{CacheIdx, CacheSpec, Graph, KvType, PAGE, RopeRowsKind, RopeScaling, RopeSpec, RopeStyle, RuntimeScalar};
-use crate::tensor::DType;
+use crate::tensor::{DType, HostData};
 
 use super::Arithmetic;
 use super::case::{Bound, Case, Run};
@@ -15,11 +15,13 @@ struct Heads {
     head_dim: usize,
     /// Without, as in models that learn their positions, nothing is rotated against sinks either.
     rotated: bool,
+    /// Scores are capped, and null logits join their sums.
+    capped: bool,
 }
 
 impl Heads {
     fn new(n_heads: usize, n_kv_heads: usize, head_dim: usize) -> Self {
-        Heads { n_heads, n_kv_heads, head_dim, rotated: true }
+        Heads { n_heads, n_kv_heads, head_dim, rotated: true, capped: false }
     }
 }
 
@@ -41,13 +43,23 @@ fn step(noise: &mut Noise, heads: &Heads, spec: &CacheSpec, position: usize, n_t
     let appended = g.cache_append(CacheIdx(0), 0, spec.n_positions(), k, v).expect("keys and values of one shape");
     let scale = g.literal_f32(1.0 / (heads.head_dim as f32).sqrt());
     let window = g.literal_i32(window);
-    let out = g.attention(q, appended, scale, window).expect("heads that fit");
-    let inputs = vec![
+    let cap = heads.capped.then(|| g.literal_f32(0.8));
+    let null_logits = heads.capped.then(|| g.input([heads.n_heads], DType::F32));
+    let out = g.attention_with(q, appended, scale, window, cap, null_logits).expect("heads that fit");
+    let mut inputs = vec![
         noise.i32([bucket], 100),
         noise.f32([bucket, heads.n_heads, heads.head_dim]),
         noise.f32([bucket, heads.n_kv_heads, heads.head_dim]),
         noise.f32([bucket, heads.n_kv_heads, heads.head_dim]),
     ];
+    // One above all scores, others among them.
+    inputs.extend(heads.capped.then(|| {
+        let mut logits = noise.f32([heads.n_heads]);
+        if let HostData::F32(values) = &mut logits.data {
+            values[0] = 2.5;
+        }
+        logits
+    }));
     Run { position, n_tokens, compared_rows: Some(n_tokens), ..Run::new(g, vec![out], inputs) }
 }
 
@@ -95,5 +107,18 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
     push("attention in a window that slides".into(), heads(), 24, 16, 4, KvType::F32, 0, &[16, 9, 1, 16, 1, 1, 13, 16, 1, 2]);
     push("attention in a window that slides without sinks".into(), heads(), 20, 16, 0, KvType::F32, 0, &[16, 16, 1, 1, 16, 1]);
     push("attention in an f16 window that slides".into(), heads(), 24, 16, 4, KvType::F16, 0, &[16, 9, 1, 16, 1, 1, 13]);
+    let capped = |n_heads, head_dim| Heads { capped: true, ..Heads::new(n_heads, 2, head_dim) };
+    push("attention capped, with null logits".into(), capped(4, 32), 128, 64, 4, KvType::F32, 0, &[1, 33, 1, 9]);
+    push("attention capped, with null logits in parts".into(), capped(4, 32), 512, 512, 4, KvType::F32, 0, &[300, 1, 2, 20]);
+    push(
+        "attention capped, with null logits in a window that slides".into(),
+        capped(2, 16),
+        24,
+        16,
+        4,
+        KvType::F16,
+        10,
+        &[16, 9, 1, 16, 1],
+    );
     push("attention in a window of 10".into(), heads(), 64, 32, 4, KvType::F32, 10, &[32, 1, 7, 1]);
 }

@@ -95,7 +95,7 @@ impl Case {
         let mut words = self.name.split([' ', ',']).filter(|w| !w.is_empty());
         let op = words.next().unwrap_or_default();
         match op {
-            "linear" | "embedding" | "rope" => format!("{op} {}", words.next().unwrap_or_default()),
+            "linear" | "expert_linear" | "embedding" | "rope" => format!("{op} {}", words.next().unwrap_or_default()),
             "attention" => {
                 let stored = ["f16", "q8_0"].into_iter().find(|stored| words.clone().any(|w| w == *stored)).unwrap_or("f32");
                 format!("attention, {stored} cache")

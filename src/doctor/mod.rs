@@ -5,6 +5,7 @@ mod attention;
 mod case;
 mod contraction;
 mod elementwise;
+mod experts;
 mod layout;
 mod model;
 mod neural;
@@ -36,6 +37,7 @@ pub fn cases(arithmetic: Arithmetic) -> Vec<Case> {
     layout::cases(&mut cases);
     reduce::cases(&mut cases);
     contraction::cases(arithmetic, &mut cases);
+    experts::cases(arithmetic, &mut cases);
     neural::cases(&mut cases);
     attention::cases(arithmetic, &mut cases);
     sampling::cases(&mut cases);

@@ -148,6 +148,7 @@ pub fn kernel_name(kernel: &Kernel) -> String {
             };
             return format!("{norm}linear{epilogue}");
         }
+        Kernel::ExpertLinear(_) => "expert_linear",
         Kernel::Embedding(_) => "embedding",
         Kernel::Norm(_) => "rms_norm",
         Kernel::Rope(_) => "rope",
@@ -176,7 +177,7 @@ pub fn kernel_name(kernel: &Kernel) -> String {
 
 fn colour(kernel: &Kernel) -> &'static str {
     match kernel {
-        Kernel::Linear(_) | Kernel::Einsum(_) => "#d7e8f7",
+        Kernel::Linear(_) | Kernel::ExpertLinear(_) | Kernel::Einsum(_) => "#d7e8f7",
         Kernel::Attention(_) | Kernel::CacheStore(_) => "#fde3cf",
         Kernel::Norm(_) | Kernel::Softmax(_) | Kernel::Reduce(_) => "#dff2e5",
         Kernel::Embedding(_) | Kernel::Sample(_) => "#f4e3f0",

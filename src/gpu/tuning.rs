@@ -69,7 +69,7 @@ const LEAST_INT8_WIDTH: usize = 512;
 impl Tuning {
     /// The shape of the kernel for this work of one token on this device.
     pub fn matvec(&self, caps: &Caps, work: &MatvecWork) -> MatvecTuning {
-        let chosen = default_matvec(caps, work);
+        let chosen = default_matvec(caps, work, may_round(caps, work) && caps.dot_products);
         let asked = self.trial.or_else(|| self.measured.get(&work.key()).copied());
         asked.filter(|t| fits(caps, t, may_round(caps, work))).unwrap_or(chosen)
     }
@@ -117,10 +117,14 @@ pub fn pairs_at_once(pairs: usize, lanes: usize) -> usize {
     [4, 2].into_iter().find(|n| pairs.is_multiple_of(*n) && places(*n) * 5 <= places(1) * 6).unwrap_or(1)
 }
 
+/// The shape of the kernel for the matrices of experts, with f32 activations.
+pub fn of_experts(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
+    default_matvec(caps, work, false)
+}
+
 /// Where nothing was measured.
-fn default_matvec(caps: &Caps, work: &MatvecWork) -> MatvecTuning {
+fn default_matvec(caps: &Caps, work: &MatvecWork, int8: bool) -> MatvecTuning {
     let groups = work.k.div_ceil(32);
-    let int8 = may_round(caps, work) && caps.dot_products;
     if caps.software {
         let lanes = if caps.subgroup > 0 { caps.subgroup as usize } else { 4 };
         // Wide workgroups cost a switch at each barrier; many rows share the prologue instead, and activations that were read.

@@ -326,6 +326,22 @@ impl Graph {
         self.add(Op::Linear, &[x, w])
     }
 
+    /// The products of each token with the matrices of the experts `ids [T, C]` that it chose: `x [T, K]`, or `[T, C, K]` with a row for each choice;
+    /// `w [E, N, K]`; `[T, C, N]`. A `w` that was computed is gathered whole for each choice, so it should be small.
+    ///
+    /// # Errors
+    /// When the sizes do not fit, or `ids` are no ints.
+    pub fn expert_linear(&mut self, x: NodeId, w: NodeId, ids: NodeId) -> Built {
+        let x = self.float_of(x)?;
+        let product = self.add(Op::ExpertLinear, &[x, w, ids])?;
+        if matches!(self.node(w).op, Op::Weight(_)) {
+            return Ok(product);
+        }
+        let (w, each) = (self.float_of(w)?, self.shape(x).rank() == 3);
+        let chosen = self.add(Op::Gather { axis: 0 }, &[w, ids])?;
+        self.einsum(if each { "tck,tcnk->tcn" } else { "tk,tcnk->tcn" }, &[x, chosen])
+    }
+
     /// # Errors
     /// When `ids` are no ints or `table` is no matrix.
     pub fn embedding(&mut self, ids: NodeId, table: NodeId) -> Built {
@@ -372,6 +388,22 @@ impl Graph {
     /// # Errors
     /// When heads or head sizes do not fit.
     pub fn attention(&mut self, q: NodeId, appended: NodeId, scale: NodeId, window: NodeId) -> Built {
+        self.attention_with(q, appended, scale, window, None, None)
+    }
+
+    /// As [`Graph::attention`], with an f32 scalar that caps the scores, and logits `[H]` that join the sums of the softmax (`Op::Attention`).
+    ///
+    /// # Errors
+    /// When heads or head sizes do not fit.
+    pub fn attention_with(
+        &mut self,
+        q: NodeId,
+        appended: NodeId,
+        scale: NodeId,
+        window: NodeId,
+        cap: Option<NodeId>,
+        null_logits: Option<NodeId>,
+    ) -> Built {
         let mut inputs = vec![q, appended, scale, window];
         let mut sink = None;
         if let (Some(rope), Op::CacheAppend { cache, .. }) = (self.find_rope(q), &self.node(appended).op) {
@@ -387,7 +419,9 @@ impl Graph {
                 sink = None;
             }
         }
-        self.add(Op::Attention { sink }, &inputs)
+        let null_logits = null_logits.map(|logits| self.float_of(logits)).transpose()?;
+        inputs.extend(cap.into_iter().chain(null_logits));
+        self.add(Op::Attention { sink, capped: cap.is_some(), null_logits: null_logits.is_some() }, &inputs)
     }
 
     /// The rotation that `x` came from, through ops that keep a head's elements in place.

@@ -112,6 +112,29 @@ pub(super) fn infer(graph: &Graph, op: &Op, inputs: &[NodeId]) -> Inferred {
             dims.push(w[0]);
             Ok((Shape::new(dims), DType::F32))
         }
+        Op::ExpertLinear => {
+            int(dtype(2), "expert_linear's ids")?;
+            let (x, w, ids) = (shape(0), shape(1), shape(2));
+            if w.rank() != 3 || ids.rank() != 2 {
+                let message = format!("expert_linear takes w (E, N, K) and ids (T, C), not {} and {ids}", named(graph, inputs[1]));
+                return Err(GraphError::new(message));
+            }
+            let fits = match *x.dims() {
+                [t, _] => t == ids[0],
+                [t, c, _] => t == ids[0] && c == ids[1],
+                _ => false,
+            };
+            if !fits {
+                let message = format!("expert_linear with ids {ids} takes x ({}, K) or ({}, {}, K), not {x}", ids[0], ids[0], ids[1]);
+                return Err(GraphError::new(message));
+            }
+            if x.last_dim() != w[2] {
+                let weight = named(graph, inputs[1]);
+                let (theirs, ours) = (w[2], x.last_dim());
+                return Err(GraphError::new(format!("cannot apply weight {weight} to {x}: inner sizes {theirs} and {ours} differ")));
+            }
+            Ok((Shape::from([ids[0], ids[1], w[1]]), DType::F32))
+        }
         Op::Embedding => {
             int(dtype(0), "embedding's ids")?;
             if shape(1).rank() != 2 {
@@ -146,7 +169,7 @@ pub(super) fn infer(graph: &Graph, op: &Op, inputs: &[NodeId]) -> Inferred {
             }
             Ok((x.clone(), DType::F32))
         }
-        Op::Attention { .. } => {
+        Op::Attention { null_logits, .. } => {
             let (q, c) = (shape(0), shape(1));
             if !matches!(graph.node(inputs[1]).op, Op::CacheAppend { .. }) {
                 return Err(
@@ -158,6 +181,10 @@ pub(super) fn infer(graph: &Graph, op: &Op, inputs: &[NodeId]) -> Inferred {
             }
             if !q[1].is_multiple_of(c[1]) {
                 return Err(GraphError::new(format!("{} query heads are no multiple of {} key-value heads", q[1], c[1])));
+            }
+            if *null_logits && shape(inputs.len() - 1).dims() != [q[1]] {
+                let message = format!("attention of {} heads takes as many null logits, not {}", q[1], shape(inputs.len() - 1));
+                return Err(GraphError::new(message));
             }
             Ok((q.clone(), DType::F32))
         }

@@ -77,6 +77,9 @@ pub enum Op {
     Einsum(EinsumSpec),
     /// `[x: [..., K], w: [N, K]]` → `[..., N]`: `x · wᵀ`. `w` may be quantized.
     Linear,
+    /// `[x: [T, K] or [T, C, K], w: [E, N, K], ids: i32 [T, C]]` → `[T, C, N]`: row `t` of x, or row `(t, c)` where each choice has one, times the transposed
+    /// matrix of expert `ids[t, c]`. `w` may be quantized. An id out of range gives 0, as an index of `Gather` does.
+    ExpertLinear,
     /// `[ids: i32 [...], table: [V, C]]` → `[..., C]`. `table` may be quantized. An id out of range gives 0, as an index of `Gather` does.
     Embedding,
 
@@ -90,9 +93,11 @@ pub enum Op {
     /// `[k: [T, G, D], v: [T, G, D]]`: writes both into the cache at the cache's position. The output stands for this layer's cache
     /// after the write; only `Attention` reads it. Its shape is `[R, G, D]`.
     CacheAppend { cache: CacheIdx, layer: usize },
-    /// `[q: [T, H, D], appended, scale: scalar, window: i32 scalar (0: none), sink_rows: [T, n_dims / 2, 2]?]` → `[T, H, D]`: causal attention over
-    /// the cache. `sink` says how the query is rotated a second time, by `sink_rows`, against sinks; `None`: keys are not rotated.
-    Attention { sink: Option<(RopeStyle, usize)> },
+    /// `[q: [T, H, D], appended, scale: scalar, window: i32 scalar (0: none), sink_rows: [T, n_dims / 2, 2]?, cap: scalar?, null_logits: [H]?]` →
+    /// `[T, H, D]`: causal attention over the cache. `sink` says how the query is rotated a second time, by `sink_rows`, against sinks; `None`: keys are
+    /// not rotated. With `capped` a score s is `cap · tanh(s / cap)`. With `null_logits` one more score of each head joins the sum of the softmax,
+    /// without a value.
+    Attention { sink: Option<(RopeStyle, usize)>, capped: bool, null_logits: bool },
     /// `[logits: [V], temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed, position]` → i32 `[1]`. With `history` the penalty
     /// looks at the cache's last ids and the chosen id is written there as that of `position`. Where a logit is NaN, or the largest is
     /// infinite, the id is that of [`super::NoChoice`]. Of logits `[S, V]` row s is for the run's segment s, with the segment's own settings,

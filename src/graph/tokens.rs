@@ -134,6 +134,13 @@ fn token_dim<'a>(node: &Node, bucket: usize, own: Option<usize>, input: &dyn Fn(
             none(1)?;
             before_last(input(0))
         }
+        Op::ExpertLinear => {
+            none(1)?;
+            match agree([input(0).dim, input(2).dim].into_iter())? {
+                Some(d) if d != 0 => Err(Mixes),
+                dim => Ok(dim),
+            }
+        }
         Op::Embedding => none(1).map(|()| input(0).dim),
         Op::Rope { .. } => match agree([input(0).dim, input(1).dim].into_iter())? {
             Some(d) if d != 0 => Err(Mixes),

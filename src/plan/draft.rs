@@ -48,7 +48,7 @@ impl Draft<'_> {
         let node = self.graph.node(id);
         match (&node.label, &node.op) {
             (Some(label), _) => Some(label),
-            (None, Op::Linear | Op::RmsNorm | Op::Embedding) => {
+            (None, Op::Linear | Op::ExpertLinear | Op::RmsNorm | Op::Embedding) => {
                 as_weight(self.graph, node.inputs[1]).map(|w| w.name.strip_suffix(".weight").unwrap_or(&w.name))
             }
             _ => None,

@@ -118,6 +118,20 @@ impl fmt::Display for Kernel {
             Kernel::Embedding(k) => write!(f, "embedding({}, {}) rows {} width {} -> {}", k.ids, weight(k.table.0), k.rows, k.width, k.out),
             Kernel::Norm(k) => write!(f, "rms_norm({}, {}, {}) rows {} width {} -> {}", k.x, k.weight, k.eps, k.rows, k.width, k.out),
             Kernel::Linear(k) => linear(f, k),
+            Kernel::ExpertLinear(k) => write!(
+                f,
+                "expert_linear({}, {} from {}, {}) rows {} chosen {} of {} {}x{} -> {}",
+                k.x,
+                weight(k.weight.0),
+                k.first_row,
+                k.ids,
+                k.rows,
+                k.n_chosen,
+                k.n_experts,
+                k.n,
+                k.k,
+                k.out
+            ),
             Kernel::Rope(k) => {
                 write!(f, "rope({}, {}) rows {} heads {}x{} -> {}", k.x, k.rope, k.rows, k.n_heads, k.head_dim, k.out)
             }
@@ -138,6 +152,12 @@ impl fmt::Display for Kernel {
                 write!(f, "attention({}, cache {} layer {}, scale {}, window {}", k.q, k.cache.0, k.layer, k.scale, k.window)?;
                 if let Some(sink) = &k.sink {
                     write!(f, ", sinks {sink}")?;
+                }
+                if let Some(cap) = k.cap {
+                    write!(f, ", cap {cap}")?;
+                }
+                if let Some(logits) = k.null_logits {
+                    write!(f, ", null {logits}")?;
                 }
                 write!(f, ") rows {} heads {}x{} -> {}", k.rows, k.n_heads, k.head_dim, k.out)
             }

@@ -34,6 +34,7 @@ pub enum Kernel {
     Embedding(Embedding),
     Norm(Norm),
     Linear(Linear),
+    ExpertLinear(ExpertLinear),
     Rope(Rope),
     CacheStore(CacheStore),
     Attention(Attention),
@@ -132,6 +133,27 @@ pub struct Linear {
     pub epilogue: Epilogue,
 }
 
+/// `out[t, c, n] = Σ_k x[t, c, k] · w[first_row + ids[t, c] · N + n, k]`; 0 where the id is not among the experts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpertLinear {
+    /// Contiguous `[rows, k]`, or `[rows, n_chosen, k]` with `each`.
+    pub x: Buf,
+    /// Whether each choice of a token has a row of x.
+    pub each: bool,
+    /// i32 `[rows, n_chosen]`.
+    pub ids: Buf,
+    pub weight: PlacedId,
+    /// The first row of the first expert in the placement; experts follow one another, `n` rows each.
+    pub first_row: usize,
+    pub n_experts: usize,
+    pub n: usize,
+    pub k: usize,
+    pub rows: Rows,
+    pub n_chosen: usize,
+    /// `[rows, n_chosen, n]`
+    pub out: Buf,
+}
+
 /// What a linear does with its sums before they are stored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Epilogue {
@@ -195,6 +217,10 @@ pub struct Attention {
     pub scale: ScalarRef,
     pub window: ScalarRef,
     pub sink: Option<RopeTable>,
+    /// A score s is `cap · tanh(s / cap)`.
+    pub cap: Option<ScalarRef>,
+    /// `[n_heads]`: a score more of each head in the sum of the softmax.
+    pub null_logits: Option<Buf>,
     pub out: Buf,
     pub rows: Rows,
     pub n_heads: usize,

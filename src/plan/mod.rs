@@ -38,8 +38,8 @@ pub use compile::compile;
 pub use error::PlanError;
 pub use fuse::Rule;
 pub use kernel::{
-    Attention, CacheStore, Copy, Cumulate, EinsumKernel, Elementwise, Embedding, Epilogue, Expr, ExprOp, Gather, Kernel, Linear, Norm,
-    Reduce, Rope, RopeTable, Rows, Sample, ScatterAdd, Softmax, View,
+    Attention, CacheStore, Copy, Cumulate, EinsumKernel, Elementwise, Embedding, Epilogue, ExpertLinear, Expr, ExprOp, Gather, Kernel,
+    Linear, Norm, Reduce, Rope, RopeTable, Rows, Sample, ScatterAdd, Softmax, View,
 };
 pub use operands::{Operand, Role};
 pub use scalars::{ScalarExpr, ScalarRef, Scalars};

@@ -43,6 +43,7 @@ impl Kernel {
         match self {
             Kernel::Embedding(k) => Some(k.table),
             Kernel::Linear(k) => Some(k.weight),
+            Kernel::ExpertLinear(k) => Some(k.weight),
             _ => None,
         }
     }
@@ -51,6 +52,7 @@ impl Kernel {
         match self {
             Kernel::Embedding(k) => Some(&mut k.table),
             Kernel::Linear(k) => Some(&mut k.weight),
+            Kernel::ExpertLinear(k) => Some(&mut k.weight),
             _ => None,
         }
     }
@@ -113,6 +115,12 @@ impl Kernel {
                 }
                 ops.epilogue(&mut k.epilogue, k.rows.count, k.n);
             }
+            Kernel::ExpertLinear(k) => {
+                let n_choices = k.rows.count * k.n_chosen;
+                ops.read(&mut k.x, if k.each { n_choices } else { k.rows.count } * k.k);
+                ops.read(&mut k.ids, n_choices);
+                ops.write(&mut k.out, n_choices * k.n);
+            }
             Kernel::Rope(k) => {
                 ops.view(&mut k.x, &[k.rows.count, k.n_heads, k.head_dim]);
                 ops.read(&mut k.rope.table, k.rows.count * k.rope.n_dims);
@@ -130,6 +138,9 @@ impl Kernel {
                 ops.read(&mut k.q, len);
                 if let Some(sink) = &mut k.sink {
                     ops.read(&mut sink.table, k.rows.count * sink.n_dims);
+                }
+                if let Some(logits) = &mut k.null_logits {
+                    ops.read(logits, k.n_heads);
                 }
                 ops.write(&mut k.out, len);
             }
@@ -241,7 +252,7 @@ pub(crate) fn scalars_of(kernel: &Kernel) -> Vec<ScalarRef> {
     match kernel {
         Kernel::Norm(k) => vec![k.eps],
         Kernel::Linear(k) => k.norm.iter().map(|n| n.1).collect(),
-        Kernel::Attention(k) => vec![k.scale, k.window],
+        Kernel::Attention(k) => [k.scale, k.window].into_iter().chain(k.cap).collect(),
         Kernel::Elementwise(k) => k.scalars.clone(),
         Kernel::Random { seed, .. } => vec![*seed],
         Kernel::SelectRow { index, .. } => vec![*index],

@@ -48,6 +48,7 @@ pub fn op_name(op: &Op) -> Cow<'static, str> {
         Op::ArgSort { .. } => "sort",
         Op::Einsum(_) => "einsum",
         Op::Linear => "linear",
+        Op::ExpertLinear => "expert_linear",
         Op::Embedding => "embedding",
         Op::RmsNorm => "rms_norm",
         Op::Softmax { .. } => "softmax",

@@ -95,6 +95,7 @@ impl Memory<'_> {
         }
         let (rows, row_len) = match kernel {
             Kernel::Linear(k) => (k.first_row + k.n, k.k),
+            Kernel::ExpertLinear(k) => (k.first_row + k.n_experts * k.n, k.k),
             Kernel::Embedding(k) => (placement.n_rows(), k.width),
             _ => return Ok(()),
         };

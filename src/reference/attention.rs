@@ -8,7 +8,8 @@ use super::cache::Cache;
 use super::rope::rotate;
 use super::value::Value;
 
-/// `q [T, H, D]`, of which the first `rows` are true. `window` 0: none but the cache's. `sink`: style, dimensions and rows of the second rotation.
+/// `q [T, H, D]`, of which the first `rows` are true. `window` 0: none but the cache's. `sink`: style, dimensions and rows of the second rotation. `cap` bounds
+/// the scores by tanh; `null_logits [H]` join the sums of the softmax.
 #[allow(clippy::too_many_arguments, reason = "the op's operands")]
 pub fn attention(
     q: &Value,
@@ -19,6 +20,8 @@ pub fn attention(
     scale: f64,
     window: usize,
     sink: Option<(RopeStyle, usize, &Value)>,
+    cap: Option<f64>,
+    null_logits: Option<&Value>,
 ) -> Value {
     let (n_heads, d) = (q.shape[1], q.shape[2]);
     let group = n_heads / cache.spec.n_kv_heads;
@@ -39,10 +42,12 @@ pub fn attention(
                     let query = if k < cache.spec.sinks { &against_sinks[..] } else { query };
                     cache.key(layer, k, h / group).iter().zip(query).map(|(a, b)| a * b).sum::<f64>() * scale
                 })
+                .map(|score| cap.map_or(score, |cap| cap * (score / cap).tanh()))
                 .collect();
-            let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let null = null_logits.map(|logits| logits.data[h]);
+            let max = scores.iter().copied().chain(null).fold(f64::NEG_INFINITY, f64::max);
             let weights: Vec<f64> = scores.iter().map(|s| (s - max).exp()).collect();
-            let total: f64 = weights.iter().sum();
+            let total = weights.iter().sum::<f64>() + null.map_or(0.0, |null| (null - max).exp());
             for (&k, w) in seen.iter().zip(&weights) {
                 for (o, v) in out[at..at + d].iter_mut().zip(cache.value(layer, k, h / group)) {
                     *o += w / total * v;

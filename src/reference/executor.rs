@@ -11,7 +11,9 @@ use crate::tensor::{DType, HostTensor};
 
 use super::cache::Cache;
 use super::value::Value;
-use super::{attention, einsum, elementwise, embedding, gather, layout, linear, random, reduce, rms_norm, rope, sample, softmax};
+use super::{
+    attention, einsum, elementwise, embedding, expert_linear, gather, layout, linear, random, reduce, rms_norm, rope, sample, softmax,
+};
 
 struct Program {
     graph: Graph,
@@ -195,6 +197,7 @@ impl ReferenceExecutor {
             Op::ArgSort { descending } => reduce::argsort(input(0), *descending),
             Op::Einsum(spec) => einsum::einsum(spec, &(0..node.inputs.len()).map(input).collect::<Vec<_>>(), &shape),
             Op::Linear => linear::linear(input(0), input(1), &shape),
+            Op::ExpertLinear => expert_linear::expert_linear(input(0), input(1), input(2), &shape),
             Op::Embedding => embedding::embedding(input(0), input(1), &shape),
             Op::RmsNorm => rms_norm::rms_norm(input(0), input(1), input(2).data[0]),
             Op::Softmax { axis } => softmax::softmax(input(0), *axis),
@@ -206,14 +209,16 @@ impl ReferenceExecutor {
                 // The value is never read: attention reads the cache itself.
                 Value::new([0].into(), DType::F32, Vec::new())
             }
-            Op::Attention { sink } => {
+            Op::Attention { sink, capped, null_logits } => {
                 let Op::CacheAppend { cache, layer } = graph.node(node.inputs[1]).op else {
                     return Err(unsupported("attention of something else than a cache"));
                 };
                 let rows = if graph.tokens().is_some() { n_tokens } else { input(0).shape[0] };
                 let (cache, position) = self.cache(args, cache.0)?;
                 let sink = sink.map(|(style, n_dims)| (style, n_dims, input(4)));
-                attention::attention(input(0), cache, layer, position, rows, input(2).data[0], input(3).data[0] as usize, sink)
+                let last = node.inputs.len() - 1;
+                let (cap, null) = (capped.then(|| input(last - usize::from(*null_logits)).data[0]), null_logits.then(|| input(last)));
+                attention::attention(input(0), cache, layer, position, rows, input(2).data[0], input(3).data[0] as usize, sink, cap, null)
             }
             Op::Sample { history } => {
                 let settings: Vec<f64> = (1..9).map(|i| input(i).data[0]).collect();

@@ -9,6 +9,7 @@ mod einsum;
 mod elementwise;
 mod embedding;
 mod executor;
+mod expert_linear;
 mod gather;
 mod layout;
 mod linear;

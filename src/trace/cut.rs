@@ -142,7 +142,7 @@ impl Cut {
     /// Multiplications of the contractions, about: what a hypothesis costs.
     pub fn macs(&self) -> f64 {
         let of = |node: &Node| match &node.op {
-            Op::Linear => node.shape.len() as f64 * self.node(node.inputs[0]).shape.last_dim() as f64,
+            Op::Linear | Op::ExpertLinear => node.shape.len() as f64 * self.node(node.inputs[0]).shape.last_dim() as f64,
             Op::Attention { .. } => node.shape.len() as f64 * node.shape[0] as f64 * 2.0,
             _ => node.shape.len() as f64,
         };

@@ -18,9 +18,6 @@ use crate::support::{fixture, gpu_is_there};
 /// seen, another epsilon, makes 1e-5.
 const BOUND: f64 = 5e-6;
 
-/// Families whose architecture has a program that cannot run them, with why. Each must be refused.
-const REFUSED: &[(&str, &str)] = &[("mixtral", "a mixture of experts")];
-
 /// What float64 gives for one model. Logits are `[T, V]`, row by row.
 struct Exact {
     tokens: Vec<i32>,
@@ -143,13 +140,6 @@ fn every_family_with_a_program_gives_the_exact_logits() {
             continue;
         }
         let exact = Exact::read(&path.with_extension("safetensors"));
-        if let Some((_, why)) = REFUSED.iter().find(|(name, _)| *name == family) {
-            match modes[0].logits(&path, &exact.tokens, exact.tokens.len()) {
-                Ok(_) => failures.push(format!("{family}: runs, though it is {why}")),
-                Err(error) => println!("{family:<18} refused: {error}"),
-            }
-            continue;
-        }
         failures.extend(modes.iter().filter_map(|mode| check(&family, &path, &exact, mode)));
     }
     println!("{} families skipped, their architecture has no program: {}", without.len(), without.join(", "));

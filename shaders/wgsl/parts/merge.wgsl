@@ -1,5 +1,6 @@
 //! Joining the parts of attention: out = Σ_i e^(m_i - m) acc_i / Σ_i e^(m_i - m) l_i, parts in order.
 //! Source: Dao et al., arXiv:2307.08691 (the running softmax, across parts).
+//! Expects: share_of_keys
 
 // Parts that an invocation asks for at a time, with all that it needs of them.
 const PART_BATCH: u32 = 8u;
@@ -38,6 +39,7 @@ fn merge_parts(row: u32, n_parts: u32, local: u32) {
                 total += weight * totals[i];
             }
         }
-        out[row * step.head_dim + item] = select(sum / total, 0.0, bitcast<u32>(total) == 0u);
+        let share = share_of_keys((row + item / step.head_dim) % step.n_heads, largest, total);
+        out[row * step.head_dim + item] = select(sum / total * share, 0.0, bitcast<u32>(total) == 0u);
     }
 }

@@ -1,4 +1,5 @@
 //! What both kernels of attention share: their numbers, where keys lie, and queries as they are and rotated against sinks.
+//! Expects: tanh_f32
 
 struct Step {
     rows: u32,
@@ -18,6 +19,8 @@ struct Step {
     max_splits: u32,
     // H / G
     group: u32,
+    // The run's word of the cap, where CAPPED.
+    cap: u32,
 }
 @group(0) @binding(1) var<uniform> step: Step;
 // [T, H, D]
@@ -43,6 +46,15 @@ fn row_of(segment: Segment, position: u32, g: u32) -> u32 {
 fn has_no_weight(score: f32) -> bool {
     let bits = bitcast<u32>(score);
     return bitcast<i32>(score) >= 0x7f800000 || bits > 0xff800000u;
+}
+
+// A score within the model's cap.
+fn capped(score: f32) -> f32 {
+    if CAPPED {
+        let cap = run_f32(step.cap);
+        return cap * tanh_f32(score / cap);
+    }
+    return score;
 }
 
 fn query_element(first: u32, d: u32) -> f32 {

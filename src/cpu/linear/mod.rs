@@ -9,6 +9,7 @@
 
 mod activations;
 mod epilogue;
+pub(in crate::cpu) mod experts;
 mod float;
 #[cfg(target_arch = "x86_64")]
 mod panel;
@@ -42,6 +43,7 @@ const INT8_ROW_LEN: usize = 128;
 pub(super) struct LinearMemory {
     acts: Activations,
     normed: Vec<f32>,
+    experts: experts::ExpertMemory,
 }
 
 /// Runs one linear step.
@@ -51,7 +53,7 @@ pub(super) fn run(ctx: &StepContext<'_>, memory: &mut LinearMemory, step: &Linea
         return;
     }
     let x = &ctx.f32(step.x)[..n_tokens * step.k];
-    let LinearMemory { acts, normed } = memory;
+    let LinearMemory { acts, normed, .. } = memory;
     let x = match &step.norm {
         Some((weight, eps)) => {
             normed.resize(x.len(), 0.0);

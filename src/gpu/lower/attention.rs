@@ -77,9 +77,10 @@ impl Lowering<'_> {
         };
         let least_splits = if self.caps.ends_loops { least_parts(spec.window + k.rows.count, workgroup, heads, head_dim) } else { 1 };
         let max_splits = least_splits.max(splits);
-        let within = max_splits > 1 && self.caps.coherent && n_rows * k.n_heads <= N_ARRIVALS;
+        // Counters of arrivals beside null logits would be a ninth storage buffer, which not every device has.
+        let within = max_splits > 1 && self.caps.coherent && n_rows * k.n_heads <= N_ARRIVALS && k.null_logits.is_none();
         let source = self
-            .attention_source("attention", spec, head_dim, workgroup)
+            .attention_source("attention", k, spec, (head_dim, workgroup))
             .set("SPLIT", SPLIT)
             .with("prelude/reduce")
             .with(if within { "parts/within" } else { "parts/apart" })
@@ -105,7 +106,7 @@ impl Lowering<'_> {
     fn attention_cooperative(&mut self, k: &Attention, spec: &CacheSpec, head_dim: usize, tile: AttentionTile) {
         let AttentionTile { tokens, keys, share } = tile;
         let source = self
-            .attention_source("attention_cooperative", spec, head_dim, share * tokens)
+            .attention_source("attention_cooperative", k, spec, (head_dim, share * tokens))
             .with(matrix_fragment(self.caps))
             .set("TOKENS", tokens)
             .set("SHARE", share)
@@ -122,7 +123,7 @@ impl Lowering<'_> {
         self.push_work(source, arguments, Grid::PerRun(Arc::new(grid)), attention_work(k, spec));
     }
 
-    fn attention_source(&self, op: &'static str, spec: &CacheSpec, head_dim: usize, workgroup: usize) -> Source {
+    fn attention_source(&self, op: &'static str, k: &Attention, spec: &CacheSpec, (head_dim, workgroup): (usize, usize)) -> Source {
         let fragment = match spec.kv_type {
             KvType::F32 => "kv/f32",
             KvType::F16 => "kv/f16",
@@ -130,8 +131,12 @@ impl Lowering<'_> {
         };
         self.source_of_segments(op)
             .with("prelude/view")
+            .with("prelude/math")
             .with("prelude/attention")
+            .with("prelude/null_logits")
             .with(fragment)
+            .set("CAPPED", k.cap.is_some())
+            .set("HAS_NULL", k.null_logits.is_some())
             .set("D_PAD", head_dim)
             .set("PAGE", spec.page)
             .set("WORKGROUP", workgroup)
@@ -151,6 +156,8 @@ impl Lowering<'_> {
             .set("neox", k.sink.is_some_and(|r| is_neox(&r)))
             .set("max_splits", max_splits)
             .set("group", k.n_heads / spec.n_kv_heads)
+            .set("cap", k.cap.map_or(0, |cap| self.word(cap)))
+            .bind_some("null_logits", k.null_logits)
             .bind("q", k.q)
             .bind("keys", Operand::Keys(k.cache, k.layer))
             .bind("values", Operand::Values(k.cache, k.layer))
@@ -163,7 +170,9 @@ impl Lowering<'_> {
         let source = self
             .source_of_segments("attention_merge")
             .with("prelude/view")
+            .with("prelude/null_logits")
             .with("parts/merge")
+            .set("HAS_NULL", k.null_logits.is_some())
             .set("WORKGROUP", 64u32)
             .set("GROUP", 1u32)
             .set("SPLIT", SPLIT);
@@ -174,7 +183,8 @@ impl Lowering<'_> {
             .set("max_splits", max_splits)
             .set("window", self.word(k.window))
             .bind("parts", parts)
-            .bind("out", k.out);
+            .bind("out", k.out)
+            .bind_some("null_logits", k.null_logits);
         let (n_heads, in_view) = (k.n_heads as u32, InView::of(k, singles));
         let grid = move |run: &RunShape| match in_view.n_parts(run, max_splits) {
             1 => [0, 0, 0],

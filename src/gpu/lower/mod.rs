@@ -3,6 +3,7 @@
 mod attention;
 mod block;
 mod elementwise;
+mod experts;
 mod general;
 mod linear;
 mod long;
@@ -205,6 +206,7 @@ impl<'a> Lowering<'a> {
             Kernel::Embedding(k) => self.embedding(k),
             Kernel::Norm(k) => self.norm(k.x.into(), k)?,
             Kernel::Linear(k) => self.linear(k)?,
+            Kernel::ExpertLinear(k) => self.expert_linear(k)?,
             Kernel::Rope(k) => self.rope(k, &k.x, k.x.buf.into()),
             Kernel::CacheStore(k) => self.cache_store(k),
             Kernel::Attention(k) => self.attention(k)?,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::graph::{BinaryOp, Graph, GraphError, NodeId, Op, RopeScaling, RopeSpec, RopeStyle};
+use crate::graph::{BinaryOp, Graph, GraphError, NodeId, Op, RopeScaling, RopeSpec, RopeStyle, UnaryOp};
 use crate::lang::host::ModelCache;
 use crate::lang::interp::Interp;
 use crate::lang::session::{Operand, Tensor};
@@ -19,6 +19,14 @@ pub const BUILTINS: &[Builtin] = &[
         section: "nn",
         doc: "`x @ transpose(w) + bias`: `x` is `[..., K]`, `w` `[N, K]`, rows first, in any type of a model's file.",
         run: Run::Call(linear),
+    },
+    Builtin {
+        name: "expert_linear",
+        signature: "expert_linear(x: tensor, w: tensor, ids: int32 tensor) -> tensor",
+        section: "nn",
+        doc: "Each token's `x` `[T, K]` times the transposed matrices of the experts that it chose: `w` is `[E, N, K]`, in any type of a model's file, \
+              `ids` `[T, C]`, the result `[T, C, N]`. `x` may be `[T, C, K]`, a row for each choice.",
+        run: Run::Call(expert_linear),
     },
     Builtin {
         name: "embedding",
@@ -67,10 +75,13 @@ pub const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "attention",
-        signature: "attention(q: tensor, k, v: tensor =, mask: bool tensor =, scale: float = 1 / sqrt(D), window: int = 0) -> tensor",
+        signature: "attention(q: tensor, k, v: tensor =, mask: bool tensor =, scale: float = 1 / sqrt(D), window: int = 0, cap: float = none, \
+                    null_logits: tensor = none) -> tensor",
         section: "nn",
         doc: "`softmax(q kᵀ scale) v` by heads. `q` is `[T, H, D]`; what `cache.append(i, k, v)` returned stands for all keys and values so far, \
-              causally masked, of which a query sees the last `window` (0: all). Or `k`, `v` are `[S, G, D]` with a mask `[T, S]` of what is seen.",
+              causally masked, of which a query sees the last `window` (0: all). Or `k`, `v` are `[S, G, D]` with a mask `[T, S]` of what is seen. \
+              With `cap` a score s is `cap * tanh(s / cap)`. `null_logits` `[H]` are one more score of each head in the sum of the softmax, \
+              without a value.",
         run: Run::Call(attention),
     },
 ];
@@ -83,6 +94,19 @@ fn linear(interp: &mut Interp, args: Args) -> Outcome {
     }
     let bias = args.operand(2)?;
     Ok(Value::Tensor(interp.session.binary(BinaryOp::Add, &Operand::Tensor(y), &bias)?))
+}
+
+fn expert_linear(interp: &mut Interp, args: Args) -> Outcome {
+    let (x, w, ids) = (args.tensor(interp, 0)?, args.tensor(interp, 1)?, args.tensor(interp, 2)?);
+    let ids = interp.positions(&ids).map_err(|f| args.fail(2, f))?;
+    // A device gives 0 for an expert that there is not; ids that are known are checked.
+    if let (Some(host), Some(&experts)) = (ids.known(), w.shape().first()) {
+        let outside = host.as_i32().and_then(|v| v.iter().find(|&&i| i < 0 || i as usize >= experts).copied());
+        if let Some(id) = outside {
+            return Err(args.fail(2, Fault::new(format!("id {id} is outside the {experts} experts"))));
+        }
+    }
+    Ok(Value::Tensor(interp.session.build(&[&x, &w, &ids], |g, n| g.expert_linear(n[0], n[1], n[2]))?))
 }
 
 fn embedding(interp: &mut Interp, args: Args) -> Outcome {
@@ -180,6 +204,7 @@ fn attention(interp: &mut Interp, args: Args) -> Outcome {
     let window = args.int_or(interp, 5, 0)?;
     let window =
         i32::try_from(window).ok().filter(|w| *w >= 0).ok_or_else(|| args.fail(5, Fault::new(format!("a window cannot be {window}"))))?;
+    let extras = Extras::of(interp, &args)?;
     let is_cache = keys_are_cached(interp, &keys);
     if args.is_given(2) || !is_cache {
         if !args.is_given(2) {
@@ -196,17 +221,37 @@ fn attention(interp: &mut Interp, args: Args) -> Outcome {
         }
         let values = args.tensor(interp, 2)?;
         let mask = if args.is_given(3) { Some(args.tensor(interp, 3)?) } else { None };
-        return plain_attention(interp, &q, &keys, &values, mask.as_ref(), scale);
+        return plain_attention(interp, [&q, &keys, &values], mask.as_ref(), scale, &extras);
     }
     if args.is_given(3) {
         let fault = Fault::new("a cache is masked causally by itself, and takes no mask");
         return Err(args.fail(3, fault.hint("write `attention(q, k, v, mask: m)` of plain keys and values, or `window: n`")));
     }
-    Ok(Value::Tensor(interp.session.build(&[&q, &keys], |g, n| {
+    let inputs: Vec<&Tensor> = [&q, &keys].into_iter().chain(&extras.null_logits).collect();
+    Ok(Value::Tensor(interp.session.build(&inputs, |g, n| {
         let scale = g.literal_f32(scale as f32);
         let window = g.literal_i32(window);
-        g.attention(n[0], n[1], scale, window)
+        let cap = extras.cap.map(|cap| g.literal_f32(cap));
+        g.attention_with(n[0], n[1], scale, window, cap, n.get(2).copied())
     })?))
+}
+
+/// What some models do to the scores.
+struct Extras {
+    cap: Option<f32>,
+    null_logits: Option<Tensor>,
+}
+
+impl Extras {
+    fn of(interp: &mut Interp, args: &Args) -> Result<Extras, Failure> {
+        let is_given = |i: usize| args.is_given(i) && !matches!(args.value(i), Value::Unit);
+        let cap = if is_given(6) { Some(args.float_or(interp, 6, 0.0)? as f32) } else { None };
+        if let Some(cap) = cap.filter(|cap| !(cap.is_finite() && *cap > 0.0)) {
+            return Err(args.fail(6, Fault::new(format!("a cap of scores is above 0, not {cap}"))));
+        }
+        let null_logits = if is_given(7) { Some(args.tensor(interp, 7)?) } else { None };
+        Ok(Extras { cap, null_logits })
+    }
 }
 
 /// Whether these keys are what an append to a cache gave.
@@ -215,7 +260,7 @@ fn keys_are_cached(interp: &Interp, keys: &Tensor) -> bool {
 }
 
 /// `q [T, H, D]`, `k` and `v` `[S, G, D]`, `mask [T, S]`: each query head h reads head `h / (H / G)`.
-fn plain_attention(interp: &mut Interp, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, scale: f64) -> Outcome {
+fn plain_attention(interp: &mut Interp, [q, k, v]: [&Tensor; 3], mask: Option<&Tensor>, scale: f64, extras: &Extras) -> Outcome {
     let (sq, sk) = (q.shape().clone(), k.shape().clone());
     if sq.rank() != 3 || sk.rank() != 3 || v.shape() != &sk || sq[2] != sk[2] {
         return Err(Fault::new(format!("attention takes q (T, H, D), k and v (S, G, D), not {sq}, {sk} and {}", v.shape())).into());
@@ -231,21 +276,39 @@ fn plain_attention(interp: &mut Interp, q: &Tensor, k: &Tensor, v: &Tensor, mask
     {
         return Err(Fault::new(format!("the mask is bool (T, S) = ({t}, {s}), not {}", crate::lang::value::TensorType(mask))).into());
     }
+    if let Some(logits) = extras.null_logits.as_ref().filter(|logits| logits.shape().dims() != [heads]) {
+        return Err(Fault::new(format!("attention of {heads} heads takes as many null logits, not {}", logits.shape())).into());
+    }
     let mut inputs = vec![q, k, v];
     inputs.extend(mask);
+    inputs.extend(&extras.null_logits);
     Ok(Value::Tensor(interp.session.build(&inputs, |g, n| {
         let q = g.reshape(n[0], [t, groups, per_group, d])?;
         let scores = g.einsum("tgpd,sgd->tgps", &[q, n[1]])?;
         let scale = g.literal_f32(scale as f32);
         let mut scores = g.binary(BinaryOp::Mul, scores, scale)?;
-        if let Some(&mask) = n.get(3) {
+        if let Some(cap) = extras.cap {
+            let cap = g.literal_f32(cap);
+            let share = g.binary(BinaryOp::Div, scores, cap)?;
+            let bent = g.unary(UnaryOp::Tanh, share)?;
+            scores = g.binary(BinaryOp::Mul, bent, cap)?;
+        }
+        if let Some(&mask) = mask.and(n.get(3)) {
             let mask = g.broadcast_to(mask, [t, s])?;
             let mask = g.reshape(mask, [t, 1, 1, s])?;
             // Large and finite: a device's fast arithmetic gives no infinities to rely on.
             let low = g.literal_f32(-1e30);
             scores = g.select(mask, scores, low)?;
         }
-        let weights = g.softmax(scores, 3)?;
+        if let Some(&logits) = extras.null_logits.as_ref().and(n.last()) {
+            let logits = g.reshape(logits, [1, groups, per_group, 1])?;
+            let logits = g.broadcast_to(logits, [t, groups, per_group, 1])?;
+            scores = g.concat(&[scores, logits], 3)?;
+        }
+        let mut weights = g.softmax(scores, 3)?;
+        if extras.null_logits.is_some() {
+            weights = g.slice(weights, &[(0, 1, t), (0, 1, groups), (0, 1, per_group), (0, 1, s)])?;
+        }
         let out = g.einsum("tgps,sgd->tgpd", &[weights, n[2]])?;
         g.reshape(out, [t, heads, d])
     })?))

@@ -92,6 +92,7 @@ impl<'g> Lowering<'g> {
             Op::Einsum(spec) => Ok(self.einsum(id, node, spec)),
             Op::RopeRows { .. }
             | Op::Linear
+            | Op::ExpertLinear
             | Op::Embedding
             | Op::RmsNorm
             | Op::Rope { .. }

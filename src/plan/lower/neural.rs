@@ -2,8 +2,8 @@
 
 use crate::graph::{BinaryOp, CacheIdx, Literal, Node, NodeId, Op, RopeStyle};
 use crate::plan::{
-    Attention, Buf, CacheStore, EinsumKernel, Elementwise, Embedding, Epilogue, Expr, ExprOp, Gather, Kernel, Linear, Norm, PlanError,
-    Rope, RopeRowsSpec, RopeTable, Rows, Sample, ScalarRef, View,
+    Attention, Buf, CacheStore, EinsumKernel, Elementwise, Embedding, Epilogue, ExpertLinear, Expr, ExprOp, Gather, Kernel, Linear, Norm,
+    PlanError, Rope, RopeRowsSpec, RopeTable, Rows, Sample, ScalarRef, View,
 };
 use crate::tensor::DType;
 
@@ -14,11 +14,12 @@ impl Lowering<'_> {
         match &node.op {
             Op::RopeRows { .. } => self.rope_rows(id, node),
             Op::Linear => Ok(self.linear(id, node)),
+            Op::ExpertLinear => self.expert_linear(id, node),
             Op::Embedding => Ok(self.embedding(id, node)),
             Op::RmsNorm => self.rms_norm(id, node),
             Op::Rope { style, n_dims } => Ok(self.rope(id, node, *style, *n_dims)),
             Op::CacheAppend { cache, layer } => self.cache_append(id, node, *cache, *layer),
-            Op::Attention { sink } => self.attention(id, node, *sink),
+            Op::Attention { .. } => self.attention(id, node),
             Op::RecordedIds(cache) => Ok(self.recorded_ids(id, *cache)),
             _ => self.sample(id, node),
         }
@@ -60,6 +61,23 @@ impl Lowering<'_> {
         let kernel = EinsumKernel { a, b: Some(b), out, out_dims: vec![rows, n], sum_dims: vec![k] };
         self.draft.push(Kernel::Einsum(kernel), vec![id]);
         lowered
+    }
+
+    fn expert_linear(&mut self, id: NodeId, node: &Node) -> Result<Lowered, PlanError> {
+        let &[x_id, w_id, ids_id] = node.inputs.as_slice() else { return Err(self.unsupported(node, "an expert's product")) };
+        // Others are gathered where the graph is built.
+        let Some(weight) = weight_of(self.graph, w_id) else {
+            return Err(self.unsupported(node, "experts whose matrices are no weights of a file"));
+        };
+        let (experts, choices) = (self.shape(w_id).clone(), self.shape(ids_id).clone());
+        let rows = Rows { count: choices[0], dynamic: self.is_dynamic(id) };
+        let (x, ids, each) = (self.buf(x_id), self.buf(ids_id), self.shape(x_id).rank() == 3);
+        let (weight, first_row) = self.draft.placements.native(&weight);
+        let (out, lowered) = self.written(id);
+        let (n_experts, n, k, n_chosen) = (experts[0], experts[1], experts[2], choices[1]);
+        let kernel = ExpertLinear { x, each, ids, weight, first_row, n_experts, n, k, rows, n_chosen, out };
+        self.draft.push(Kernel::ExpertLinear(kernel), vec![id]);
+        Ok(lowered)
     }
 
     fn embedding(&mut self, id: NodeId, node: &Node) -> Lowered {
@@ -170,7 +188,8 @@ impl Lowering<'_> {
         Ok(Lowered::Cache)
     }
 
-    fn attention(&mut self, id: NodeId, node: &Node, sink: Option<(RopeStyle, usize)>) -> Result<Lowered, PlanError> {
+    fn attention(&mut self, id: NodeId, node: &Node) -> Result<Lowered, PlanError> {
+        let Op::Attention { sink, capped, null_logits } = node.op else { return Err(self.unsupported(node, "no attention")) };
         let Op::CacheAppend { cache, layer } = self.graph.node(node.inputs[1]).op else {
             return Err(self.unsupported(node, "attention takes what `cache.append` returns"));
         };
@@ -180,9 +199,14 @@ impl Lowering<'_> {
             (Some((style, n_dims)), Some(&rows)) => Some(RopeTable { table: self.buf(rows), style, n_dims }),
             _ => None,
         };
+        let last = node.inputs.len() - 1;
+        let at_cap = last - usize::from(null_logits);
+        let cap = if capped { Some(self.host_scalar(node, at_cap, "attention's cap")?) } else { None };
+        let null_logits = null_logits.then(|| self.buf(node.inputs[last]));
         let (out, lowered) = self.written(id);
         let (rows, n_heads, head_dim) = (self.tokens(id), node.shape[1], node.shape[2]);
-        self.draft.push(Kernel::Attention(Attention { q, scale, window, sink, out, rows, n_heads, head_dim, cache, layer }), vec![id]);
+        let kernel = Attention { q, scale, window, sink, cap, null_logits, out, rows, n_heads, head_dim, cache, layer };
+        self.draft.push(Kernel::Attention(kernel), vec![id]);
         Ok(lowered)
     }
 

@@ -104,6 +104,20 @@ impl Machine<'_> {
                 let data = ids.iter().flat_map(|&id| row(id)).collect();
                 self.write(k.out, data);
             }
+            Kernel::ExpertLinear(k) => {
+                let weights = &self.native[k.weight.0 as usize][k.first_row * k.k..];
+                let (x, ids) = (self.buf(k.x), &self.buf(k.ids)[..k.rows.count * k.n_chosen]);
+                let mut data = Vec::new();
+                for (choice, &id) in ids.iter().enumerate() {
+                    let row = &x[if k.each { choice } else { choice / k.n_chosen } * k.k..][..k.k];
+                    for column in 0..k.n {
+                        let is_known = id >= 0.0 && id < k.n_experts as f64;
+                        let w = if is_known { &weights[(id as usize * k.n + column) * k.k..][..k.k] } else { &[][..] };
+                        data.push(row.iter().zip(w).map(|(a, b)| a * b).sum());
+                    }
+                }
+                self.write(k.out, data);
+            }
             Kernel::Norm(k) => {
                 let data = normed(&self.buf(k.x)[..k.rows.count * k.width], self.buf(k.weight), self.f(k.eps), k.width);
                 self.write(k.out, data);
@@ -315,6 +329,7 @@ impl Machine<'_> {
             self.rotate(&mut turned, sink, k.n_heads, d);
         }
         let (scale, window) = (self.f(k.scale), self.i(k.window) as usize);
+        let (cap, null) = (k.cap.map(|cap| self.f(cap)), k.null_logits.map(|logits| self.buf(logits).to_vec()));
         let (cache, position) = self.cache(k.cache);
         let spec = cache.spec;
         let [keys, values] = &cache.rows[k.layer];
@@ -327,10 +342,12 @@ impl Machine<'_> {
                 let row = |key: usize| (key * spec.n_kv_heads + h / (k.n_heads / spec.n_kv_heads)) * d;
                 let query = |key: usize| if key < spec.sinks { &turned[at..at + d] } else { &q[at..at + d] };
                 let score = |&key: &usize| (0..d).map(|i| keys[row(key) + i] * query(key)[i]).sum::<f64>() * scale;
-                let scores: Vec<f64> = seen.iter().map(score).collect();
-                let max = scores.iter().copied().fold(f64::MIN, f64::max);
+                let capped = |score: f64| cap.map_or(score, |cap| cap * (score / cap).tanh());
+                let scores: Vec<f64> = seen.iter().map(score).map(capped).collect();
+                let null = null.as_ref().map(|logits| logits[h]);
+                let max = scores.iter().copied().chain(null).fold(f64::MIN, f64::max);
                 let weights: Vec<f64> = scores.iter().map(|s| (s - max).exp()).collect();
-                let total: f64 = weights.iter().sum();
+                let total = weights.iter().sum::<f64>() + null.map_or(0.0, |null| (null - max).exp());
                 out[at..at + d].fill(0.0);
                 for (&key, w) in seen.iter().zip(&weights) {
                     let value = &values[row(key)..row(key) + d];

@@ -18,7 +18,8 @@ struct Variant {
 
 pub(super) fn about(cut: &Cut, at: usize, _others: &Others) -> Vec<Hypothesis> {
     let node = &cut.nodes[at];
-    if !matches!(node.op, Op::Attention { .. }) || cut.position > 0 {
+    // What a cap or null logits change is not written out.
+    if !matches!(node.op, Op::Attention { capped: false, null_logits: false, .. }) || cut.position > 0 {
         return Vec::new();
     }
     let (n_heads, head_dim) = (node.shape[1], node.shape[2]);
