@@ -1,13 +1,16 @@
 //! The config file: flags that are not typed.
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::process::{Run, command, ended};
 use crate::scratch::{Scratch, assert_contains};
 
 /// Runs with this text as the config file.
 fn with(text: &str, args: &[&str]) -> Run {
-    let scratch = Scratch::new("config");
+    // Tests run side by side, each with a file of its own.
+    static N_FILES: AtomicUsize = AtomicUsize::new(0);
+    let scratch = Scratch::new(&format!("config-{}", N_FILES.fetch_add(1, Ordering::Relaxed)));
     let path = scratch.path("config.toml");
     fs::write(&path, text).unwrap();
     ended(command(args).env("TL_CONFIG", path).output().unwrap())
