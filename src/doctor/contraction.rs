@@ -1,6 +1,6 @@
 //! Einsum, embedding, and linear for every weight type on odd shapes.
 
-use crate::tensor::quant::{Q4_0, formats};
+use crate::tensor::quant::formats;
 use crate::tensor::{DType, HostTensor, Quant};
 
 use super::Arithmetic;
@@ -74,7 +74,8 @@ pub fn cases(arithmetic: Arithmetic, cases: &mut Vec<Case>) {
         }
     }
     // Columns in shares of which the last is shorter, and rows and tokens that no tile divides.
-    for dtype in [DType::F16, DType::Quant(Quant(&Q4_0))] {
+    let of_short_blocks = formats().find(|f| f.block_len == 32).map(|f| DType::Quant(Quant(f)));
+    for dtype in [DType::F16].into_iter().chain(of_short_blocks) {
         for rows in [31, 50, 100] {
             let (n, k) = (67, 1152);
             let w = weight(&mut noise, "w", [n, k], dtype);
