@@ -159,7 +159,7 @@ fn a_model_that_contradicts_itself_is_refused() {
         (
             "architecture",
             tiny().of_architecture("abacus").bytes(),
-            &["architecture `abacus` is unknown", "llama, mistral3", "--arch FILE.tl"],
+            &["architecture `abacus` is unknown", "llama, minimax-m2, mistral3", "--arch FILE.tl"],
         ),
         ("mamba", tiny().of_architecture("mamba").bytes(), &["architecture `mamba` is unknown: known are "]),
         ("bert", tiny().of_architecture("bert").bytes(), &["architecture `bert` is unknown: known are "]),

@@ -100,7 +100,7 @@ fn the_page_of_models_has_every_family_and_weight_type() {
     assert!(missing.is_empty(), "docs/models.md does not name {missing:?}");
     let front = read("README.md");
     assert!(front.contains(&format!("of {} model types", families.len())), "README.md counts the model types otherwise");
-    assert!(front.contains(&format!("{} dense decoders", rows.len())), "README.md counts the architectures otherwise");
+    assert!(front.contains(&format!("{} families of decoders", rows.len())), "README.md counts the architectures otherwise");
 }
 
 /// The commands of a page: lines of blocks, and what stands between backticks.

@@ -113,6 +113,8 @@ const ARGUMENTS: &[(&str, &str, &str)] = &[
     ("attention.mask", "attention(v3, v3, v3)", "attention(v3, v3, v3, mask: causal_mask(2))"),
     ("attention.scale", "attention(v3, v3, v3)", "attention(v3, v3, v3, scale: 9.0)"),
     ("attention.window", "attention(v3, v3, v3)", "attention(v3, v3, v3, window: 1)"),
+    ("attention.cap", "attention(v3, v3, v3)", "attention(v3, v3, v3, cap: 0.1)"),
+    ("attention.null_logits", "attention(v3, v3, v3)", "attention(v3, v3, v3, null_logits: [2.0])"),
     ("sample.temperature", "sample(logits, 9.0, 0, 1.0, 0.0, seed: 3)", "sample(logits, 0.0, 0, 1.0, 0.0, seed: 3)"),
     ("sample.top_k", "sample(logits, 9.0, 0, 1.0, 0.0, seed: 3)", "sample(logits, 9.0, 1, 1.0, 0.0, seed: 3)"),
     ("sample.top_p", "sample(logits, 9.0, 0, 1.0, 0.0, seed: 3)", "sample(logits, 9.0, 0, 0.01, 0.0, seed: 3)"),
