@@ -179,3 +179,29 @@ fn a_llama_with_biases_continues_as_llama_cpp_does() {
         assert_eq!(mode.greedy(&model, &[1, 403, 407, 261, 378], 8).unwrap(), [378, 378, 378, 432, 432, 432, 432, 432]);
     }
 }
+
+#[test]
+fn metadata_that_contradict_the_experts_are_refused() {
+    let scratch = Scratch::new("contradicted-experts");
+    let mode = &modes()[0];
+    for (family, key, value, wanted) in [
+        ("qwen2moe", "expert_count", 4u32, "`expert_count` is 4, and a router has 6"),
+        ("qwen2moe", "expert_used_count", 0, "`expert_used_count` is 0, of 6 experts"),
+        ("qwen2moe", "expert_used_count", 7, "`expert_used_count` is 7, of 6 experts"),
+        ("glm4moe", "expert_gating_func", 7, "`expert_gating_func` is 7: known are 1 (softmax) and 2 (sigmoid)"),
+        ("glm4moe", "expert_group_count", 4, "a choice of experts by 4 groups is not supported"),
+        ("gemma3", "attention.sliding_window", 0, "`attention.sliding_window` is 0"),
+    ] {
+        let parts = Parts::read(&fixture(&format!("families/{family}-a.gguf"))).set(&format!("{family}.{key}"), value);
+        let path = parts.save(scratch.path(&format!("{family}-{key}-{value}.gguf")));
+        let error = mode.logits(&path, &[1, 2, 3], 3).unwrap_err();
+        assert!(error.contains(wanted), "{family} with {key} {value}: {error}");
+    }
+    for (family, router) in [("qwen2moe", "blk.1.ffn_gate_inp.weight"), ("glm4moe", "blk.2.ffn_gate_inp.weight")] {
+        let mut parts = Parts::read(&fixture(&format!("families/{family}-a.gguf")));
+        parts.tensors.retain(|(name, ..)| name != router);
+        let path = parts.save(scratch.path(&format!("{family}-without-router.gguf")));
+        let error = mode.logits(&path, &[1, 2, 3], 3).unwrap_err();
+        assert!(error.contains(router.rsplit_once("_inp").map_or(router, |parts| parts.0)), "{family} without a router: {error}");
+    }
+}
