@@ -202,6 +202,6 @@ fn metadata_that_contradict_the_experts_are_refused() {
         parts.tensors.retain(|(name, ..)| name != router);
         let path = parts.save(scratch.path(&format!("{family}-without-router.gguf")));
         let error = mode.logits(&path, &[1, 2, 3], 3).unwrap_err();
-        assert!(error.contains(router.rsplit_once("_inp").map_or(router, |parts| parts.0)), "{family} without a router: {error}");
+        assert!(error.contains("is a mixture of"), "{family} without a router: {error}");
     }
 }

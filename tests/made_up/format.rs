@@ -37,7 +37,7 @@ fn a_format_of_three_files_serves_every_kernel_and_a_model() {
             executors.push(Box::new(open_gpu(precise)));
         }
         let cases: Vec<_> = doctor::cases(arithmetic).into_iter().filter(|case| case.name.contains(" z6_0")).collect();
-        assert_eq!(cases.len(), 15, "an embedding and fourteen shapes of a linear");
+        assert_eq!(cases.len(), 20, "an embedding, fifteen shapes of a linear, and four of experts");
         for executor in &mut executors {
             for case in &cases {
                 let outcome = doctor::check(case, &mut **executor);
