@@ -1,4 +1,5 @@
-//! A plan as text for a person: its steps first, then what they read. A layer whose steps are those of an earlier one is not written again.
+//! A plan as text for a person: first its steps, then the inputs, weights and numbers that the steps read. A layer with the same steps as an earlier
+//! layer is not written again.
 
 use std::fmt::Write;
 
@@ -62,7 +63,7 @@ fn summary(plan: &Plan) -> String {
     )
 }
 
-/// A line, the layer that it belongs to, and what it has in common with those of other layers.
+/// A line, the layer of its step, and the text by which it is compared with the lines of other layers.
 struct Line {
     layer: Option<usize>,
     shape: String,

@@ -103,7 +103,8 @@ pub struct RunArgs {
     /// program's key, which is right only for a caller that never changes a literal. A model's runs take theirs from `Compiled`.
     pub literals: Vec<Literal>,
     /// One or more, whose rows follow one another; all but the first need a program for several sequences (`Op::LastRows`). Those of one row come
-    /// first. Several segments of one sequence follow one another in position: each draws, and sees what those before it write.
+    /// first. Several segments may be of one sequence: each begins at the position where the
+    /// one before it ends, attends to the keys that those before it write, and draws an id of its own.
     pub segments: Vec<Segment>,
 }
 

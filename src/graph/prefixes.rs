@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::pages::PagePool;
 
-/// Tokens from position 0 to the end of a full page: those of the page, behind those of the pages before it.
+/// The tokens from position 0 to the end of a full page. It holds the tokens of that page, and names the prefix that ends with the page before.
 #[derive(Debug)]
 pub(super) struct Prefix {
     hash: u64,

@@ -1,7 +1,7 @@
 //! Beam search: the likeliest completions, not one of many that are drawn. Source: Graves, arXiv:1211.3711, section 2.5.
 //!
-//! A beam is a fork of the sequence that it goes on from, so that what beams share is computed and kept once. Logits are read back, and what is
-//! added up is computed here in f64.
+//! A beam is a fork of the sequence that it goes on from, so that the tokens that beams share are computed and kept once. The host reads the logits
+//! back, and adds up their logarithms in f64.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -29,7 +29,8 @@ pub(super) struct Drafts<E> {
     pub n: usize,
 }
 
-/// Drafts what followed the last tokens where they stood before: of all places those where the most tokens agree, and of these the last one.
+/// Looks for an earlier place in the text with the same last tokens, and drafts the tokens that followed there. It takes the place where the most
+/// tokens agree, and of several such places the last one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NgramDrafter;
 

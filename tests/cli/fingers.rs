@@ -185,7 +185,7 @@ fn several_numbers_of_tokens_are_measured_each_and_shown_as_csv() {
     assert_eq!(tl(&["bench", &model, "-p", "4,8", "--plot", "x.svg"]).code, Some(2));
 }
 
-/// Each row of the page of habits: it does what is meant, or says what the page says.
+/// Runs each row of the page of habits: the command does what its user means, or prints the hint that the page gives.
 #[test]
 fn the_habits_of_other_programs_work_or_say_what_to_type() {
     let scratch = Scratch::new("habits");

@@ -1,4 +1,4 @@
-//! Beam search finds what a search of everything finds, and several completions are those that their seeds give alone.
+//! Beam search finds the same completions as an exhaustive search, and each of several completions is the one that its seed gives alone.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;

@@ -192,8 +192,8 @@ where
         Ok(self.executor.lock().free_pages(self.anchor)?)
     }
 
-    /// Starts the next run where one can be made, and gives what an earlier one brought: it waits for that one while as many are under way as the
-    /// executor makes use of, or where none can be made. Nothing is given where no sequence is left.
+    /// Starts the next run, where some sequence has rows for one, and gives the events of an earlier run. It waits for that earlier run only while as
+    /// many are under way as the executor makes use of, or where no further run can be started. Without a sequence it gives nothing.
     ///
     /// # Errors
     /// Those of the executor and of compiling the program. The sequences of the run that failed are as they were before it.

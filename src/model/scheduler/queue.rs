@@ -10,8 +10,8 @@ impl<P: StepPrograms> Scheduler<P>
 where
     P::Error: From<GenerateError>,
 {
-    /// Gives those that wait a sequence of the executor, the oldest first, while there are pages for all of its tokens. It begins behind what is kept
-    /// of its tokens, and waits while another one computes more of them.
+    /// Takes up the requests that wait, the oldest first: each gets a sequence of the executor while there are pages for all of its tokens. A sequence
+    /// begins behind the pages of its tokens that the prefix cache keeps, and waits while another sequence computes more of them.
     pub(super) fn take_up(&mut self) -> Result<(), P::Error> {
         let waiting: Vec<SequenceId> = self.sequences.iter().filter(|(_, s)| s.cache.is_none()).map(|(&id, _)| id).collect();
         let (spec, reuses) = (self.spec, self.keeps_prefixes());
